@@ -1,0 +1,1 @@
+"""The computation: pure PySpark that ships whole to a cluster and knows no orchestrator."""

@@ -1,0 +1,90 @@
+"""Edge: the end-of-day load to the analytical report.
+
+Grain out: one row per quote (quote analytics) and one per instrument (daily summary). The previous
+trading day's closes come in as an input; which day that is, the caller's calendar knows.
+"""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_code.lake import Draft, Published, require_common_inputs
+from spark_code.schemas import DAILY_SUMMARY, QUOTE_ANALYTICS, conform
+from spark_code.windows import INSTRUMENT, mean_price, trailing_mean_price, up_to_now
+
+MOVING_AVERAGE_MINUTES = 30
+
+
+def quote_analytics(trades: DataFrame, quotes: DataFrame, previous_closes: DataFrame) -> DataFrame:
+    """Give every quote the last trade at or before it and its move against the previous close.
+
+    Trades and quotes are laid into one stream per instrument, trades before quotes of the same
+    instant, and the last trade is carried forward: one sort instead of a join over time ranges.
+    """
+    moving_average = trailing_mean_price("trade_pr", "event_tm", MOVING_AVERAGE_MINUTES)
+    trade_stream = trades.select(
+        *INSTRUMENT,
+        "event_tm",
+        F.lit(0).alias("is_quote"),
+        "event_seq_nb",
+        F.struct(F.col("trade_pr"), moving_average.alias("mov_avg_pr")).alias("trade"),
+    )
+    quote_stream = quotes.withColumn("is_quote", F.lit(1))
+    last_trade = F.last("trade", ignorenulls=True).over(up_to_now("event_tm", "is_quote", "event_seq_nb"))
+    analytics = (
+        quote_stream.unionByName(trade_stream, allowMissingColumns=True)
+        .withColumn("last_trade", last_trade)
+        .where(F.col("is_quote") == 1)
+        .withColumn("last_trade_pr", F.col("last_trade.trade_pr"))
+        .withColumn("last_mov_avg_pr", F.col("last_trade.mov_avg_pr"))
+        .join(previous_closes.select(*INSTRUMENT, "close_pr"), on=list(INSTRUMENT), how="left")
+        .withColumn("bid_pr_mv", F.col("bid_pr") - F.col("close_pr"))
+        .withColumn("ask_pr_mv", F.col("ask_pr") - F.col("close_pr"))
+    )
+    return conform(analytics, QUOTE_ANALYTICS)
+
+
+def daily_summary(trades: DataFrame, quotes: DataFrame, previous_closes: DataFrame) -> DataFrame:
+    """One row per instrument seen today: prices of the day, volume, spread and change.
+
+    An instrument with quotes and no trade has a row with null prices. Sums that no longer fit their
+    type (a bogus size of 10^18 shares) become null instead of stopping the report.
+    """
+    in_order = F.struct("event_tm", "event_seq_nb")
+    size = F.col("trade_size").cast("decimal(19,0)")
+    traded = trades.groupBy("trade_dt", *INSTRUMENT).agg(
+        F.min_by("trade_pr", in_order).alias("open_pr"),
+        F.max("trade_pr").alias("high_pr"),
+        F.min("trade_pr").alias("low_pr"),
+        F.max_by("trade_pr", in_order).alias("close_pr"),
+        F.try_sum("trade_size").alias("volume"),
+        F.count("trade_pr").alias("trade_count"),
+        F.try_sum(F.col("trade_pr") * size).alias("turnover"),
+        F.try_sum(size).alias("shares"),
+    )
+    quoted = quotes.groupBy("trade_dt", *INSTRUMENT).agg(
+        F.count("bid_pr").alias("quote_count"),
+        mean_price(F.sum(F.col("ask_pr") - F.col("bid_pr")), F.count("bid_pr")).alias("avg_spread"),
+    )
+    previous = previous_closes.select(*INSTRUMENT, F.col("close_pr").alias("prev_close_pr"))
+    change = F.col("close_pr") - F.col("prev_close_pr")
+    summary = (
+        traded.join(quoted, on=["trade_dt", *INSTRUMENT], how="full")
+        .withColumn("volume", F.when(F.col("trade_count").isNull(), F.lit(0)).otherwise(F.col("volume")))
+        .fillna(0, subset=["trade_count", "quote_count"])
+        .withColumn("vwap_pr", F.try_divide("turnover", "shares").try_cast("decimal(18,6)"))
+        .join(previous, on=list(INSTRUMENT), how="left")
+        .withColumn("change_pr", change)
+        .withColumn("change_pct", (change * 100 / F.col("prev_close_pr")).try_cast("decimal(18,6)"))
+    )
+    return conform(summary, DAILY_SUMMARY)
+
+
+def build(trades: Published, quotes: Published, previous_closes: Published) -> tuple[Draft, Draft]:
+    """Draft ``report/quote_analytics`` and ``report/daily_summary`` of the day."""
+    require_common_inputs(trades, quotes)
+    inputs = trades.as_input() | quotes.as_input() | previous_closes.as_input()
+    frames = trades.rows, quotes.rows, previous_closes.rows
+    return (
+        Draft(QUOTE_ANALYTICS, quote_analytics(*frames), inputs, expected_rows=quotes.row_count),
+        Draft(DAILY_SUMMARY, daily_summary(*frames), inputs),
+    )

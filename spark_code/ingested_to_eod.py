@@ -1,0 +1,40 @@
+"""Edge: the ingested events of a day to its end-of-day load.
+
+Grain in: one row per delivered line. Grain out: one row per event (trades, quotes) and one per
+instrument that traded (closes). Which delivery of an event counts is decided here and only here.
+"""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_code.lake import Draft, Published
+from spark_code.schemas import CLOSES, QUOTES, TRADES, RecordType, Table, conform
+
+
+def latest_arrivals(events: DataFrame, rec_type: RecordType, table: Table) -> DataFrame:
+    """Keep the latest arrival of every event.
+
+    Of several deliveries of one event the greatest ``arrival_tm`` wins, then the greatest remaining
+    columns in schema order: a struct compares field by field, so the order of the files never shows.
+    """
+    rest = [name for name in table.columns if name not in ("trade_dt", *table.key)]
+    latest = (
+        events.where(F.col("rec_type") == rec_type.value)
+        .groupBy("trade_dt", *table.key)
+        .agg(F.max(F.struct(*rest)).alias("latest"))
+    )
+    return conform(latest.select("trade_dt", *table.key, "latest.*"), table)
+
+
+def closes(trades: DataFrame) -> DataFrame:
+    """Price of the last trade of each instrument, by ``(event_tm, event_seq_nb)``."""
+    last_price = F.max_by("trade_pr", F.struct("event_tm", "event_seq_nb"))
+    return conform(trades.groupBy("trade_dt", "symbol", "exchange").agg(last_price.alias("close_pr")), CLOSES)
+
+
+def build(events: Published) -> tuple[Draft, Draft, Draft]:
+    """Draft ``eod/trades``, ``eod/quotes`` and ``eod/closes`` from the published events."""
+    trades = latest_arrivals(events.rows, RecordType.TRADE, TRADES)
+    quotes = latest_arrivals(events.rows, RecordType.QUOTE, QUOTES)
+    inputs = events.as_input()
+    return Draft(TRADES, trades, inputs), Draft(QUOTES, quotes, inputs), Draft(CLOSES, closes(trades), inputs)

@@ -1,0 +1,256 @@
+"""The published tables: read one day, publish one day.
+
+    <lake>/<layer>/<table>/data/<version>/trade_dt=<D>/...parquet   immutable
+    <lake>/<layer>/<table>/_published/<D>.json                      names the version that counts
+
+A version is written, audited, and then published by replacing that one small object: readers see
+the old day or the new one, never a mix. What a table holds is in ``schemas``; how objects are
+replaced is in ``storage``.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Self
+
+from obstore.exceptions import BaseError
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from spark_code.schemas import Table, conform
+from spark_code.storage import Storage, StoredObject
+
+_log = logging.getLogger(__name__)
+
+# Readers that resolved a version may still be reading it: nothing younger than this is removed.
+MIN_AGE_TO_REMOVE = timedelta(days=1)
+
+
+class LakeError(Exception):
+    """A day that cannot be read or published, with the reason and what to do."""
+
+
+class NotPublishedError(LakeError):
+    """The day of a table that was asked for has no published version."""
+
+    def __init__(self, table: Table, day: date) -> None:
+        super().__init__(f"{table.path} of {day} is not published")
+        self.table, self.day = table, day
+
+
+class AuditError(LakeError):
+    """A written version does not hold what it must; it was not published."""
+
+
+class StaleAttemptError(LakeError):
+    """A newer attempt has published the day already; this one must not overwrite it."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at computing a day. ``token`` grows with every attempt, and fences out older ones."""
+
+    run_id: str
+    number: int
+    token: int
+
+    @classmethod
+    def begin(cls, run_id: str, number: int = 1) -> Self:
+        """Take a token. Must come before the first input is read.
+
+        Microseconds since the epoch: later attempts have greater tokens without a shared counter,
+        on every machine whose clock is kept, because attempts at a day are seconds apart.
+        """
+        return cls(run_id, number, int(datetime.now(UTC).timestamp() * 1_000_000))
+
+    def version(self, day: date) -> str:
+        """The name of the folder this attempt writes; begins with the day, never used twice."""
+        return f"{day}-{self.token}-{self.run_id[:8]}-{self.number}"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``_published/<D>.json`` says about the version that counts. Paths are below the lake."""
+
+    trade_dt: str
+    version: str
+    paths: list[str]
+    rows: int
+    bytes: int
+    run_id: str
+    attempt: int
+    token: int
+    published_at: str
+    inputs: dict[str, str]
+    measures: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    previous_version: str | None = None
+
+    def to_json(self) -> bytes:
+        """The manifest as it is stored."""
+        return json.dumps(asdict(self), indent=2).encode()
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Self:
+        """Read a stored manifest; fields of a newer release are ignored."""
+        known = cls.__dataclass_fields__
+        return cls(**{name: value for name, value in json.loads(content).items() if name in known})
+
+
+@dataclass(frozen=True)
+class Published:
+    """A day as it was published: its rows, pinned to one version for as long as they are used."""
+
+    table: Table
+    day: date
+    rows: DataFrame
+    manifest: Manifest | None
+    """None where nothing is expected to exist: the day before the first."""
+
+    @property
+    def row_count(self) -> int:
+        """How many rows the version holds."""
+        return self.manifest.rows if self.manifest else 0
+
+    def as_input(self) -> dict[str, str]:
+        """This version, as the manifest of what is computed from it names it."""
+        return {self.table.path: self.manifest.version} if self.manifest else {}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Computed rows of a day that are not published yet, with what their audit must hold."""
+
+    table: Table
+    rows: DataFrame
+    inputs: Mapping[str, str]
+    expected_rows: int | None = None
+    facts: Callable[[], dict[str, Any]] = dict
+    """Facts for the manifest that are known only once the rows have been computed."""
+
+
+def require_common_inputs(*tables: Published) -> None:
+    """Refuse tables of one day that were computed from different versions of their input."""
+    origins = {published.table.path: published.manifest and published.manifest.inputs for published in tables}
+    if len({json.dumps(inputs, sort_keys=True) for inputs in origins.values()}) > 1:
+        raise LakeError(
+            f"{' and '.join(origins)} of {tables[0].day} come from different ingests {origins}: "
+            "a preprocessing run ended between publishing them; run preprocessing of the day again"
+        )
+
+
+class Lake:
+    """The published tables below one URI."""
+
+    def __init__(self, uri: str) -> None:
+        self.storage = Storage(uri)
+
+    def manifest(self, table: Table, day: date) -> Manifest | None:
+        """The manifest of the published version, or None."""
+        content = self.storage.read(_pointer(table, day))
+        return Manifest.from_json(content) if content else None
+
+    def read(self, spark: SparkSession, table: Table, day: date) -> Published:
+        """The published rows of a day; later publishes do not change what these rows are."""
+        manifest = self.manifest(table, day)
+        if manifest is None:
+            raise NotPublishedError(table, day)
+        return Published(table, day, self._rows(spark, table, day, manifest.version), manifest)
+
+    def nothing(self, spark: SparkSession, table: Table, day: date) -> Published:
+        """A day without rows, for the day before the first."""
+        return Published(table, day, spark.createDataFrame([], table.schema), None)
+
+    def publish(self, draft: Draft, day: date, attempt: Attempt) -> Manifest:
+        """Write the draft as a new version, audit it, make it the one that counts."""
+        table, version = draft.table, attempt.version(day)
+        folder = f"{table.path}/data/{version}/trade_dt={day}"
+        writer = draft.rows.drop("trade_dt").write
+        if table.split:
+            writer = writer.partitionBy(*table.split)
+        writer.parquet(self.storage.uri(folder))
+        measures = self._audit(draft, day, version)
+        files = [stored for stored in self.storage.objects(folder) if stored.key.endswith(".parquet")]
+        manifest = Manifest(
+            trade_dt=day.isoformat(),
+            version=version,
+            paths=[stored.key for stored in files],
+            rows=measures.pop("rows"),
+            bytes=sum(stored.size for stored in files),
+            run_id=attempt.run_id,
+            attempt=attempt.number,
+            token=attempt.token,
+            published_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            inputs=dict(draft.inputs),
+            measures=measures,
+            facts=draft.facts(),
+        )
+        published = self._point_to(table, day, manifest)
+        self._retire(table, day, keep={published.version, published.previous_version})
+        return published
+
+    def _rows(self, spark: SparkSession, table: Table, day: date, version: str) -> DataFrame:
+        base = f"{table.path}/data/{version}"
+        path = self.storage.spark_path(f"{base}/trade_dt={day}")
+        reader = spark.read.schema(table.schema).option("basePath", self.storage.spark_path(base))
+        return conform(reader.parquet(path), table)
+
+    def _audit(self, draft: Draft, day: date, version: str) -> dict[str, int]:
+        """Count what was really written, and refuse what does not add up."""
+        table = draft.table
+        written = self._rows(draft.rows.sparkSession, table, day, version)
+        counts = [F.count_if(F.expr(condition)).alias(name) for name, condition in table.measures.items()]
+        measured = written.agg(F.count("*").alias("rows"), *counts).collect()[0].asDict()
+        if draft.expected_rows is not None and measured["rows"] != draft.expected_rows:
+            raise AuditError(
+                f"{table.path} of {day}: {measured['rows']} rows were written where {draft.expected_rows} were due; "
+                f"version {version} is not published"
+            )
+        if table.key:
+            doubled = written.groupBy(*table.key).count().where(F.col("count") > 1).take(1)
+            if doubled:
+                raise AuditError(f"{table.path} of {day}: key not unique, e.g. {doubled[0].asDict()}; not published")
+        return {name: count for name, count in measured.items() if name in ("rows", *table.measures)}
+
+    def _point_to(self, table: Table, day: date, manifest: Manifest) -> Manifest:
+        published = manifest
+
+        def revise(current: bytes | None) -> bytes:
+            nonlocal published
+            before = Manifest.from_json(current) if current else None
+            if before and before.token > manifest.token:
+                raise StaleAttemptError(
+                    f"{table.path} of {day}: run {before.run_id} has published a newer attempt "
+                    f"(token {before.token} > {manifest.token}); this one is not published"
+                )
+            fields = asdict(manifest) | {"previous_version": before.version if before else None}
+            published = Manifest(**fields)
+            return published.to_json()
+
+        self.storage.replace(_pointer(table, day), revise)
+        return published
+
+    def _retire(self, table: Table, day: date, keep: set[str | None]) -> None:
+        """Remove older versions of the day, and what killed attempts left behind.
+
+        The day is published by now: a store that refuses a deletion must not fail it.
+        """
+        data = f"{table.path}/data"
+        try:
+            for version in self.storage.folders(data):
+                if version.startswith(f"{day}-") and version not in keep:
+                    objects = self.storage.objects(f"{data}/{version}")
+                    if _all_older(objects, datetime.now(UTC) - MIN_AGE_TO_REMOVE):
+                        self.storage.delete([stored.key for stored in objects])
+        except (BaseError, OSError) as error:
+            _log.warning("old versions of %s of %s were not all removed: %s", table.path, day, error)
+
+
+def _pointer(table: Table, day: date) -> str:
+    return f"{table.path}/_published/{day}.json"
+
+
+def _all_older(objects: list[StoredObject], than: datetime) -> bool:
+    return all(stored.last_modified < than for stored in objects)

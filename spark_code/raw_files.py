@@ -1,0 +1,104 @@
+"""The files the exchanges delivered: who delivers what, and what lies there for a day.
+
+``<raw>/<csv|json>/<yyyy-mm-dd>/<EXCHANGE>/<any name>``; names that begin with ``_`` or ``.`` are
+not data. Only names, sizes and ETags are looked at here; lines are read by ``raw_lines``.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from spark_code.storage import Storage, StoredObject
+
+
+@dataclass(frozen=True)
+class Source:
+    """One exchange and the format it delivers."""
+
+    exchange: str
+    format: Literal["csv", "json"]
+
+    @property
+    def raw_table(self) -> str:
+        """The name of the source among the tables, e.g. ``raw/nyse``."""
+        return f"raw/{self.exchange.lower()}"
+
+    def folder(self, day: date) -> str:
+        """Where the exchange's files of a day lie, below the raw folder."""
+        return f"{self.format}/{day}/{self.exchange}"
+
+
+# A third exchange is one more line.
+SOURCES: tuple[Source, ...] = (Source("NYSE", "csv"), Source("NASDAQ", "json"))
+
+
+class MissingDeliveryError(Exception):
+    """Exchanges without files for a day; says which and where they were expected."""
+
+
+class UnreadableNameError(Exception):
+    """A file whose name Spark's local file system cannot open."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The data files one exchange delivered for one day."""
+
+    source: Source
+    day: date
+    storage: Storage
+    files: tuple[StoredObject, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files as delivered."""
+        return sum(stored.size for stored in self.files)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a file is added, removed or delivered again."""
+        seen = "\n".join(f"{stored.key} {stored.size} {stored.etag}" for stored in self.files)
+        return hashlib.sha256(seen.encode()).hexdigest()[:16]
+
+    def spark_paths(self) -> list[str]:
+        """The files for Spark to read: exactly these, whatever arrives meanwhile."""
+        return [self.storage.spark_path(stored.key) for stored in self.files]
+
+
+class RawFolder:
+    """Everything the exchanges delivered, below one URI."""
+
+    def __init__(self, uri: str, sources: Sequence[Source] = SOURCES) -> None:
+        self.storage = Storage(uri)
+        self.sources = sources
+
+    def deliveries(self, day: date) -> list[Delivery]:
+        """The deliveries of all exchanges for a day; an exchange without files is an error."""
+        found = [self._delivery(source, day) for source in self.sources]
+        missing = [
+            f"{delivery.source.exchange} (looked in {self.storage.uri(delivery.source.folder(day))}/)"
+            for delivery in found
+            if not delivery.files
+        ]
+        if missing:
+            raise MissingDeliveryError(f"no raw files of {day} from {' and '.join(missing)}")
+        return found
+
+    def _delivery(self, source: Source, day: date) -> Delivery:
+        folder = source.folder(day)
+        # Deeper folders are not part of a delivery.
+        files = [
+            stored
+            for stored in self.storage.objects(folder)
+            if _is_data(stored.key.removeprefix(f"{folder}/")) and not stored.key.endswith("/")
+        ]
+        if self.storage.is_local and any(":" in stored.key for stored in files):
+            odd = next(stored.key for stored in files if ":" in stored.key)
+            raise UnreadableNameError(f"{self.storage.uri(odd)}: a local file name must not contain ':'; rename it")
+        return Delivery(source, day, self.storage, tuple(files))
+
+
+def _is_data(name: str) -> bool:
+    return "/" not in name and not name.startswith(("_", "."))

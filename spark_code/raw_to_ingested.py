@@ -1,0 +1,174 @@
+"""Edge: delivered lines of a day to typed events, split into trades, quotes and bad lines.
+
+Grain: one row per line, accepted or rejected, nothing dropped. All rules stand here once for both
+formats; how a line is taken apart is in ``raw_lines``.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from functools import reduce
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+
+from spark_code.lake import Draft
+from spark_code.raw_files import Delivery
+from spark_code.raw_lines import REQUIRED, count_lines, first_of, read_records
+from spark_code.schemas import EVENTS, RecordType, Reject, conform
+
+# The contract's grammars, whole strings. Exponents end at four digits: no price needs more, and
+# rounding 1e-999999999 would take gigabytes. There is no year 0: Python readers cannot hold it.
+_NUMBER = r"\A[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?\z"
+_SHORT_INTEGER = r"\A[+-]?[0-9]{1,18}\z"
+_DATE = r"\A(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2}\z"
+_TIME = r"\A(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?\z"
+
+# Output column -> (field of the record, how it is cast).
+_TIMES = {"event_tm": "event_tm", "arrival_tm": "file_tm"}
+_PRICES = {"trade_pr": "price", "bid_pr": "bid_pr", "ask_pr": "ask_pr"}
+_COUNTS = {"event_seq_nb": "event_seq_nb", "trade_size": "size", "bid_size": "bid_size", "ask_size": "ask_size"}
+_NUMBERS = {
+    RecordType.TRADE: ("event_seq_nb", "trade_pr", "trade_size"),
+    RecordType.QUOTE: ("event_seq_nb", "bid_pr", "bid_size", "ask_pr", "ask_size"),
+}
+_ONLY_IN = {
+    "trade_pr": RecordType.TRADE,
+    "trade_size": RecordType.TRADE,
+    "execution_id": RecordType.TRADE,
+    "bid_pr": RecordType.QUOTE,
+    "bid_size": RecordType.QUOTE,
+    "ask_pr": RecordType.QUOTE,
+    "ask_size": RecordType.QUOTE,
+}
+
+
+def _matching(text: Column, grammar: str) -> Column:
+    return F.when(text.rlike(grammar), text)
+
+
+def _price(text: Column) -> Column:
+    return _matching(text, _NUMBER).try_cast("decimal(18,6)")
+
+
+def _count(text: Column) -> Column:
+    """A whole number in any spelling: 100, 100.0 and 1e2 are the same, 100.5 is none."""
+    exact = _matching(text, _NUMBER).try_cast("decimal(38,18)")
+    whole = exact.try_cast("bigint")
+    return F.coalesce(_matching(text, _SHORT_INTEGER).try_cast("bigint"), F.when(exact == whole, whole))
+
+
+def _typed(records: DataFrame) -> DataFrame:
+    """Cast every field; what cannot be cast is null."""
+    casts = {
+        "record_dt": _matching(F.col("trade_dt"), _DATE).try_cast("date"),
+        **{to: _matching(F.col(name), _TIME).try_cast("timestamp_ntz") for to, name in _TIMES.items()},
+        **{to: _price(F.col(name)) for to, name in _PRICES.items()},
+        **{to: _count(F.col(name)) for to, name in _COUNTS.items()},
+    }
+    kept = ("line", "source_file", "reason", "event_type", "symbol", "execution_id")
+    missing = _by_type({kind: _any_null(names) for kind, names in REQUIRED.items()})
+    return records.select(
+        *kept,
+        F.col("exchange").alias("record_exchange"),
+        missing.alias("is_missing_field"),
+        *(cast.alias(name) for name, cast in casts.items()),
+    )
+
+
+def _by_type(conditions: Mapping[RecordType, Column]) -> Column:
+    """The condition that belongs to the record's type; false for other types."""
+    fitting = [F.when(F.col("event_type") == kind.value, condition) for kind, condition in conditions.items()]
+    return F.coalesce(*fitting, F.lit(False))
+
+
+def _any_of(conditions: Sequence[Column]) -> Column:
+    return reduce(lambda left, right: left | right, conditions)
+
+
+def _any_null(names: Sequence[str]) -> Column:
+    return _any_of([F.col(name).isNull() for name in names])
+
+
+def _out_of_range() -> Column:
+    """Trades need a price and a size above zero; nothing may be negative."""
+    quoted = [F.col(name) < 0 for name in _NUMBERS[RecordType.QUOTE]]
+    traded = [F.col("event_seq_nb") < 0, F.col("trade_pr") <= 0, F.col("trade_size") <= 0]
+    return _by_type({RecordType.TRADE: _any_of(traded), RecordType.QUOTE: _any_of(quoted)})
+
+
+def validate(records: DataFrame, day: date, exchange: str) -> DataFrame:
+    """Judge every record by the rules in their order, and lay it out as a row of ``ingested/events``."""
+    reason = F.coalesce(
+        F.col("reason"),
+        first_of(
+            (
+                Reject.UNKNOWN_RECORD_TYPE,
+                F.coalesce(~F.col("event_type").isin(*(kind.value for kind in REQUIRED)), F.lit(True)),
+            ),
+            (Reject.MISSING_FIELD, F.col("is_missing_field")),
+            (Reject.BAD_TIMESTAMP, _any_null(("record_dt", "arrival_tm", "event_tm"))),
+            (Reject.BAD_NUMBER, _by_type({kind: _any_null(names) for kind, names in _NUMBERS.items()})),
+            (Reject.OUT_OF_RANGE, _out_of_range()),
+            (Reject.WRONG_TRADE_DATE, F.col("record_dt") != F.lit(day)),
+            (Reject.WRONG_EXCHANGE, F.col("record_exchange") != exchange),
+        ),
+    )
+    judged = _typed(records).withColumn("reject_reason", reason)
+    is_good = F.col("reject_reason").isNull()
+
+    def accepted(name: str) -> Column:
+        wanted = is_good & (F.col("event_type") == _ONLY_IN[name].value) if name in _ONLY_IN else is_good
+        return F.when(wanted, F.col(name)).alias(name)
+
+    typed_columns = ("symbol", *_TIMES, *_PRICES, *_COUNTS, "execution_id")
+    return conform(
+        judged.select(
+            F.lit(day).alias("trade_dt"),
+            F.when(is_good, F.col("event_type")).otherwise(F.lit(RecordType.BAD.value)).alias("rec_type"),
+            F.lit(exchange).alias("exchange"),
+            *(accepted(name) for name in typed_columns),
+            "reject_reason",
+            F.when(~is_good, F.col("source_file")).alias("source_file"),
+            F.when(~is_good, F.col("line")).alias("line"),
+        ),
+        EVENTS,
+    )
+
+
+def _watch_drift(records: DataFrame, seen: Observation) -> DataFrame:
+    """Note per file which unknown fields it brought, while the rows pass by."""
+    news = F.when(F.size("unknown_fields") > 0, F.struct("source_file", "unknown_fields"))
+    return records.observe(seen, F.to_json(F.collect_set(news)).alias("drift"))
+
+
+def _drift(observations: Sequence[Observation]) -> dict[str, list[str]]:
+    """File -> unknown fields, each file once."""
+    files: dict[str, set[str]] = {}
+    for seen in observations:
+        for news in json.loads(seen.get["drift"]):
+            files.setdefault(news["source_file"], set()).update(news["unknown_fields"])
+    return {name: sorted(fields) for name, fields in sorted(files.items())}
+
+
+def build(spark: SparkSession, deliveries: Sequence[Delivery], day: date) -> Draft:
+    """Draft ``ingested/events`` from everything the exchanges delivered for the day."""
+    events: list[DataFrame] = []
+    observations: list[Observation] = []
+    for delivery in deliveries:
+        seen = Observation()
+        records = _watch_drift(read_records(spark, delivery), seen)
+        events.append(validate(records, day, delivery.source.exchange))
+        observations.append(seen)
+
+    def facts() -> dict[str, Any]:
+        return {"schema_drift": _drift(observations)}
+
+    return Draft(
+        EVENTS,
+        reduce(DataFrame.unionByName, events),
+        inputs={delivery.source.raw_table: delivery.fingerprint for delivery in deliveries},
+        expected_rows=sum(count_lines(spark, delivery) for delivery in deliveries),
+        facts=facts,
+    )

@@ -1,0 +1,194 @@
+"""Column names, types and meaning of every published table.
+
+This is the only home of column names and types: each edge ends in ``conform`` to one of these
+tables, the lake audits against them, and Dagster shows the comments as column descriptions.
+What the columns are computed from lives in the edges (``raw_to_ingested`` and its neighbours).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    DataType,
+    DateType,
+    DecimalType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampNTZType,
+)
+
+# Six decimals and twelve integer digits: sums stay exact, so a re-run gives the same numbers
+# whatever the order of the rows. Doubles would not.
+PRICE = DecimalType(18, 6)
+_TEXT, _DATE, _WHOLE, _TIME = StringType(), DateType(), LongType(), TimestampNTZType()
+
+
+class RecordType(StrEnum):
+    """The directory split of ``ingested/events``."""
+
+    TRADE = "T"
+    QUOTE = "Q"
+    BAD = "B"
+
+
+class Reject(StrEnum):
+    """Why a line was not accepted. The order is the order of the checks: the first that applies."""
+
+    TOO_LONG = "too_long"
+    BAD_ENCODING = "bad_encoding"
+    BLANK = "blank"
+    BAD_JSON = "bad_json"
+    UNKNOWN_RECORD_TYPE = "unknown_record_type"
+    FIELD_COUNT = "field_count"
+    MISSING_FIELD = "missing_field"
+    BAD_TIMESTAMP = "bad_timestamp"
+    BAD_NUMBER = "bad_number"
+    OUT_OF_RANGE = "out_of_range"
+    WRONG_TRADE_DATE = "wrong_trade_date"
+    WRONG_EXCHANGE = "wrong_exchange"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One published table: its schema, its key, and what the audit of every version counts."""
+
+    layer: str
+    name: str
+    schema: StructType
+    key: tuple[str, ...] = ()
+    split: tuple[str, ...] = ()
+    measures: Mapping[str, str] = field(default_factory=dict)
+    """Name of a count -> SQL condition of the rows it counts; stored in the manifest."""
+
+    @property
+    def path(self) -> str:
+        """The table's folder below the lake, also the name people use for it."""
+        return f"{self.layer}/{self.name}"
+
+    @property
+    def columns(self) -> list[str]:
+        """The column names in schema order."""
+        return self.schema.fieldNames()
+
+
+def _schema(*columns: tuple[str, DataType, str]) -> StructType:
+    return StructType([StructField(name, kind, True, {"comment": why}) for name, kind, why in columns])
+
+
+_TRADE_DT = ("trade_dt", _DATE, "Trading day; the directory the row lies in")
+_SYMBOL = ("symbol", _TEXT, "Ticker as the exchange wrote it")
+_EXCHANGE = ("exchange", _TEXT, "NYSE or NASDAQ")
+_EVENT_TM = ("event_tm", _TIME, "Wall-clock time of the event at the exchange, no zone")
+_SEQ = ("event_seq_nb", _WHOLE, "Sequence number the exchange gave the event")
+_ARRIVAL = ("arrival_tm", _TIME, "When the record was delivered (file_tm); the latest one counts")
+_TRADE = (
+    ("trade_pr", PRICE, "Price of the trade"),
+    ("trade_size", _WHOLE, "Shares traded"),
+    ("execution_id", _TEXT, "Exchange's id of the execution, where it sends one"),
+)
+_QUOTE = (
+    ("bid_pr", PRICE, "Best bid"),
+    ("bid_size", _WHOLE, "Shares bid"),
+    ("ask_pr", PRICE, "Best ask"),
+    ("ask_size", _WHOLE, "Shares asked"),
+)
+EVENT_KEY = ("symbol", "exchange", "event_tm", "event_seq_nb")
+
+EVENTS = Table(
+    "ingested",
+    "events",
+    _schema(
+        _TRADE_DT,
+        ("rec_type", _TEXT, "T trade, Q quote or B bad; the directory split"),
+        _SYMBOL,
+        _EXCHANGE,
+        _EVENT_TM,
+        _SEQ,
+        _ARRIVAL,
+        *_TRADE,
+        *_QUOTE,
+        ("reject_reason", _TEXT, "Why the line was rejected; null for accepted lines"),
+        ("source_file", _TEXT, "File of a rejected line, below the raw folder"),
+        ("line", _TEXT, "The rejected line itself; bytes that are no UTF-8 shown as U+FFFD"),
+    ),
+    split=("rec_type",),
+    measures={
+        "trades": "rec_type = 'T'",
+        "quotes": "rec_type = 'Q'",
+        "rejected": "rec_type = 'B'",
+        **{f"rejected_{reason}": f"reject_reason = '{reason}'" for reason in Reject},
+    },
+)
+TRADES = Table(
+    "eod",
+    "trades",
+    _schema(_TRADE_DT, _SYMBOL, _EXCHANGE, _EVENT_TM, _SEQ, _ARRIVAL, *_TRADE),
+    key=EVENT_KEY,
+)
+QUOTES = Table(
+    "eod",
+    "quotes",
+    _schema(_TRADE_DT, _SYMBOL, _EXCHANGE, _EVENT_TM, _SEQ, _ARRIVAL, *_QUOTE),
+    key=EVENT_KEY,
+)
+CLOSES = Table(
+    "eod",
+    "closes",
+    _schema(_TRADE_DT, _SYMBOL, _EXCHANGE, ("close_pr", PRICE, "Price of the last trade of the day")),
+    key=("symbol", "exchange"),
+)
+QUOTE_ANALYTICS = Table(
+    "report",
+    "quote_analytics",
+    _schema(
+        _TRADE_DT,
+        _SYMBOL,
+        _EXCHANGE,
+        _EVENT_TM,
+        _SEQ,
+        *_QUOTE,
+        ("last_trade_pr", PRICE, "Price of the last trade at or before the quote; null before the first"),
+        ("last_mov_avg_pr", PRICE, "Mean price of the 30 minutes up to that last trade"),
+        ("close_pr", PRICE, "Close of the previous trading day; null if the symbol did not trade"),
+        ("bid_pr_mv", PRICE, "bid_pr - close_pr"),
+        ("ask_pr_mv", PRICE, "ask_pr - close_pr"),
+    ),
+    key=EVENT_KEY,
+    measures={"with_last_trade": "last_trade_pr IS NOT NULL", "with_close": "close_pr IS NOT NULL"},
+)
+DAILY_SUMMARY = Table(
+    "report",
+    "daily_summary",
+    _schema(
+        _TRADE_DT,
+        _SYMBOL,
+        _EXCHANGE,
+        ("open_pr", PRICE, "Price of the first trade of the day"),
+        ("high_pr", PRICE, "Highest trade price"),
+        ("low_pr", PRICE, "Lowest trade price"),
+        ("close_pr", PRICE, "Price of the last trade of the day"),
+        ("volume", _WHOLE, "Shares traded"),
+        ("trade_count", _WHOLE, "Number of trades"),
+        ("vwap_pr", PRICE, "Volume-weighted average trade price"),
+        ("quote_count", _WHOLE, "Number of quotes"),
+        ("avg_spread", PRICE, "Mean of ask_pr - bid_pr over the day's quotes"),
+        ("prev_close_pr", PRICE, "Close of the previous trading day"),
+        ("change_pr", PRICE, "close_pr - prev_close_pr"),
+        ("change_pct", PRICE, "change_pr in percent of prev_close_pr"),
+    ),
+    key=("symbol", "exchange"),
+    measures={"with_close": "prev_close_pr IS NOT NULL"},
+)
+TABLES: Mapping[str, Table] = {
+    table.path: table for table in (EVENTS, TRADES, QUOTES, CLOSES, QUOTE_ANALYTICS, DAILY_SUMMARY)
+}
+
+
+def conform(rows: DataFrame, table: Table) -> DataFrame:
+    """Select exactly the table's columns, in order and type: the contract at the end of an edge."""
+    return rows.select(*(F.col(column.name).cast(column.dataType) for column in table.schema))

@@ -1,0 +1,161 @@
+"""Objects by key, the same on a local path and on S3: open, list, read, replace atomically.
+
+Only obstore is used, so no JVM and no Spark is needed to list or publish. What the objects mean
+is the business of ``lake`` and ``raw_files``.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from obstore.exceptions import AlreadyExistsError, PreconditionError
+from obstore.store import LocalStore, S3Store
+
+_GLOB = re.compile(r"([\\*?\[\]{}])")
+# Two writers of one object meet at most a few times; more means something keeps losing the race.
+_MAX_REPLACE_TRIES = 20
+
+
+class StorageError(Exception):
+    """A location that cannot be used, with the reason."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One listed object, with what identifies its content."""
+
+    key: str
+    size: int
+    last_modified: datetime
+    etag: str
+
+
+class Storage:
+    """The objects below one URI: a local path, ``file://`` or ``s3://bucket/prefix``."""
+
+    def __init__(self, uri: str) -> None:
+        self.root = location(uri)
+        self.is_local = not self.root.startswith("s3://")
+        self._store: LocalStore | S3Store
+        if self.is_local:
+            self._store = LocalStore(self.root, mkdir=True, automatic_cleanup=True)
+        else:
+            self._store = _s3_store(self.root)
+
+    def uri(self, key: str) -> str:
+        """Where people, and Spark when it writes, find the object."""
+        return f"{self.root}/{key}"
+
+    def spark_path(self, key: str) -> str:
+        """The same for Spark when it reads: there a path is a glob, and a name is not."""
+        return _GLOB.sub(r"\\\1", self.uri(key))
+
+    def objects(self, prefix: str) -> list[StoredObject]:
+        """All objects below a folder, in the order of their keys."""
+        metas = (meta for batch in self._store.list(prefix) for meta in batch)
+        found = [
+            StoredObject(meta["path"], meta["size"], meta["last_modified"], meta["e_tag"] or "") for meta in metas
+        ]
+        return sorted(found, key=lambda stored: stored.key)
+
+    def folders(self, prefix: str) -> list[str]:
+        """The names of the folders directly below a folder."""
+        prefixes = self._store.list_with_delimiter(prefix)["common_prefixes"]
+        return sorted(common.rstrip("/").rsplit("/", 1)[-1] for common in prefixes)
+
+    def read(self, key: str) -> bytes | None:
+        """The object's bytes, or None where there is none."""
+        found = self._get(key)
+        return found and found[0]
+
+    def write(self, key: str, content: bytes) -> None:
+        """Create or replace an object; readers see the old bytes or the new, never a part."""
+        self._store.put(key, content)
+
+    def delete(self, keys: list[str]) -> None:
+        """Remove objects; a folder left empty goes with them."""
+        self._store.delete(keys)
+
+    def open_reader(self, key: str) -> Any:
+        """A seekable file-like reader of one object."""
+        import obstore
+
+        return obstore.open_reader(self._store, key)
+
+    def replace(self, key: str, revise: Callable[[bytes | None], bytes]) -> None:
+        """Read, revise and write back one small object as a single step.
+
+        No other ``replace`` comes in between: S3 refuses a put when the ETag has moved and the
+        revision is made anew; a local path is guarded by a lock file, which the kernel releases
+        even from a killed process. ``revise`` may raise to refuse.
+        """
+        if self.is_local:
+            with self._lock(key):
+                self.write(key, revise(self.read(key)))
+            return
+        for _ in range(_MAX_REPLACE_TRIES):
+            found = self._get(key)
+            content = revise(found and found[0])
+            try:
+                if found is None:
+                    self._store.put(key, content, mode="create")
+                else:
+                    self._store.put(key, content, mode={"e_tag": found[1], "version": found[2]})
+            except (AlreadyExistsError, PreconditionError):
+                continue
+            return
+        raise StorageError(f"{self.uri(key)} was replaced by others {_MAX_REPLACE_TRIES} times in a row; try again")
+
+    def _get(self, key: str) -> tuple[bytes, str | None, str | None] | None:
+        try:
+            result = self._store.get(key)
+        except FileNotFoundError:
+            return None
+        return bytes(result.bytes()), result.meta["e_tag"], result.meta["version"]
+
+    @contextmanager
+    def _lock(self, key: str) -> Iterator[None]:
+        target = Path(self.uri(key))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (target.parent / f".{target.name}.lock").open("w") as lock_file:
+            fcntl.flock(lock_file, fcntl.LOCK_EX)
+            yield
+
+
+def location(uri: str) -> str:
+    """Normalise a URI or path: ``s3://bucket/prefix`` stays, anything local becomes an absolute path."""
+    parts = urlsplit(uri)
+    if parts.scheme == "s3":
+        if not parts.netloc:
+            raise StorageError(f"{uri!r} names no bucket; write s3://bucket/prefix")
+        return f"s3://{parts.netloc}{parts.path.rstrip('/')}"
+    if parts.scheme == "file":
+        return str(Path(uri.removeprefix("file://")).resolve())
+    if "://" in uri:
+        raise StorageError(f"{uri!r} is neither a local path, file:// nor s3://")
+    if not uri:
+        raise StorageError("an empty location; give a local path or s3://bucket/prefix")
+    return str(Path(uri).expanduser().resolve())
+
+
+def _s3_store(root: str) -> S3Store:
+    """Credentials, region and endpoint as boto3 finds them: profiles, instance roles, AWS_* variables."""
+    import boto3
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    session = boto3.Session()
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return S3Store.from_url(
+        root,
+        credential_provider=Boto3CredentialProvider(session),
+        region=session.region_name or "us-east-1",
+        client_options={"allow_http": (endpoint or "").startswith("http://")},
+        **({"endpoint": endpoint} if endpoint else {}),
+    )

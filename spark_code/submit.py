@@ -1,0 +1,74 @@
+"""The edges under plain ``spark-submit``, for people who work without an orchestrator.
+
+    spark-submit --py-files spark_code.zip spark_code/submit.py preprocessing \
+        --date 2020-08-06 --raw s3://bucket/raw --lake s3://bucket/lake
+
+Arguments in, edges called in order, drafts published; no logic of its own.
+"""
+
+import argparse
+import sys
+import uuid
+from datetime import date
+
+from pyspark.sql import SparkSession
+
+from spark_code import eod_to_report, ingested_to_eod, raw_to_ingested
+from spark_code.lake import Attempt, Lake, LakeError
+from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
+from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES
+from spark_code.session import ENGINE_CONF, start
+from spark_code.storage import StorageError
+
+
+def preprocessing(spark: SparkSession, raw: RawFolder, lake: Lake, day: date, attempt: Attempt) -> None:
+    """Raw files to the end-of-day load."""
+    lake.publish(raw_to_ingested.build(spark, raw.deliveries(day), day), day, attempt)
+    for draft in ingested_to_eod.build(lake.read(spark, EVENTS, day)):
+        lake.publish(draft, day, attempt)
+
+
+def analytical(spark: SparkSession, lake: Lake, day: date, previous_day: date | None, attempt: Attempt) -> None:
+    """The end-of-day load to the report."""
+    closes = lake.read(spark, CLOSES, previous_day) if previous_day else lake.nothing(spark, CLOSES, day)
+    trades, quotes = lake.read(spark, TRADES, day), lake.read(spark, QUOTES, day)
+    for draft in eod_to_report.build(trades, quotes, closes):
+        lake.publish(draft, day, attempt)
+
+
+def _arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="submit.py", description="One job of one trading day, under spark-submit.")
+    parser.add_argument("job", choices=("preprocessing", "analytical"))
+    parser.add_argument("--date", required=True, type=date.fromisoformat, help="trading day, yyyy-mm-dd")
+    parser.add_argument("--raw", help="raw folder: path or s3:// (preprocessing)")
+    parser.add_argument("--lake", required=True, help="lake: path or s3://")
+    parser.add_argument(
+        "--previous-day",
+        type=date.fromisoformat,
+        help="previous trading day, whose closes the report uses; leave out on the very first day (analytical)",
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.job == "preprocessing" and not arguments.raw:
+        parser.error("preprocessing needs --raw")
+    return arguments
+
+
+def main(argv: list[str]) -> int:
+    """Run one job; exit code 1 with one line on what is missing or wrong."""
+    arguments = _arguments(argv)
+    attempt = Attempt.begin(run_id=uuid.uuid4().hex)
+    try:
+        lake = Lake(arguments.lake)
+        if arguments.job == "preprocessing":
+            raw = RawFolder(arguments.raw)
+            preprocessing(start(ENGINE_CONF), raw, lake, arguments.date, attempt)
+        else:
+            analytical(start(ENGINE_CONF), lake, arguments.date, arguments.previous_day, attempt)
+    except (LakeError, StorageError, MissingDeliveryError, UnreadableNameError) as error:
+        sys.stderr.write(f"{arguments.job}_{arguments.date}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

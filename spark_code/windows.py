@@ -1,0 +1,45 @@
+"""Ordered windows with explicit frames, and exact averages over them.
+
+Every window of the project comes from here, so that none relies on Spark's default frame or on an
+order with ties. What is looked up through a window belongs to the edges.
+"""
+
+from pyspark.sql import Column, Window, WindowSpec
+from pyspark.sql import functions as F
+
+from spark_code.schemas import PRICE
+
+# Trades and quotes meet by instrument: one symbol on one exchange.
+INSTRUMENT = ("symbol", "exchange")
+
+# 27 digits with 6 decimals divided by a count of up to 10 digits fits Spark's 38 digits with 17
+# decimals: enough that the one rounding to six decimals is the only one that shows.
+_EXACT_SUM = "decimal(27,6)"
+_EXACT_COUNT = "decimal(10,0)"
+
+
+def up_to_now(*order: str) -> WindowSpec:
+    """All rows of the instrument up to this one. ``order`` must be a total order."""
+    return (
+        Window.partitionBy(*INSTRUMENT)
+        .orderBy(*order)
+        .rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    )
+
+
+def mean_price(total: Column, count: Column) -> Column:
+    """Divide a sum of prices by its count, rounded once, half up."""
+    return (total.try_cast(_EXACT_SUM) / count.cast(_EXACT_COUNT)).cast(PRICE)
+
+
+def trailing_mean_price(price: str, event_tm: str, minutes: int) -> Column:
+    """Mean price of the instrument's rows with ``event_tm`` in [t - minutes, t], both ends included.
+
+    Written in SQL because ``rangeBetween`` takes no interval over a timestamp; a range frame
+    includes all rows of the same instant.
+    """
+    frame = (
+        f"OVER (PARTITION BY {', '.join(INSTRUMENT)} ORDER BY {event_tm} "
+        f"RANGE BETWEEN INTERVAL {minutes} MINUTES PRECEDING AND CURRENT ROW)"
+    )
+    return mean_price(F.expr(f"sum({price}) {frame}"), F.expr(f"count({price}) {frame}"))
