@@ -60,9 +60,7 @@ class Storage:
     def objects(self, prefix: str) -> list[StoredObject]:
         """All objects below a folder, in the order of their keys."""
         metas = (meta for batch in self._store.list(prefix) for meta in batch)
-        found = [
-            StoredObject(meta["path"], meta["size"], meta["last_modified"], meta["e_tag"] or "") for meta in metas
-        ]
+        found = [StoredObject(meta["path"], meta["size"], meta["last_modified"], meta["e_tag"] or "") for meta in metas]
         return sorted(found, key=lambda stored: stored.key)
 
     def folders(self, prefix: str) -> list[str]:

@@ -20,11 +20,7 @@ _EXACT_COUNT = "decimal(10,0)"
 
 def up_to_now(*order: str) -> WindowSpec:
     """All rows of the instrument up to this one. ``order`` must be a total order."""
-    return (
-        Window.partitionBy(*INSTRUMENT)
-        .orderBy(*order)
-        .rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    )
+    return Window.partitionBy(*INSTRUMENT).orderBy(*order).rowsBetween(Window.unboundedPreceding, Window.currentRow)
 
 
 def mean_price(total: Column, count: Column) -> Column:
