@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 from spark_code.schemas import Table, conform
 from spark_code.storage import Storage, StoredObject
 
+_Stored = bytes  # Manifest has a field named bytes
 _log = logging.getLogger(__name__)
 
 # Readers that resolved a version may still be reading it: nothing younger than this is removed.
@@ -88,12 +89,12 @@ class Manifest:
     facts: dict[str, Any] = field(default_factory=dict)
     previous_version: str | None = None
 
-    def to_json(self) -> bytes:
+    def to_json(self) -> _Stored:
         """The manifest as it is stored."""
         return json.dumps(asdict(self), indent=2).encode()
 
     @classmethod
-    def from_json(cls, content: bytes) -> Self:
+    def from_json(cls, content: _Stored) -> Self:
         """Read a stored manifest; fields of a newer release are ignored."""
         known = cls.__dataclass_fields__
         return cls(**{name: value for name, value in json.loads(content).items() if name in known})
@@ -152,11 +153,16 @@ class Lake:
         content = self.storage.read(_pointer(table, day))
         return Manifest.from_json(content) if content else None
 
-    def read(self, spark: SparkSession, table: Table, day: date) -> Published:
-        """The published rows of a day; later publishes do not change what these rows are."""
+    def require(self, table: Table, day: date) -> Manifest:
+        """The manifest of the published version, or an error."""
         manifest = self.manifest(table, day)
         if manifest is None:
             raise NotPublishedError(table, day)
+        return manifest
+
+    def read(self, spark: SparkSession, table: Table, day: date) -> Published:
+        """The published rows of a day; later publishes do not change what these rows are."""
+        manifest = self.require(table, day)
         return Published(table, day, self._rows(spark, table, day, manifest.version), manifest)
 
     def nothing(self, spark: SparkSession, table: Table, day: date) -> Published:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from obstore.exceptions import AlreadyExistsError, PreconditionError
@@ -81,12 +80,6 @@ class Storage:
         """Remove objects; a folder left empty goes with them."""
         self._store.delete(keys)
 
-    def open_reader(self, key: str) -> Any:
-        """A seekable file-like reader of one object."""
-        import obstore
-
-        return obstore.open_reader(self._store, key)
-
     def replace(self, key: str, revise: Callable[[bytes | None], bytes]) -> None:
         """Read, revise and write back one small object as a single step.
 
@@ -152,8 +145,8 @@ def _s3_store(root: str) -> S3Store:
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     return S3Store.from_url(
         root,
+        config={"endpoint": endpoint} if endpoint else None,
+        client_options={"allow_http": (endpoint or "").startswith("http://")},
         credential_provider=Boto3CredentialProvider(session),
         region=session.region_name or "us-east-1",
-        client_options={"allow_http": (endpoint or "").startswith("http://")},
-        **({"endpoint": endpoint} if endpoint else {}),
     )

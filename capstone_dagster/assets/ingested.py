@@ -1,0 +1,41 @@
+"""Stage ingested: the delivered lines as typed parquet."""
+
+from datetime import date
+
+import dagster as dg
+from dagster_pyspark import LazyPySparkResource
+
+from capstone_dagster.assets.raw import observation, raw_key
+from spark_code import raw_to_ingested
+from spark_code.lake import Draft
+from spark_code.raw_files import SOURCES, MissingDeliveryError, RawFolder, UnreadableNameError
+
+
+def ingested_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset ``ingested/events``."""
+
+    @dg.asset(
+        key=["ingested", "events"],
+        deps=[raw_key(source) for source in SOURCES],
+        partitions_def=partitions,
+        group_name="ingested",
+        kinds={"pyspark", "parquet"},
+        io_manager_key="lake",
+    )
+    def ingested_events(
+        context: dg.AssetExecutionContext, spark: LazyPySparkResource, raw_folder: dg.ResourceParam[RawFolder]
+    ) -> Draft:
+        """One row per delivered line: a trade (T), a quote (Q) or a rejected line with its reason (B).
+
+        Source: `raw/nyse` (CSV) and `raw/nasdaq` (JSON lines). Nothing is dropped: lines in = T + Q + B.
+        """
+        day = date.fromisoformat(context.partition_key)
+        try:
+            deliveries = raw_folder.deliveries(day)
+        except (MissingDeliveryError, UnreadableNameError) as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        for delivery in deliveries:
+            context.log_event(observation(delivery))
+        return raw_to_ingested.build(spark.spark_session, deliveries, day)
+
+    return ingested_events

@@ -1,0 +1,50 @@
+"""Stage report: what traders read."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from spark_code import eod_to_report
+from spark_code.lake import Draft, Published
+
+# Monday looks at Friday: offsets count partitions, and only trading days are partitions.
+_PREVIOUS_TRADING_DAY = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
+
+
+def _out(description: str) -> dg.AssetOut:
+    return dg.AssetOut(
+        key_prefix="report",
+        io_manager_key="lake",
+        group_name="report",
+        kinds={"pyspark", "parquet"},
+        description=description,
+    )
+
+
+def report_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The assets ``report/quote_analytics`` and ``report/daily_summary``, one step."""
+
+    @dg.multi_asset(
+        name="report",
+        ins={
+            "trades": dg.AssetIn(["eod", "trades"]),
+            "quotes": dg.AssetIn(["eod", "quotes"]),
+            "previous_closes": dg.AssetIn(["eod", "closes"], partition_mapping=_PREVIOUS_TRADING_DAY),
+        },
+        outs={
+            "quote_analytics": _out(
+                "One row per quote: the last trade price and its 30-minute moving average, and the move of bid and "
+                "ask against the previous trading day's close. Source: `eod/trades`, `eod/quotes`, `eod/closes`."
+            ),
+            "daily_summary": _out(
+                "One row per symbol and exchange: open, high, low, close, volume, average prices and the change "
+                "against the previous trading day. Source: `eod/trades`, `eod/quotes`, `eod/closes`."
+            ),
+        },
+        partitions_def=partitions,
+    )
+    def report(trades: Published, quotes: Published, previous_closes: Published) -> Iterator[dg.Output[Draft]]:
+        for draft in eod_to_report.build(trades, quotes, previous_closes):
+            yield dg.Output(draft, output_name=draft.table.name)
+
+    return report

@@ -1,0 +1,151 @@
+"""The command line ``capstone``: parse, call, print. What the commands do lives in the modules they call."""
+
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import date
+from typing import NoReturn
+
+import click
+
+from capstone_dagster.embedded_postgres import EmbeddedPostgresError
+from capstone_dagster.jobs import JOB_NAMES, JobName
+from capstone_dagster.prerequisites import MissingPrerequisite, require_java
+from capstone_dagster.run_storage import RunStorageError, ready
+from capstone_dagster.sample import Sample, SampleError
+from capstone_dagster.settings import Settings, SettingsError
+from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
+from spark_code.lake import Lake, LakeError
+from spark_code.schemas import TABLES, Table
+from spark_code.storage import StorageError
+
+_EXPECTED_ERRORS = (
+    EmbeddedPostgresError,
+    LakeError,
+    MissingPrerequisite,
+    NoTradingDayError,
+    RunStorageError,
+    SampleError,
+    SettingsError,
+    StorageError,
+)
+
+
+class _TableName(click.ParamType[Table]):
+    name = "table"
+
+    def convert(self, value: str | Table, param: click.Parameter | None, ctx: click.Context | None) -> Table:
+        if isinstance(value, Table):
+            return value
+        if value not in TABLES:
+            self.fail(f"{value!r} is no table; there are {', '.join(TABLES)}", param, ctx)
+        return TABLES[value]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Daily trades and quotes of NYSE and NASDAQ: from the exchanges' files to the analytical report.
+
+    Settings are CAPSTONE_* variables, listed in .env.example.
+    """
+
+
+@cli.command()
+@click.argument("days", metavar="DATE|FROM..TO")
+@click.option("--job", type=click.Choice(JOB_NAMES), default="daily_pipeline", show_default=True, help="What to run.")
+@click.option(
+    "--allow-missing-closes",
+    is_flag=True,
+    help="Build the report although the previous trading day's closes are not published (its moves are null then).",
+)
+def run(days: str, job: JobName, allow_missing_closes: bool) -> None:
+    """Run a trading day, or all trading days of a range, through Dagster."""
+    settings = Settings.from_environment()
+    require_java()
+    wanted = trading_days(settings.first_trading_day).parse(days)
+    with ready(settings):
+        import dagster as dg
+
+        from capstone_dagster.jobs import job_id
+        from capstone_dagster.running import run_days, summary
+
+        lake, outcomes = Lake(settings.lake_uri), []
+        with dg.DagsterInstance.get() as instance:
+            click.echo(job_id(job, wanted[0]))
+            for outcome in run_days(instance, job, wanted, allow_missing_closes=allow_missing_closes):
+                outcomes.append(outcome)
+                click.echo(f"  {outcome.status}" if outcome.succeeded else f"  {outcome.status}, run {outcome.run_id}")
+                if len(outcomes) < len(wanted):
+                    click.echo(job_id(job, wanted[len(outcomes)]))
+        click.echo(f"\n{summary(outcomes, lake)}\n")
+        click.echo(f"raw files  {settings.raw_uri}\nlake       {settings.lake_uri}\nlogs       {settings.log_dir}")
+    if not all(outcome.succeeded for outcome in outcomes):
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("table", type=_TableName())
+@click.argument("day", metavar="DATE")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest of the published version instead.")
+def paths(table: Table, day: str, as_json: bool) -> None:
+    """Print the published parquet files of a day, one a line, for DuckDB, pandas or Spark."""
+    import json
+
+    lake = Lake(Settings.from_environment().lake_uri)
+    manifest = lake.require(table, parse_day(day))
+    full = [lake.storage.uri(path) for path in manifest.paths]
+    click.echo(json.dumps(asdict(manifest) | {"paths": full}, indent=2) if as_json else "\n".join(full))
+
+
+@cli.command()
+@click.argument("table", type=_TableName())
+@click.argument("day", metavar="DATE")
+@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many rows.")
+def show(table: Table, day: str, limit: int) -> None:
+    """Print the first published rows of a day."""
+    from capstone_dagster.showing import as_text, first_rows
+
+    lake, trade_dt = Lake(Settings.from_environment().lake_uri), parse_day(day)
+    rows = first_rows(lake, table, trade_dt, limit)
+    click.echo(as_text(table.columns, rows))
+    click.echo(f"{len(rows):,} of {lake.require(table, trade_dt).rows:,} rows")
+
+
+@cli.command()
+@click.argument("out")
+@click.option("--days", type=click.IntRange(1, 1000), default=3, show_default=True, help="Consecutive trading days.")
+@click.option("--symbols", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option("--events", type=click.IntRange(1, 100_000_000), default=100_000, show_default=True, help="Lines a day.")
+@click.option("--first-day", metavar="DATE", help="Default: the first trading day.")
+@click.option("--seed", type=int, default=7, show_default=True, help="The same seed writes the same bytes.")
+def sample(*, out: str, days: int, symbols: int, events: int, first_day: str | None, seed: int) -> None:  # noqa: PLR0913 - one per option
+    """Write raw files of invented trading days below OUT, a folder or s3://bucket/prefix."""
+    first: date = parse_day(first_day) if first_day else Settings.from_environment().first_trading_day
+    for day, files, size in Sample(symbols=symbols, events=events, seed=seed).write(out, first, days):
+        click.echo(f"{day}  {events:,} lines in {files} files, {size / 1e6:.1f} MB")
+
+
+@cli.command(name="exec", context_settings={"ignore_unknown_options": True})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_(command: tuple[str, ...]) -> NoReturn:
+    """Run a COMMAND (dagster, dg, psql...) with the run storage up and Dagster's home set."""
+    with ready(Settings.from_environment()):
+        try:
+            child = subprocess.Popen(command)  # noqa: S603 - running the user's command is its purpose
+        except OSError as error:
+            raise click.ClickException(f"cannot run {command[0]}: {error.strerror}") from None
+        # Ctrl-C reaches the whole group; the storage must stay up until the child has ended.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+        code = child.wait()
+    sys.exit(code if code >= 0 else 128 - code)
+
+
+def main() -> None:
+    """Entry point: expected errors are one line and exit code 1, usage errors exit with 2."""
+    try:
+        cli()
+    except _EXPECTED_ERRORS as error:
+        click.echo(f"capstone: {error}", err=True)
+        sys.exit(1)

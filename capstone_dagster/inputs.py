@@ -1,0 +1,43 @@
+"""What a step needs from the lake, asked before any work: the guard against early analytics.
+
+Dagster's dependencies order the steps of one run; they do not stop a job whose inputs were never
+published. This does, for every way a run can be started.
+"""
+
+from datetime import date
+
+import dagster as dg
+
+from spark_code.lake import Lake
+from spark_code.schemas import CLOSES, TABLES, Table
+
+Need = tuple[Table, date]
+
+
+def needed_inputs(step: dg.StepExecutionContext) -> list[Need]:
+    """Every table and day that the step reads from the lake."""
+    layer = step.job_def.asset_layer
+    needs: list[Need] = []
+    for name in step.op_def.input_dict:
+        key = layer.get_asset_key_for_node_input(step.node_handle, name)
+        table = TABLES.get(key.to_user_string()) if key else None
+        if table:
+            days = step.asset_partitions_subset_for_input(name).get_partition_keys()
+            needs += [(table, date.fromisoformat(day)) for day in days]
+    return needs
+
+
+def require_published(lake: Lake, needs: list[Need], day: date) -> None:
+    """Fail, without retry, if any of the inputs of ``day`` is missing: what, and which job makes it."""
+    missing = [need for need in needs if lake.manifest(*need) is None]
+    if not missing:
+        return
+    what = ", ".join(f"{table.path} of {of}" for table, of in missing)
+    jobs = {of: f"preprocessing_{of} (capstone run {of} --job preprocessing)" for _, of in missing}
+    message = f"not published: {what}. Run first: {', then '.join(jobs[of] for of in sorted(jobs))}"
+    if any(table == CLOSES and of != day for table, of in missing):
+        message += (
+            ". To go on without the previous trading day's closes: --allow-missing-closes, or in the UI's launchpad "
+            "resources.lake.config.allow_missing_closes: true"
+        )
+    raise dg.Failure(message, allow_retries=False)

@@ -1,0 +1,70 @@
+"""Between Dagster's assets and the lake: inputs are published days, outputs are drafts to publish.
+
+A step whose inputs are not all published fails before any work (see ``inputs``). How a day is
+published is in ``spark_code.lake``.
+"""
+
+import time
+from datetime import date
+
+import dagster as dg
+from dagster_pyspark import LazyPySparkResource
+from pydantic import Field, PrivateAttr
+
+from capstone_dagster.inputs import Need, needed_inputs, require_published
+from capstone_dagster.metadata import materialization_metadata
+from spark_code.lake import Attempt, Draft, Lake, LakeError, Published
+from spark_code.schemas import CLOSES, TABLES
+
+
+class LakeIOManager(dg.ConfigurableIOManager):
+    """Reads and publishes one trading day of one table of the lake."""
+
+    uri: str
+    spark: dg.ResourceDependency[LazyPySparkResource]
+    allow_missing_closes: bool = Field(
+        default=False,
+        description=(
+            "Build the report although the previous trading day's closes are not published. "
+            "Its close_pr, bid_pr_mv, ask_pr_mv and changes are null then."
+        ),
+    )
+    _attempt_began: Attempt = PrivateAttr()
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Take the fencing token: before any step of this process reads its inputs."""
+        self._attempt_began = Attempt.begin(context.run_id or "")
+
+    def load_input(self, context: dg.InputContext) -> Published:
+        """The published day of an upstream table, pinned to one version."""
+        lake, table = Lake(self.uri), TABLES[context.asset_key.to_user_string()]
+        day = date.fromisoformat(context.step_context.partition_key)
+        needs = needed_inputs(context.step_context)
+        require_published(lake, [need for need in needs if not self._may_be_missing(need, day)], day)
+        spark, keys = self.spark.spark_session, list(context.asset_partition_keys)
+        if not keys:  # the closes before the first trading day
+            return lake.nothing(spark, table, day)
+        needed = date.fromisoformat(keys[0])
+        if self._may_be_missing((table, needed), day) and lake.manifest(table, needed) is None:
+            context.log.warning("%s of %s is not published; going on without it, as allowed", table.path, needed)
+            return lake.nothing(spark, table, needed)
+        published = lake.read(spark, table, needed)
+        context.log.info("reading %s of %s: %s", table.path, needed, published.as_input())
+        return published
+
+    def _may_be_missing(self, need: Need, day: date) -> bool:
+        return self.allow_missing_closes and need[0] == CLOSES and need[1] != day
+
+    def handle_output(self, context: dg.OutputContext, obj: Draft) -> None:
+        """Write, audit and publish a draft, and tell the run storage what was published."""
+        day = date.fromisoformat(context.asset_partition_key)
+        retries = context.step_context.previous_attempt_count
+        attempt = Attempt(context.run_id, retries + 1, self._attempt_began.token)
+        lake, started = Lake(self.uri), time.monotonic()
+        try:
+            manifest = lake.publish(obj, day, attempt)
+        except LakeError as refused:
+            raise dg.Failure(str(refused), allow_retries=False) from refused
+        seconds = time.monotonic() - started
+        preview = lake.read(self.spark.spark_session, obj.table, day).rows.limit(5).collect()
+        context.add_output_metadata(materialization_metadata(obj.table, manifest, preview, seconds, lake))

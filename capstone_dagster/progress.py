@@ -1,0 +1,90 @@
+"""What a person sees in the terminal while a run works: one line per event that matters.
+
+The full event log is in the run storage and the UI; this logger is chosen by ``capstone run``.
+"""
+
+import logging
+import re
+import sys
+import time
+
+import dagster as dg
+
+from spark_code.schemas import TABLES
+
+_CAUSES_SHOWN = 3
+# A step is named after the table or the layer it makes; the others are checks, quick and silent.
+_STEPS = {name for table in TABLES.values() for name in (table.path, table.layer)}
+
+
+class _Lines(logging.Formatter):
+    """Seconds since the start, and the event in a few words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started = time.monotonic()
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"  {time.monotonic() - self._started:6.1f} s  {_words(record)}"
+
+
+def _event(record: logging.LogRecord) -> dg.DagsterEvent | None:
+    event: dg.DagsterEvent | None = getattr(record, "dagster_meta", {}).get("dagster_event")
+    return event
+
+
+def _words(record: logging.LogRecord) -> str | None:
+    """The line for an event, or None for the many that say nothing to a person."""
+    event = _event(record)
+    if event is None:
+        message = getattr(record, "dagster_meta", {}).get("orig_message", record.getMessage())
+        return f"warning: {message}" if record.levelno >= logging.WARNING else None
+    step = (event.step_key or "").replace("__", "/")
+    match event.event_type:
+        case dg.DagsterEventType.STEP_START if step in _STEPS:
+            return f"{step} ..."
+        case dg.DagsterEventType.ASSET_MATERIALIZATION:
+            facts = event.step_materialization_data.materialization.metadata
+            rows, seconds = facts["dagster/partition_row_count"].value, facts["seconds"].value
+            return f"published {event.asset_key.to_user_string()}: {rows:,} rows in {seconds} s"  # type: ignore[union-attr]
+        case dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            return _check(event)
+        case dg.DagsterEventType.STEP_FAILURE:
+            return f"FAILED in {step}: {failure_reason(event)}"
+    return None
+
+
+def _check(event: dg.DagsterEvent) -> str | None:
+    check = event.asset_check_evaluation_data
+    if check.passed:
+        return None
+    facts = ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
+    return f"warning: check {check.check_name} of {check.asset_key.to_user_string()} did not pass: {facts}"
+
+
+def failure_reason(event: dg.DagsterEvent) -> str:
+    """Why a step failed, without the stack: that is in the run storage."""
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    message = data.error.to_string() if data.error else "no reason was recorded"
+    # Spark wraps the reason in stacks of two languages; the reasons are these lines.
+    causes = re.findall(r"^(?:.*\[[A-Z][A-Z_.]{3,}\].*|Caused by: .*)$", message, re.MULTILINE)
+    distinct = list(dict.fromkeys(cause.strip() for cause in causes))
+    if distinct:
+        return "; ".join(
+            [*distinct[: _CAUSES_SHOWN - 1], *distinct[-1:]] if len(distinct) > _CAUSES_SHOWN else distinct
+        )
+    return (data.error.message if data.error else message).strip()
+
+
+@dg.logger({}, "One line per event that matters to a person at a terminal")
+def progress_logger(context: dg.InitLoggerContext) -> logging.Logger:
+    """The logger ``progress``."""
+    del context
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_Lines())
+    handler.addFilter(lambda record: _words(record) is not None)
+    logger = logging.Logger("capstone.progress", logging.DEBUG)
+    logger.addHandler(handler)
+    return logger

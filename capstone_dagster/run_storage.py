@@ -1,0 +1,54 @@
+"""Dagster's home and run storage: made ready before anything of Dagster starts.
+
+The storage is the server that CAPSTONE_POSTGRES_URL names, or the embedded one. Whoever needs an
+instance enters ``ready`` first; it also leaves the environment such that child processes
+(``dagster dev``, ``dg``) find the same storage.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from capstone_dagster.embedded_postgres import serving
+from capstone_dagster.settings import CHECKOUT, Settings
+
+_CONNECT_SECONDS = 5
+
+
+class RunStorageError(Exception):
+    """The named server cannot be used; the message holds no password."""
+
+
+@contextmanager
+def ready(settings: Settings) -> Iterator[None]:
+    """Provide Dagster's home and a reachable Postgres for the duration."""
+    with ExitStack() as stack:
+        url = settings.postgres_url
+        if url:
+            _check(url)
+        else:
+            url = stack.enter_context(serving(settings.home, settings.log_dir))
+        os.environ["CAPSTONE_POSTGRES_URL"] = url
+        os.environ["DAGSTER_HOME"] = str(_dagster_home(settings.home))
+        yield
+
+
+def _dagster_home(home: Path) -> Path:
+    folder = home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(CHECKOUT / "deploy" / "dagster.yaml", folder / "dagster.yaml")
+    return folder
+
+
+def _check(url: str) -> None:
+    import psycopg2
+    from sqlalchemy.engine import make_url
+
+    try:
+        psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS).close()
+    except psycopg2.OperationalError as error:
+        password = make_url(url).password
+        reason = str(error).strip().replace(str(password), "***") if password else str(error).strip()
+        raise RunStorageError(f"CAPSTONE_POSTGRES_URL: the server cannot be used: {reason}") from None

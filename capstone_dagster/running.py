@@ -1,0 +1,77 @@
+"""Run trading days through Dagster in this process, and sum up what came of it.
+
+All days of a range share one Spark session. A day that fails does not stop the days behind it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import dagster as dg
+
+from capstone_dagster.definitions import defs
+from capstone_dagster.jobs import JobName, job_id
+from capstone_dagster.metadata import rejects_by_reason
+from spark_code.lake import Lake
+from spark_code.schemas import EVENTS, QUOTE_ANALYTICS
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one job of one trading day ended."""
+
+    job_id: str
+    day: date
+    status: str
+    run_id: str
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run ended in success."""
+        return self.status == dg.DagsterRunStatus.SUCCESS.value
+
+
+def job(name: str) -> dg.JobDefinition:
+    """The job of that name; what a run's own processes load it by."""
+    return defs.resolve_job_def(name)
+
+
+def run_days(
+    instance: dg.DagsterInstance, name: JobName, days: Sequence[date], *, allow_missing_closes: bool = False
+) -> Iterator[Outcome]:
+    """Run the job for each day, oldest first, and yield each outcome when it is known."""
+    config: dict[str, object] = {"loggers": {"progress": {}}}
+    if allow_missing_closes:
+        config["resources"] = {"lake": {"config": {"allow_missing_closes": True}}}
+    for day in days:
+        result = dg.execute_job(
+            dg.build_reconstructable_job(__name__, job.__name__, (name,)),
+            instance=instance,
+            run_config=config,
+            tags={"dagster/partition": day.isoformat()},
+        )
+        run = result.dagster_run
+        finished = instance.get_run_by_id(run.run_id) or run
+        yield Outcome(job_id(name, day), day, finished.status.value, run.run_id)
+
+
+def summary(outcomes: Sequence[Outcome], lake: Lake) -> str:
+    """A table of the jobs with their statuses, and where the lines of each day went."""
+    header = f"{'job id':<28} {'status':<9} lines in = accepted + rejected"
+    return "\n".join(
+        [header, *(f"{outcome.job_id:<28} {outcome.status:<9} {_lines_of(outcome, lake)}" for outcome in outcomes)]
+    )
+
+
+def _lines_of(outcome: Outcome, lake: Lake) -> str:
+    events = lake.manifest(EVENTS, outcome.day) if outcome.succeeded else None
+    if events is None:
+        return ""
+    rejected = events.measures["rejected"]
+    reasons = ", ".join(f"{reason} {count}" for reason, count in rejects_by_reason(events).items())
+    report = lake.manifest(QUOTE_ANALYTICS, outcome.day)
+    return (
+        f"{events.rows:,} = {events.rows - rejected:,} + {rejected:,}"
+        + (f" ({reasons})" if reasons else "")
+        + (f"; report rows {report.rows:,}" if report else "")
+    )

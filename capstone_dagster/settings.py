@@ -1,0 +1,133 @@
+"""Every CAPSTONE_* variable: read, validated and explained in this one place.
+
+A variable is looked up in the environment, then in the checkout's ``.env``. AWS_* variables are
+left to the AWS libraries. ``.env.example`` lists all of them; a test keeps the two together.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import date
+from pathlib import Path
+from typing import Literal, Self, TypeVar, get_args
+from urllib.parse import urlsplit
+
+from dotenv import load_dotenv
+
+from spark_code.storage import StorageError, location
+
+Deployment = Literal["local"]
+_T = TypeVar("_T")
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+_DEFAULT_HOME = CHECKOUT / ".capstone"
+_EXCHANGE_CALENDAR_BEGINS = date(2004, 1, 1)
+
+
+class SettingsError(Exception):
+    """A variable with a value that cannot be used; names it and says what it takes."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The validated settings. Each field is the variable CAPSTONE_<FIELD NAME>."""
+
+    deployment: Deployment
+    home: Path
+    raw_uri: str
+    lake_uri: str
+    postgres_url: str | None
+    first_trading_day: date
+    driver_memory: str
+    max_reject_ratio: float
+
+    @classmethod
+    def variables(cls) -> list[str]:
+        """The names of all variables."""
+        return [_variable(setting.name) for setting in fields(cls)]
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the process environment and the checkout's ``.env``; the environment wins."""
+        load_dotenv(CHECKOUT / ".env", override=False)
+        return cls.from_mapping(os.environ)
+
+    @classmethod
+    def from_mapping(cls, environment: Mapping[str, str]) -> Self:
+        """Validate the variables of a mapping; an empty value counts as none."""
+
+        def read(name: str, parse: Callable[[str], _T], default: _T) -> _T:
+            value = environment.get(_variable(name), "").strip()
+            if not value:
+                return default
+            try:
+                return parse(value)
+            except (ValueError, StorageError) as error:
+                shown = "the given value" if "url" in name else repr(value)
+                raise SettingsError(f"{_variable(name)}: {shown} cannot be used: {error}") from None
+
+        home = read("home", _folder, _DEFAULT_HOME)
+        return cls(
+            deployment=read("deployment", _deployment, "local"),
+            home=home,
+            raw_uri=read("raw_uri", location, str(home / "raw")),
+            lake_uri=read("lake_uri", location, str(home / "lake")),
+            postgres_url=read("postgres_url", _postgres_url, None),
+            first_trading_day=read("first_trading_day", _first_trading_day, date(2020, 8, 5)),
+            driver_memory=read("driver_memory", _memory, "4g"),
+            max_reject_ratio=read("max_reject_ratio", _ratio, 0.05),
+        )
+
+    @property
+    def log_dir(self) -> Path:
+        """Where Spark and the embedded Postgres write their logs."""
+        return self.home / "logs"
+
+
+def _variable(name: str) -> str:
+    return f"CAPSTONE_{name.upper()}"
+
+
+def _deployment(value: str) -> Deployment:
+    for known in get_args(Deployment):
+        if value == known:
+            return known  # type: ignore[no-any-return]
+    raise ValueError(f"must be one of {', '.join(get_args(Deployment))}")
+
+
+def _folder(value: str) -> Path:
+    folder = Path(value).expanduser().resolve()
+    if folder.exists() and not folder.is_dir():
+        raise ValueError("must be a folder, this is a file")
+    return folder
+
+
+def _postgres_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
+        raise ValueError("must look like postgresql://user:password@host:5432/database")
+    return value
+
+
+def _first_trading_day(value: str) -> date:
+    # fromisoformat takes 20200805 too, which would not look like the partition it names.
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+        raise ValueError("must be a date like 2020-08-05")
+    day = date.fromisoformat(value)
+    if day < _EXCHANGE_CALENDAR_BEGINS:
+        raise ValueError(f"must not be before {_EXCHANGE_CALENDAR_BEGINS}")
+    return day
+
+
+def _memory(value: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*[mg]", value):
+        raise ValueError("must be a size for Spark like 4g or 1500m")
+    return value
+
+
+def _ratio(value: str) -> float:
+    ratio = float(value)
+    if not 0 <= ratio <= 1:
+        raise ValueError("must be a share between 0 and 1")
+    return ratio

@@ -1,0 +1,41 @@
+"""Published rows as text, read straight from the parquet files: no JVM, no database."""
+
+from datetime import date
+from typing import Any
+
+from spark_code.lake import Lake
+from spark_code.schemas import Table
+
+_WIDEST_CELL = 40
+
+
+def first_rows(lake: Lake, table: Table, day: date, limit: int) -> list[list[Any]]:
+    """The first rows of the published version, in schema order."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows: list[list[Any]] = []
+    for path in lake.require(table, day).paths:
+        in_path: dict[str, Any] = dict(part.split("=", 1) for part in path.split("/") if "=" in part)
+        in_path["trade_dt"] = day
+        parquet = pq.ParquetFile(pa.BufferReader(lake.storage.read(path)))
+        for batch in parquet.iter_batches(batch_size=max(1, limit)):
+            rows += [[(in_path | row)[name] for name in table.columns] for row in batch.to_pylist()]
+            if len(rows) >= limit:
+                return rows[:limit]
+    return rows
+
+
+def as_text(header: list[str], rows: list[list[Any]]) -> str:
+    """Aligned columns under their names."""
+    cells = [header, *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    )
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else str(value)
+    printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return printable if len(printable) <= _WIDEST_CELL else printable[: _WIDEST_CELL - 1] + "\N{HORIZONTAL ELLIPSIS}"

@@ -1,0 +1,126 @@
+"""The NYSE calendar: which days are traded, which are partitions, and why others are not.
+
+Nothing else in the project knows about weekends and holidays.
+"""
+
+import re
+from datetime import date, datetime, timedelta
+from functools import cache, cached_property
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+# The excluded days are part of the partitions' identity, so they are fixed years ahead instead of
+# growing with the clock. Closures announced later arrive with a newer exchange-calendars.
+LAST_KNOWN_YEAR = 2040
+
+
+class NoTradingDayError(Exception):
+    """A day that cannot be run, with the reason."""
+
+
+class TradingDays:
+    """The trading days from a first one on."""
+
+    def __init__(self, first: date) -> None:
+        # exchange_calendars takes 1.5 s to import: only for those who ask for days.
+        import exchange_calendars
+
+        self._last = date(LAST_KNOWN_YEAR, 12, 31)
+        self._calendar = exchange_calendars.get_calendar("XNYS", start=first.isoformat(), end=self._last.isoformat())
+        self._days: frozenset[date] = frozenset(day.date() for day in self._calendar.sessions)
+        self._first = min(self._days)
+
+    @property
+    def first(self) -> date:
+        """The first trading day."""
+        return self._first
+
+    @cached_property
+    def partitions(self) -> dg.DailyPartitionsDefinition:
+        """One partition per trading day, in New York time.
+
+        Daily windows with holes, not a weekday cron: a cron's Friday window would last until Monday.
+        The offset makes a day a partition from its midnight on, so that it can run in its evening;
+        whether its files are there is asked when it runs.
+        """
+        holidays = [datetime(day.year, day.month, day.day) for day in self._closed_weekdays()]  # noqa: DTZ001 - Dagster wants them naive
+        return dg.DailyPartitionsDefinition(
+            start_date=self.first.isoformat(),
+            timezone=NEW_YORK.key,
+            end_offset=1,
+            exclusions=["0 0 * * 6", "0 0 * * 0", *holidays],
+        )
+
+    def previous(self, day: date) -> date | None:
+        """The trading day before, or None for the first."""
+        return next((before for before in _days_back(day, self.first) if before in self._days), None)
+
+    def next(self, day: date) -> date | None:
+        """The trading day after, or None where the calendar ends."""
+        after = (day + timedelta(days=i) for i in range(1, (self._last - day).days + 1))
+        return next((day for day in after if day in self._days), None)
+
+    def require(self, day: date) -> date:
+        """The day itself, if it can be run; otherwise an error that says why not."""
+        if reason := self._why_not(day):
+            raise NoTradingDayError(f"{day} cannot be run: {reason}")
+        return day
+
+    def parse(self, spec: str) -> list[date]:
+        """The trading days of ``DATE`` or ``FROM..TO``; holidays inside a range are left out."""
+        if ".." not in spec:
+            return [self.require(parse_day(spec))]
+        first, last = (parse_day(part) for part in spec.split("..", 1))
+        if first > last:
+            raise NoTradingDayError(f"{spec}: {first} is after {last}")
+        if first < self.first:
+            self.require(first)
+        days = [day for day in _days_back(last + timedelta(days=1), first) if day in self._days][::-1]
+        if not days:
+            raise NoTradingDayError(f"{spec} contains no trading day of the NYSE")
+        self.require(days[-1])
+        return days
+
+    def _why_not(self, day: date) -> str | None:
+        if day < self.first:
+            return f"it is before the first trading day {self.first} (CAPSTONE_FIRST_TRADING_DAY)"
+        if day > self._last:
+            return f"the calendar ends with {self._last}"
+        if day not in self._days:
+            return f"the NYSE is closed on {self._closure(day)}"
+        today = datetime.now(NEW_YORK).date()
+        return f"it is in the future; in New York it is {today}" if day > today else None
+
+    def _closure(self, day: date) -> str:
+        if day.weekday() >= 5:
+            return day.strftime("%As")
+        named = self._calendar.regular_holidays.holidays(day.isoformat(), day.isoformat(), return_name=True)
+        return f"{named.iloc[0]}" if len(named) else "this day (special closure)"
+
+    def _closed_weekdays(self) -> list[date]:
+        span = (self._last - self.first).days
+        every = (self.first + timedelta(days=i) for i in range(span + 1))
+        return [day for day in every if day.weekday() < 5 and day not in self._days]
+
+
+@cache
+def trading_days(first: date) -> TradingDays:
+    """The calendar from a first day on, made once per process."""
+    return TradingDays(first)
+
+
+def parse_day(text: str) -> date:
+    """A date written as yyyy-mm-dd, and only so."""
+    try:
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            return date.fromisoformat(text)
+    except ValueError as error:
+        raise NoTradingDayError(f"{text!r} is no date: {error}") from None
+    raise NoTradingDayError(f"{text!r} is no date; write yyyy-mm-dd, or yyyy-mm-dd..yyyy-mm-dd for a range")
+
+
+def _days_back(before: date, first: date) -> list[date]:
+    return [before - timedelta(days=i) for i in range(1, (before - first).days + 1)]

@@ -1,0 +1,81 @@
+"""The places a test of files runs on: a local path, and a real S3 server (moto) on loopback.
+
+A test module that wants S3 imports the two fixtures below, so that pytest finds them there, and
+builds its own fixture on ``uri_of``, parametrized with ``PLACES``. Nothing here reaches AWS.
+"""
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+# A blank, an escape that is none, a letter beyond ASCII, and what is a glob to Spark.
+ODD_NAME = "a b%20ü[x]"
+LOCAL_PLACES = ("local", "local with an odd name")
+S3_PLACES = ("s3", "s3 with an odd name", "s3 with versions")
+PLACES = (*LOCAL_PLACES, *S3_PLACES)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The URL of a running S3 server that knows no other world."""
+    # The server logs every request at INFO.
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    server._server.app = _one_at_a_time(server._server.app)
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_uri(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A fresh bucket; the AWS_* variables name its server while the test runs."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/dev/null")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "loopback")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "loopback")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    bucket = f"test-{uuid.uuid4().hex}"
+    s3_client().create_bucket(Bucket=bucket)
+    return f"s3://{bucket}"
+
+
+def s3_client() -> Any:
+    """What other programs see in the bucket of ``s3_uri``."""
+    return boto3.Session().client("s3")
+
+
+def uri_of(place: str, request: pytest.FixtureRequest) -> str:
+    """An empty place of the given kind; only the S3 kinds start a server."""
+    name = ODD_NAME if place.endswith("odd name") else "plain"
+    if place in LOCAL_PLACES:
+        tmp_path: Path = request.getfixturevalue("tmp_path")
+        return str(tmp_path / name)
+    bucket_uri: str = request.getfixturevalue("s3_uri")
+    if place == "s3 with versions":
+        s3_client().put_bucket_versioning(
+            Bucket=bucket_uri.removeprefix("s3://"), VersioningConfiguration={"Status": "Enabled"}
+        )
+    return f"{bucket_uri}/{name}"
+
+
+def _one_at_a_time(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """S3 checks the condition of a put and stores it as one step; moto's threads would come in between."""
+    lock = threading.Lock()
+
+    def locked(*args: Any) -> Iterable[bytes]:
+        with lock:
+            return app(*args)
+
+    return locked

@@ -1,0 +1,238 @@
+"""What the exchanges delivered: the same on a local path and on S3, except where the name says otherwise."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from capstone_dagster_tests.s3_server import (  # noqa: F401 -- pytest finds fixtures by their import
+    PLACES,
+    s3_client,
+    s3_endpoint,
+    s3_uri,
+    uri_of,
+)
+from spark_code.raw_files import Delivery, MissingDeliveryError, RawFolder, Source, UnreadableNameError
+
+DAY = date(2020, 8, 5)
+NYSE = "csv/2020-08-05/NYSE"
+NASDAQ = "json/2020-08-05/NASDAQ"
+
+
+@pytest.fixture(params=PLACES)
+def raw(request: pytest.FixtureRequest) -> RawFolder:
+    return RawFolder(uri_of(request.param, request))
+
+
+@pytest.fixture
+def local_raw(tmp_path: Path) -> RawFolder:
+    return RawFolder(str(tmp_path / "raw"))
+
+
+def deliver(raw: RawFolder, *keys: str, content: bytes = b"line\n") -> None:
+    for key in keys:
+        raw.storage.write(key, content)
+
+
+def both_delivered(raw: RawFolder) -> None:
+    deliver(raw, f"{NYSE}/part-0.csv", f"{NASDAQ}/part-0.json")
+
+
+def keys_of(deliveries: list[Delivery]) -> dict[str, list[str]]:
+    return {delivery.source.exchange: [stored.key for stored in delivery.files] for delivery in deliveries}
+
+
+def nyse_fingerprint(raw: RawFolder) -> str:
+    return next(found.fingerprint for found in raw.deliveries(DAY) if found.source.exchange == "NYSE")
+
+
+def test_the_deliveries_of_a_day_are_the_files_of_both_exchanges(raw: RawFolder) -> None:
+    deliver(raw, f"{NYSE}/b.csv", f"{NYSE}/a.csv.gz", content=b"12345")
+    deliver(raw, f"{NASDAQ}/part-0.json", content=b"{}")
+    deliver(raw, "csv/2020-08-06/NYSE/of another day.csv", "csv/2020-08-05/NASDAQ/in the wrong format.csv")
+
+    found = raw.deliveries(DAY)
+
+    assert [(each.source, each.day, each.bytes) for each in found] == [
+        (Source("NYSE", "csv"), DAY, 10),
+        (Source("NASDAQ", "json"), DAY, 2),
+    ]
+    assert keys_of(found) == {"NYSE": [f"{NYSE}/a.csv.gz", f"{NYSE}/b.csv"], "NASDAQ": [f"{NASDAQ}/part-0.json"]}
+
+
+def test_a_source_knows_its_table_and_its_folder() -> None:
+    source = Source("NASDAQ", "json")
+
+    assert (source.raw_table, source.folder(DAY)) == ("raw/nasdaq", NASDAQ)
+
+
+@pytest.mark.parametrize(
+    ("delivered", "missing"),
+    [
+        ([], f"NYSE (looked in {{raw}}/{NYSE}/) and NASDAQ (looked in {{raw}}/{NASDAQ}/)"),
+        ([NYSE], f"NASDAQ (looked in {{raw}}/{NASDAQ}/)"),
+        ([NASDAQ], f"NYSE (looked in {{raw}}/{NYSE}/)"),
+    ],
+    ids=["both missing", "NASDAQ missing", "NYSE missing"],
+)
+def test_a_missing_exchange_is_an_error_that_names_it_and_its_path(
+    raw: RawFolder, delivered: list[str], missing: str
+) -> None:
+    deliver(raw, *(f"{folder}/part-0" for folder in delivered))
+
+    with pytest.raises(MissingDeliveryError) as refused:
+        raw.deliveries(DAY)
+
+    assert str(refused.value) == f"no raw files of 2020-08-05 from {missing}".replace("{raw}", raw.storage.root)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["_SUCCESS", "_temporary/0/part-0.csv", ".part-0.csv.crc", "deeper/part-0.csv", "deeper/_SUCCESS"],
+)
+def test_what_is_not_data_is_neither_delivered_nor_a_delivery(raw: RawFolder, name: str) -> None:
+    both_delivered(raw)
+    before = nyse_fingerprint(raw)
+    deliver(raw, f"{NYSE}/{name}")
+    keys, after = keys_of(raw.deliveries(DAY)), nyse_fingerprint(raw)
+    raw.storage.delete([f"{NYSE}/part-0.csv"])
+
+    assert keys == {"NYSE": [f"{NYSE}/part-0.csv"], "NASDAQ": [f"{NASDAQ}/part-0.json"]}
+    assert after == before
+    with pytest.raises(MissingDeliveryError, match="NYSE"):
+        raw.deliveries(DAY)
+
+
+def test_a_folder_whose_name_only_begins_like_the_exchange_is_another(raw: RawFolder) -> None:
+    both_delivered(raw)
+    deliver(raw, f"{NYSE}_OLD/part-9.csv", f"{NYSE}.csv", f"{NYSE} 2/part-9.csv")
+
+    assert keys_of(raw.deliveries(DAY))["NYSE"] == [f"{NYSE}/part-0.csv"]
+
+
+def test_the_folder_object_that_the_s3_console_makes_is_not_data(request: pytest.FixtureRequest) -> None:
+    raw = RawFolder(uri_of("s3", request))
+    deliver(raw, f"{NASDAQ}/part-0.json")
+    bucket, _, prefix = raw.storage.root.removeprefix("s3://").partition("/")
+    s3_client().put_object(Bucket=bucket, Key=f"{prefix}/{NYSE}/", Body=b"")
+
+    with pytest.raises(MissingDeliveryError, match="NYSE"):
+        raw.deliveries(DAY)
+
+
+def test_the_fingerprint_stays_while_nothing_is_delivered(raw: RawFolder) -> None:
+    both_delivered(raw)
+    deliver(raw, "csv/2020-08-06/NYSE/of another day.csv")
+    before = nyse_fingerprint(raw)
+    deliver(raw, f"{NASDAQ}/of another exchange.json")
+
+    assert nyse_fingerprint(raw) == before
+
+
+@pytest.mark.parametrize("change", ["other content of the same size", "longer", "added", "removed", "renamed"])
+def test_the_fingerprint_changes_with_what_is_delivered(raw: RawFolder, change: str) -> None:
+    both_delivered(raw)
+    deliver(raw, f"{NYSE}/part-1.csv", content=b"1,2\n")
+    before = nyse_fingerprint(raw)
+
+    if change == "other content of the same size":
+        deliver(raw, f"{NYSE}/part-1.csv", content=b"1,3\n")
+    elif change == "longer":
+        deliver(raw, f"{NYSE}/part-1.csv", content=b"1,2\n1,3\n")
+    elif change == "added":
+        deliver(raw, f"{NYSE}/part-2.csv", content=b"1,2\n")
+    else:
+        raw.storage.delete([f"{NYSE}/part-1.csv"])
+        if change == "renamed":
+            deliver(raw, f"{NYSE}/part-2.csv", content=b"1,2\n")
+
+    assert nyse_fingerprint(raw) != before
+
+
+def test_the_fingerprint_does_not_depend_on_the_order_of_arrival_on_s3(request: pytest.FixtureRequest) -> None:
+    # A local ETag holds the time of the write: there only the order of the listing could differ.
+    raw = RawFolder(uri_of("s3", request))
+    keys = [f"{NYSE}/part-{number}.csv" for number in range(3)]
+    both_delivered(raw)
+    deliver(raw, *keys)
+    before = nyse_fingerprint(raw)
+    raw.storage.delete(keys)
+    deliver(raw, *reversed(keys))
+
+    assert nyse_fingerprint(raw) == before
+
+
+def test_a_third_exchange_is_one_more_source(raw: RawFolder) -> None:
+    raw = RawFolder(raw.storage.root, [Source("IEX", "json")])
+    deliver(raw, "json/2020-08-05/IEX/x.json")
+
+    assert keys_of(raw.deliveries(DAY)) == {"IEX": ["json/2020-08-05/IEX/x.json"]}
+
+
+# What exchanges, browsers and people make of a file name; each is one line of data.
+ODD_NAMES = [
+    "no extension",
+    "a b.csv",
+    "a%20b.csv",
+    "100%.csv",
+    "ü.csv",
+    "u\u0308.csv",
+    "[x].csv",
+    "tr*?{y}.csv",
+    "part(1).csv",
+    "part#1.csv",
+    "a+b&c=d,e;f.csv",
+    "back\\slash.csv",
+    "'quoted\".csv",
+    "~",
+    "-rf",
+]
+
+
+def test_spark_reads_every_odd_name_and_only_what_was_listed(local_raw: RawFolder, spark: SparkSession) -> None:
+    both_delivered(local_raw)
+    local_raw.storage.delete([f"{NYSE}/part-0.csv"])
+    for name in ODD_NAMES:
+        deliver(local_raw, f"{NYSE}/{name}", content=f"{name}\n".encode())
+
+    delivery = local_raw.deliveries(DAY)[0]
+    # Would match the globs of the odd names, if they were read as such.
+    deliver(local_raw, f"{NYSE}/x.csv", f"{NYSE}/troy.csv")
+
+    lines = [row.value for row in spark.read.text(delivery.spark_paths()).collect()]
+    assert sorted(lines) == sorted(ODD_NAMES)
+
+
+@pytest.mark.parametrize("name", ["09:30.csv", ":"])
+def test_a_local_name_with_a_colon_is_an_error_that_names_the_file(local_raw: RawFolder, name: str) -> None:
+    both_delivered(local_raw)
+    deliver(local_raw, f"{NYSE}/{name}")
+
+    with pytest.raises(UnreadableNameError) as refused:
+        local_raw.deliveries(DAY)
+
+    path = f"{local_raw.storage.root}/{NYSE}/{name}"
+    assert str(refused.value) == f"{path}: a local file name must not contain ':'; rename it"
+
+
+def test_a_name_with_a_colon_is_data_on_s3(request: pytest.FixtureRequest) -> None:
+    raw = RawFolder(uri_of("s3", request))
+    both_delivered(raw)
+    deliver(raw, f"{NYSE}/09:30.csv")
+
+    assert keys_of(raw.deliveries(DAY))["NYSE"] == [f"{NYSE}/09:30.csv", f"{NYSE}/part-0.csv"]
+
+
+@pytest.mark.parametrize("name", [b"part.csv#1", b"two\nlines.csv", b"latin-1 \xfc.csv", b"tab\t.csv"])
+def test_a_local_name_that_cannot_be_read_is_never_passed_over(local_raw: RawFolder, name: bytes) -> None:
+    both_delivered(local_raw)
+    folder = f"{local_raw.storage.root}/{NYSE}/"
+    Path((folder.encode() + name).decode(errors="surrogateescape")).write_text("a line that must not get lost\n")
+
+    try:
+        keys = keys_of(local_raw.deliveries(DAY))["NYSE"]
+    except Exception as error:  # noqa: BLE001 -- which one is not promised, that it names the folder is
+        assert NYSE in str(error)
+    else:
+        assert f"{NYSE}/{name.decode()}" in keys
