@@ -16,7 +16,7 @@ from capstone_dagster.run_storage import RunStorageError, ready
 from capstone_dagster.sample import Sample, SampleError
 from capstone_dagster.settings import Settings, SettingsError
 from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
-from spark_code.lake import Lake, LakeError
+from spark_code.lake import Lake, LakeError, NotPublishedError
 from spark_code.schemas import TABLES, Table
 from spark_code.storage import StorageError
 
@@ -147,5 +147,6 @@ def main() -> None:
     try:
         cli()
     except _EXPECTED_ERRORS as error:
-        click.echo(f"capstone: {error}", err=True)
+        remedy = f"; make it with: capstone run {error.day}" if isinstance(error, NotPublishedError) else ""
+        click.echo(f"capstone: {error}{remedy}", err=True)
         sys.exit(1)

@@ -26,7 +26,7 @@ def _install(apt: str, dnf: str, brew: str) -> str:
     return f"brew install {brew}"
 
 
-def require_python(version: tuple = sys.version_info[:2]) -> None:  # type: ignore[type-arg] - no such syntax before 3.9
+def require_python(version: tuple = sys.version_info[:2]) -> None:  # type: ignore[type-arg]
     """Refuse a Python that the dependencies do not support."""
     if not OLDEST_PYTHON <= tuple(version) <= NEWEST_PYTHON:
         install = _install("python3.11 python3.11-venv", "python3.11", "python@3.11")

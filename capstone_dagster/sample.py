@@ -120,7 +120,8 @@ class Sample:
 
     def _delivery(self, source: Source, day: date, lines: int) -> _Delivery:
         rng = random.Random(f"{self.seed}/{day}/{source.exchange}")  # noqa: S311 - reproducible, not secret
-        market = _Market(rng, source.exchange, day, self.symbols)
+        names = [_symbol(number) for number in range(self.symbols)]
+        market = _Market(rng, source.exchange, day, {name: self._opening(rng, name) for name in names})
         delivery = _Delivery(source)
         for i in range(lines):
             chance = rng.random()
@@ -134,15 +135,19 @@ class Sample:
                 market.last = event
         return delivery
 
+    def _opening(self, rng: random.Random, symbol: str) -> float:
+        """Every symbol has its level; a day opens within two percent of it."""
+        level = random.Random(f"{self.seed}/{symbol}").uniform(10, 400)  # noqa: S311 - as above
+        return level * rng.uniform(0.98, 1.02)
+
 
 class _Market:
     """Prices that wander, and the events they make."""
 
-    def __init__(self, rng: random.Random, exchange: str, day: date, symbols: int) -> None:
+    def __init__(self, rng: random.Random, exchange: str, day: date, openings: dict[str, float]) -> None:
         self._rng, self._exchange, self._day = rng, exchange, day
-        self._symbols = [_symbol(i) for i in range(symbols)]
-        self._prices = [rng.uniform(10, 400) for _ in range(symbols)]
-        self._sequence = [0] * symbols
+        self._symbols, self._prices = list(openings), list(openings.values())
+        self._sequence = [0] * len(openings)
         self.last: _Event | None = None
 
     def event(self, ms: int) -> _Event:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 DAY = date(2020, 8, 6)
 FOLDERS = {"NYSE": f"csv/{DAY}/NYSE", "NASDAQ": f"json/{DAY}/NASDAQ"}
@@ -33,7 +33,7 @@ def deliver(raw: Path, exchange: str, name: str, content: bytes) -> str:
     return f"{FOLDERS[exchange]}/{name}"
 
 
-def fields(exchange: str, kind: Literal["T", "Q"], **changes: str | None) -> Fields:
+def fields(exchange: str, kind: str, /, **changes: str | None) -> Fields:
     """The fields of a good record in CSV order, with changes; None is a field that is not there."""
     head: Fields = {
         "trade_dt": "2020-08-06",
@@ -71,7 +71,7 @@ def _json(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def line(exchange: str, kind: Literal["T", "Q"], **changes: str | None) -> bytes:
+def line(exchange: str, kind: str, /, **changes: str | None) -> bytes:
     """A line in the format of its exchange; good as long as nothing is changed."""
     encode = csv_line if exchange == "NYSE" else json_line
     return encode(fields(exchange, kind, **changes))

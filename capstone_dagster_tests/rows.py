@@ -15,11 +15,12 @@ from pyspark.sql import DataFrame, SparkSession
 from spark_code.lake import Manifest, Published
 from spark_code.schemas import EVENTS, QUOTES, TRADES, RecordType, Table
 
-type_of_rows = {len(TRADES.columns): (TRADES, RecordType.TRADE), len(QUOTES.columns): (QUOTES, RecordType.QUOTE)}
-
 Row = tuple[Any, ...]
 
 DAY = date(2020, 8, 6)
+
+# Trades and quotes are told apart by their width.
+_TYPE_BY_WIDTH = {len(TRADES.columns): (TRADES, RecordType.TRADE), len(QUOTES.columns): (QUOTES, RecordType.QUOTE)}
 
 
 def at(clock: str) -> datetime:
@@ -68,9 +69,14 @@ def close(price: str, *, symbol: str = "IBM", exchange: str = "NYSE", day: date 
     return (day, symbol, exchange, money(price))
 
 
+def renamed(row: Row, symbol: str) -> Row:
+    """The row under another symbol."""
+    return (row[0], symbol, *row[2:])
+
+
 def event(row: Row, rec_type: RecordType | None = None) -> Row:
     """The row of ``ingested/events`` in which this trade or quote was delivered."""
-    table, usual_type = type_of_rows[len(row)]
+    table, usual_type = _TYPE_BY_WIDTH[len(row)]
     values = dict(zip(table.columns, row, strict=True)) | {"rec_type": (rec_type or usual_type).value}
     return tuple(values.get(name) for name in EVENTS.columns)
 
@@ -81,14 +87,14 @@ def frame(spark: SparkSession, table: Table, rows: Iterable[Row]) -> DataFrame:
 
 
 def published(
-    table: Table, rows: DataFrame, *, version: str = "v1", inputs: Mapping[str, str] | None = None
+    table: Table, rows: DataFrame, *, version: str = "v1", inputs: Mapping[str, str] | None = None, row_count: int = 0
 ) -> Published:
     """The rows as if the lake had published them, computed from these versions."""
     manifest = Manifest(
         trade_dt=DAY.isoformat(),
         version=version,
         paths=[],
-        rows=rows.count(),
+        rows=row_count,
         bytes=0,
         run_id="run",
         attempt=1,

@@ -36,8 +36,8 @@ class LakeError(Exception):
 class NotPublishedError(LakeError):
     """The day of a table that was asked for has no published version."""
 
-    def __init__(self, table: Table, day: date) -> None:
-        super().__init__(f"{table.path} of {day} is not published")
+    def __init__(self, table: Table, day: date, lake: str) -> None:
+        super().__init__(f"{table.path} of {day} is not published in {lake}")
         self.table, self.day = table, day
 
 
@@ -157,7 +157,7 @@ class Lake:
         """The manifest of the published version, or an error."""
         manifest = self.manifest(table, day)
         if manifest is None:
-            raise NotPublishedError(table, day)
+            raise NotPublishedError(table, day, self.storage.root)
         return manifest
 
     def read(self, spark: SparkSession, table: Table, day: date) -> Published:

@@ -13,111 +13,101 @@ from capstone_dagster_tests.rows import (
     frame,
     published,
     quote,
+    renamed,
+    sorted_rows,
     trade,
 )
 from spark_code.ingested_to_eod import build, closes, latest_arrivals
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, RecordType
 
+# Which of the deliveries of one event counts: what decides -> (the deliveries, the one that counts).
+DELIVERIES: dict[str, tuple[list[Row], int]] = {
+    "the later arrival": ([trade("10:00", "5", arrival="09:30"), trade("10:00", "4", arrival="09:31")], 1),
+    "an arrival one microsecond later, though everything else is less": (
+        [
+            trade("10:00", "9", size=900, execution_id="z", arrival="09:30"),
+            trade("10:00", "1", size=1, arrival="09:30:00.000001"),
+        ],
+        1,
+    ),
+    "the latest of three": (
+        [
+            trade("10:00", "7", arrival="09:31"),
+            trade("10:00", "8", arrival="09:33"),
+            trade("10:00", "9", arrival="09:32"),
+        ],
+        1,
+    ),
+    "on a tie of arrivals the greater price, whatever follows it": (
+        [trade("10:00", "5.000001", size=1), trade("10:00", "5", size=900, execution_id="z")],
+        0,
+    ),
+    "on a tie prices compared as numbers, not as text": (
+        [trade("10:00", "10", size=1), trade("10:00", "9", size=1)],
+        0,
+    ),
+    "on a tie of prices the greater size": (
+        [trade("10:00", "5", size=101), trade("10:00", "5", size=100, execution_id="z")],
+        0,
+    ),
+    "on a tie of sizes the greater execution id": (
+        [
+            trade("10:00", "5", execution_id=None),
+            trade("10:00", "5", execution_id="b"),
+            trade("10:00", "5", execution_id="a"),
+        ],
+        1,
+    ),
+    "an empty execution id before none": (
+        [trade("10:00", "5", execution_id=None), trade("10:00", "5", execution_id="")],
+        1,
+    ),
+    "one of exact duplicates": ([trade("10:00", "5"), trade("10:00", "5"), trade("10:00", "5")], 0),
+    "the later quote": (
+        [
+            quote("10:00", "9", "9", bid_size=9, ask_size=9, arrival="09:30"),
+            quote("10:00", "1", "1", bid_size=1, ask_size=1, arrival="09:31"),
+        ],
+        1,
+    ),
+    "on a tie of bids the greater ask, then the greater ask size": (
+        [
+            quote("10:00", "5", "6", bid_size=1, ask_size=900),
+            quote("10:00", "5", "7", bid_size=1, ask_size=1),
+            quote("10:00", "5", "7", bid_size=1, ask_size=2),
+        ],
+        2,
+    ),
+    "on a tie of bids the greater bid size before the ask": (
+        [
+            quote("10:00", "5", "9", bid_size=1, ask_size=900),
+            quote("10:00", "5", "6", bid_size=2, ask_size=1),
+        ],
+        1,
+    ),
+}
 
-def assert_kept_in_any_order(spark: SparkSession, deliveries: list[Row], kept: Row) -> None:
-    """Deliver the same events once per order, each time under another symbol: one Spark job for all."""
-    orders = list(permutations(deliveries))
-    table, rec_type = (TRADES, RecordType.TRADE) if len(kept) == len(TRADES.columns) else (QUOTES, RecordType.QUOTE)
 
-    def renamed(row: Row, number: int) -> Row:
-        return (row[0], f"S{number}", *row[2:])
+@pytest.fixture(scope="module")
+def kept_rows(spark: SparkSession) -> list[Row]:
+    """Every case in every order of its deliveries, each under a symbol of its own: one Spark job per table."""
+    events = [
+        event(renamed(row, f"{case}, order {number}"))
+        for case, (deliveries, _) in DELIVERIES.items()
+        for number, order in enumerate(permutations(deliveries))
+        for row in order
+    ]
+    frames = frame(spark, EVENTS, events)
+    trades = latest_arrivals(frames, RecordType.TRADE, TRADES).collect()
+    return [tuple(row) for row in trades + latest_arrivals(frames, RecordType.QUOTE, QUOTES).collect()]
 
-    events = [event(renamed(row, number)) for number, order in enumerate(orders) for row in order]
-    actual = latest_arrivals(frame(spark, EVENTS, events), rec_type, table)
-    assert_table(actual, table, [renamed(kept, number) for number in range(len(orders))])
 
-
-@pytest.mark.parametrize(
-    ("deliveries", "winner"),
-    [
-        pytest.param(
-            [trade("10:00", "5", arrival="09:30"), trade("10:00", "4", arrival="09:31")],
-            1,
-            id="the later arrival",
-        ),
-        pytest.param(
-            [
-                trade("10:00", "9", size=900, execution_id="z", arrival="09:30"),
-                trade("10:00", "1", size=1, arrival="09:30:00.000001"),
-            ],
-            1,
-            id="an arrival one microsecond later, though everything else is less",
-        ),
-        pytest.param(
-            [
-                trade("10:00", "7", arrival="09:31"),
-                trade("10:00", "8", arrival="09:33"),
-                trade("10:00", "9", arrival="09:32"),
-            ],
-            1,
-            id="the latest of three",
-        ),
-        pytest.param(
-            [trade("10:00", "5.000001", size=1), trade("10:00", "5", size=900, execution_id="z")],
-            0,
-            id="on a tie of arrivals the greater price, whatever follows it",
-        ),
-        pytest.param(
-            [trade("10:00", "10", size=1), trade("10:00", "9", size=1)],
-            0,
-            id="on a tie prices compared as numbers, not as text",
-        ),
-        pytest.param(
-            [trade("10:00", "5", size=101), trade("10:00", "5", size=100, execution_id="z")],
-            0,
-            id="on a tie of prices the greater size",
-        ),
-        pytest.param(
-            [
-                trade("10:00", "5", execution_id=None),
-                trade("10:00", "5", execution_id="b"),
-                trade("10:00", "5", execution_id="a"),
-            ],
-            1,
-            id="on a tie of sizes the greater execution id",
-        ),
-        pytest.param(
-            [trade("10:00", "5", execution_id=None), trade("10:00", "5", execution_id="")],
-            1,
-            id="an empty execution id before none",
-        ),
-        pytest.param([trade("10:00", "5"), trade("10:00", "5"), trade("10:00", "5")], 0, id="one of exact duplicates"),
-        pytest.param(
-            [
-                quote("10:00", "9", "9", bid_size=9, ask_size=9, arrival="09:30"),
-                quote("10:00", "1", "1", bid_size=1, ask_size=1, arrival="09:31"),
-            ],
-            1,
-            id="the later quote",
-        ),
-        pytest.param(
-            [
-                quote("10:00", "5", "6", bid_size=1, ask_size=900),
-                quote("10:00", "5", "7", bid_size=1, ask_size=1),
-                quote("10:00", "5", "7", bid_size=1, ask_size=2),
-            ],
-            2,
-            id="on a tie of bids the greater ask, then the greater ask size",
-        ),
-        pytest.param(
-            [
-                quote("10:00", "5", "9", bid_size=1, ask_size=900),
-                quote("10:00", "5", "6", bid_size=2, ask_size=1),
-            ],
-            1,
-            id="on a tie of bids the greater bid size before the ask",
-        ),
-    ],
-)
-def test_of_the_deliveries_of_one_event_this_one_counts_in_any_order(
-    spark: SparkSession, deliveries: list[Row], winner: int
-) -> None:
-    assert_kept_in_any_order(spark, deliveries, deliveries[winner])
+@pytest.mark.parametrize("case", DELIVERIES)
+def test_of_the_deliveries_of_one_event_one_counts_in_whatever_order_they_come(kept_rows: list[Row], case: str) -> None:
+    deliveries, winner = DELIVERIES[case]
+    orders = len(list(permutations(deliveries)))
+    expected = [renamed(deliveries[winner], f"{case}, order {number}") for number in range(orders)]
+    assert sorted_rows(row for row in kept_rows if row[1].startswith(f"{case}, order ")) == sorted_rows(expected)
 
 
 def test_events_that_differ_in_any_part_of_the_key_are_all_kept(spark: SparkSession) -> None:
@@ -132,25 +122,18 @@ def test_events_that_differ_in_any_part_of_the_key_are_all_kept(spark: SparkSess
     assert_table(latest_arrivals(events, RecordType.TRADE, TRADES), TRADES, trades)
 
 
-@pytest.mark.parametrize(
-    ("rec_type", "table", "kept"),
-    [
-        pytest.param(RecordType.TRADE, TRADES, trade("10:00", "5"), id="trades"),
-        pytest.param(RecordType.QUOTE, QUOTES, quote("10:00", "4", "6"), id="quotes"),
-    ],
-)
-def test_rejects_and_the_other_record_type_do_not_count_though_they_have_the_same_key(
-    spark: SparkSession, rec_type: RecordType, table: object, kept: Row
-) -> None:
-    assert table in (TRADES, QUOTES)
-    events = [
-        event(trade("10:00", "5")),
-        event(quote("10:00", "4", "6")),
+def test_rejects_and_the_other_record_type_do_not_count_though_they_have_the_same_key(spark: SparkSession) -> None:
+    the_trade, the_quote = trade("10:00", "5"), quote("10:00", "4", "6")
+    deliveries = [
+        event(the_trade),
+        event(the_quote),
         event(trade("10:00", "99", arrival="10:00"), RecordType.BAD),
         event(quote("10:00", "99", "99", arrival="10:00"), RecordType.BAD),
+        event(trade("11:00", "99", symbol="BAD"), RecordType.BAD),
     ]
-    chosen = TRADES if table is TRADES else QUOTES
-    assert_table(latest_arrivals(frame(spark, EVENTS, events), rec_type, chosen), chosen, [kept])
+    events = frame(spark, EVENTS, deliveries)
+    assert_table(latest_arrivals(events, RecordType.TRADE, TRADES), TRADES, [the_trade])
+    assert_table(latest_arrivals(events, RecordType.QUOTE, QUOTES), QUOTES, [the_quote])
 
 
 def test_a_day_of_rejects_alone_gives_no_rows(spark: SparkSession) -> None:

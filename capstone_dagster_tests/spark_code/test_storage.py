@@ -12,6 +12,7 @@ import pytest
 from capstone_dagster_tests.s3_server import (  # noqa: F401 -- pytest finds fixtures by their import
     LOCAL_PLACES,
     PLACES,
+    VERSIONED,
     s3_client,
     s3_endpoint,
     s3_uri,
@@ -30,6 +31,11 @@ def storage(request: pytest.FixtureRequest) -> Storage:
 @pytest.fixture(params=LOCAL_PLACES)
 def local_storage(request: pytest.FixtureRequest) -> Storage:
     return Storage(uri_of(request.param, request))
+
+
+@pytest.fixture
+def s3_storage(request: pytest.FixtureRequest) -> Storage:
+    return Storage(uri_of("s3", request))
 
 
 def keys_and_sizes(objects: list[StoredObject]) -> list[tuple[str, int]]:
@@ -139,22 +145,6 @@ def test_deleting_what_is_gone_already_is_no_error(storage: Storage) -> None:
     assert storage.objects("folder") == []
 
 
-def test_a_reader_seeks_and_reads(storage: Storage) -> None:
-    storage.write("name", b"0123456789")
-
-    reader = storage.open_reader("name")
-    reader.seek(4)
-    middle = bytes(reader.read(3))
-    reader.seek(0)
-
-    assert (middle, bytes(reader.read())) == (b"456", b"0123456789")
-
-
-def test_a_reader_of_a_missing_object_is_an_error_that_names_it(storage: Storage) -> None:
-    with pytest.raises(FileNotFoundError, match="missing.csv"):
-        storage.open_reader("missing.csv")
-
-
 def test_other_programs_find_the_object_at_its_uri(storage: Storage) -> None:
     storage.write("folder/a b%20ü[x]", b"1")
 
@@ -172,6 +162,7 @@ def test_the_path_for_spark_has_its_globs_escaped(tmp_path: Path) -> None:
     assert storage.spark_path("a[1]/b*?{c}\\d e%20") == f"{tmp_path}/a\\[1\\]/b\\*\\?\\{{c\\}}\\\\d e%20"
 
 
+@pytest.mark.parametrize("storage", [*PLACES, VERSIONED], indirect=True)
 def test_replace_makes_the_object_from_nothing(storage: Storage) -> None:
     seen = []
 
@@ -184,6 +175,7 @@ def test_replace_makes_the_object_from_nothing(storage: Storage) -> None:
     assert (seen, storage.read("folder/name")) == ([None], b"new")
 
 
+@pytest.mark.parametrize("storage", [*PLACES, VERSIONED], indirect=True)
 def test_replace_revises_what_is_there(storage: Storage) -> None:
     storage.write("name", b"old")
 
@@ -239,11 +231,7 @@ def test_losing_the_race_for_ever_is_an_error_that_says_so_on_s3(s3_storage: Sto
     assert s3_storage.read("folder/name") == b"20"
 
 
-@pytest.fixture
-def s3_storage(request: pytest.FixtureRequest) -> Storage:
-    return Storage(uri_of("s3", request))
-
-
+@pytest.mark.parametrize("storage", [*PLACES, VERSIONED], indirect=True)
 def test_threads_that_count_in_one_object_lose_no_count(storage: Storage) -> None:
     # Twenty counts in all: nobody can lose the race more often than S3 is tried.
     everyone_is_there = threading.Barrier(5)

@@ -1,0 +1,60 @@
+# Everything a person types. `make help` lists it.
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test check lint types definitions fmt lock clean
+
+# The first Python on the PATH that the dependencies support; the check below explains if there is none.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN := .venv/bin
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+setup: .venv/.ready ## make .venv from requirements.lock
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(or $(PYTHON),python3) capstone_dagster/prerequisites.py
+	@echo "making .venv from requirements.lock (a minute or two the first time)"
+	@$(PYTHON) -m venv .venv || { echo "Python's venv module is needed: sudo apt-get install -y python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: setup ## three sample days from raw files to the report
+	@deploy/demo.sh
+
+dev: setup ## Dagster UI and daemon on http://127.0.0.1:3000
+	@$(BIN)/python capstone_dagster/prerequisites.py
+	@$(BIN)/capstone exec -- $(BIN)/dagster dev --host 127.0.0.1 --port 3000
+
+test: setup ## the whole test suite
+	@$(BIN)/python capstone_dagster/prerequisites.py
+	@$(BIN)/pytest
+
+check: lint types definitions test ## exactly what CI runs
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: setup
+	@$(BIN)/mypy
+
+definitions: setup
+	@$(BIN)/dagster definitions validate
+	@$(BIN)/dg check defs
+
+fmt: setup ## format the code, fix what can be fixed
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+lock: setup ## renew requirements.lock from pyproject.toml
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --universal --python-version 3.11 --group dev --generate-hashes --no-strip-extras \
+		--no-emit-index-url --no-annotate --no-header --quiet --upgrade pyproject.toml --output-file requirements.lock
+
+clean: ## remove .venv, caches and the data of the demo
+	@rm -rf .venv .capstone .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,247 @@
+"""The edges against a model of the contract that shares nothing with them: plain loops, exact fractions.
+
+A generated day has few instruments and instants, so that corrections, ties, trades and quotes of
+one instant and distances of 30 minutes to the microsecond are the rule.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from math import floor
+from random import Random
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyspark.sql import DataFrame, SparkSession
+
+from capstone_dagster_tests.rows import DAY, Row, at, frame, sorted_rows
+from spark_code.eod_to_report import daily_summary, quote_analytics
+from spark_code.ingested_to_eod import closes, latest_arrivals
+from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, RecordType
+
+EDGES = settings(
+    max_examples=12, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+MICROSECOND = timedelta(microseconds=1)
+QUARTER = timedelta(minutes=15)
+MAX_BIGINT = 2**63 - 1
+MAX_DECIMAL_18_6 = Decimal("999999999999.999999")
+
+symbols = st.sampled_from(["A", "B"])
+exchanges = st.sampled_from(["NYSE", "NASDAQ"])
+instants = st.builds(
+    lambda quarters, beside: at("10:00") + quarters * QUARTER + beside * MICROSECOND,
+    st.integers(0, 4),
+    st.sampled_from([0, 0, 0, -1, 1]),
+)
+prices = st.one_of(
+    st.integers(1, 12).map(lambda micros: Decimal(micros).scaleb(-6)),
+    st.integers(1, 10**7).map(lambda micros: Decimal(micros).scaleb(-4)),
+    st.sampled_from([Decimal(10), Decimal("10.000001"), MAX_DECIMAL_18_6]),
+)
+trade_sizes = st.one_of(st.integers(1, 3), st.integers(1, 10_000), st.sampled_from([100, 9 * 10**18]))
+quote_sizes = st.integers(0, 3)
+execution_ids = st.sampled_from([None, None, "", "a", "b", "B", "é"])
+arrivals = st.sampled_from([at("09:30"), at("09:30:00.000001"), at("16:30")])
+keys = st.tuples(symbols, exchanges, instants, st.integers(0, 11))
+
+
+@st.composite
+def events(draw: st.DrawFn) -> Row:
+    """One delivered line of any record type; rejects carry fields that must not count."""
+    rec_type = draw(st.sampled_from(["T", "T", "T", "Q", "Q", "Q", "Q", "B"]))
+    fields: dict[str, Any] = dict.fromkeys(EVENTS.columns)
+    fields |= {"trade_dt": DAY, "rec_type": rec_type, "arrival_tm": draw(arrivals)}
+    fields["symbol"], fields["exchange"], fields["event_tm"], fields["event_seq_nb"] = draw(keys)
+    if rec_type != "Q":
+        fields |= {"trade_pr": draw(prices), "trade_size": draw(trade_sizes), "execution_id": draw(execution_ids)}
+    if rec_type != "T":
+        fields |= {"bid_pr": draw(prices), "bid_size": draw(quote_sizes)}
+        fields |= {"ask_pr": draw(prices), "ask_size": draw(quote_sizes)}
+    return tuple(fields.values())
+
+
+@st.composite
+def days(draw: st.DrawFn) -> list[Row]:
+    """Up to sixty deliveries; some events come again, changed in what is not their key."""
+    first = draw(st.lists(events(), min_size=12, max_size=40))
+    again = draw(st.lists(st.tuples(st.sampled_from(first), events()), max_size=20))
+    # Of the other event only what does not belong to the key is taken, where the type fits.
+    corrections = [(*old[:6], *new[6:]) if old[1] == new[1] else old for old, new in again]
+    return first + corrections
+
+
+previous_closes = st.dictionaries(st.tuples(st.sampled_from(["A", "B", "GONE"]), exchanges), prices, max_size=5)
+
+
+class Trade(NamedTuple):
+    trade_dt: Any
+    symbol: str
+    exchange: str
+    event_tm: Any
+    event_seq_nb: int
+    arrival_tm: Any
+    trade_pr: Decimal
+    trade_size: int
+    execution_id: str | None
+
+
+class Quote(NamedTuple):
+    trade_dt: Any
+    symbol: str
+    exchange: str
+    event_tm: Any
+    event_seq_nb: int
+    arrival_tm: Any
+    bid_pr: Decimal
+    bid_size: int
+    ask_pr: Decimal
+    ask_size: int
+
+
+def half_up(exact: Fraction) -> Decimal | None:
+    """Six decimals, a half away from zero; null where decimal(18,6) cannot hold it."""
+    micros = floor(abs(exact) * 10**6 + Fraction(1, 2))
+    rounded = Decimal(micros).scaleb(-6).copy_sign(-1 if exact < 0 else 1)
+    return rounded if abs(rounded) <= MAX_DECIMAL_18_6 else None
+
+
+def instrument(row: Trade | Quote) -> tuple[str, str]:
+    return row.symbol, row.exchange
+
+
+def by_time(trade: Trade) -> tuple[Any, int]:
+    return trade.event_tm, trade.event_seq_nb
+
+
+def model_winners(day: list[Row], rec_type: str, columns: list[str], make: Callable[..., Any]) -> list[Any]:
+    """Replace what is known of an event whenever a delivery beats it; null is less than any text."""
+    known: dict[Row, Row] = {}
+    for line in day:
+        fields = dict(zip(EVENTS.columns, line, strict=True))
+        if fields["rec_type"] != rec_type:
+            continue
+        row = tuple(fields[name] for name in columns)
+        key, rest = row[:5], [(value is not None, value) for value in row[5:]]
+        if key not in known or [(value is not None, value) for value in known[key][5:]] < rest:
+            known[key] = row
+    return [make(*row) for row in known.values()]
+
+
+def model_closes(trades: list[Trade]) -> list[Row]:
+    by_instrument = {instrument(trade): trade for trade in sorted(trades, key=by_time)}
+    return [(DAY, *key, last.trade_pr) for key, last in by_instrument.items()]
+
+
+def model_moving_average(trade: Trade, trades: list[Trade]) -> Decimal | None:
+    start = trade.event_tm - timedelta(minutes=30)
+    of_window = [
+        Fraction(other.trade_pr)
+        for other in trades
+        if instrument(other) == instrument(trade) and start <= other.event_tm <= trade.event_tm
+    ]
+    return half_up(sum(of_window, Fraction()) / len(of_window))
+
+
+def model_analytics(trades: list[Trade], quotes: list[Quote], closes_before: dict[Any, Decimal]) -> list[Row]:
+    report: list[Row] = []
+    for quote in quotes:
+        seen = [t for t in trades if instrument(t) == instrument(quote) and t.event_tm <= quote.event_tm]
+        last = max(seen, key=by_time, default=None)
+        close_pr = closes_before.get(instrument(quote))
+        report.append(
+            (
+                *quote[:5],
+                *quote[6:],
+                last and last.trade_pr,
+                last and model_moving_average(last, trades),
+                close_pr,
+                None if close_pr is None else quote.bid_pr - close_pr,
+                None if close_pr is None else quote.ask_pr - close_pr,
+            )
+        )
+    return report
+
+
+def model_summary(trades: list[Trade], quotes: list[Quote], closes_before: dict[Any, Decimal]) -> list[Row]:
+    report: list[Row] = []
+    for key in {instrument(row) for row in [*trades, *quotes]}:
+        traded = sorted((trade for trade in trades if instrument(trade) == key), key=by_time)
+        spreads = [Fraction(quote.ask_pr) - Fraction(quote.bid_pr) for quote in quotes if instrument(quote) == key]
+        paid = [trade.trade_pr for trade in traded]
+        shares = sum(trade.trade_size for trade in traded)
+        turnover = sum((Fraction(trade.trade_pr) * trade.trade_size for trade in traded), Fraction())
+        close_pr, close_before = paid[-1] if paid else None, closes_before.get(key)
+        change = None if close_pr is None or close_before is None else Fraction(close_pr) - Fraction(close_before)
+        report.append(
+            (
+                DAY,
+                *key,
+                *((paid[0], max(paid), min(paid), close_pr) if paid else (None,) * 4),
+                shares if shares <= MAX_BIGINT else None,
+                len(traded),
+                half_up(turnover / shares) if shares else None,
+                len(spreads),
+                half_up(sum(spreads, Fraction()) / len(spreads)) if spreads else None,
+                close_before,
+                None if change is None else half_up(change),
+                None if change is None or close_before is None else half_up(change * 100 / Fraction(close_before)),
+            )
+        )
+    return report
+
+
+def edges(spark: SparkSession, day: list[Row], closes_before: dict[Any, Decimal]) -> dict[str, list[Row]]:
+    """Every table the two edges compute of the day; each edge reads what the one before it gave."""
+
+    def kept(rows: DataFrame) -> list[Row]:
+        return [tuple(row) for row in rows.collect()]
+
+    delivered = frame(spark, EVENTS, day)
+    trades = kept(latest_arrivals(delivered, RecordType.TRADE, TRADES))
+    quotes = kept(latest_arrivals(delivered, RecordType.QUOTE, QUOTES))
+    eod = frame(spark, TRADES, trades), frame(spark, QUOTES, quotes), close_rows(spark, closes_before)
+    return {
+        "trades": sorted_rows(trades),
+        "quotes": sorted_rows(quotes),
+        "closes": sorted_rows(kept(closes(eod[0]))),
+        "quote_analytics": sorted_rows(kept(quote_analytics(*eod))),
+        "daily_summary": sorted_rows(kept(daily_summary(*eod))),
+    }
+
+
+def close_rows(spark: SparkSession, closes_before: dict[Any, Decimal]) -> DataFrame:
+    return frame(spark, CLOSES, [(DAY - timedelta(days=1), *key, price) for key, price in closes_before.items()])
+
+
+def model(day: list[Row], closes_before: dict[Any, Decimal]) -> dict[str, list[Row]]:
+    """The same tables by the letter of the contract."""
+    trades: list[Trade] = model_winners(day, "T", TRADES.columns, Trade)
+    quotes: list[Quote] = model_winners(day, "Q", QUOTES.columns, Quote)
+    tables: dict[str, Iterable[Row]] = {
+        "trades": trades,
+        "quotes": quotes,
+        "closes": model_closes(trades),
+        "quote_analytics": model_analytics(trades, quotes, closes_before),
+        "daily_summary": model_summary(trades, quotes, closes_before),
+    }
+    return {name: sorted_rows(rows) for name, rows in tables.items()}
+
+
+@EDGES
+@given(day=days(), closes_before=previous_closes)
+def test_every_row_of_every_table_is_the_one_of_the_model(
+    spark: SparkSession, day: list[Row], closes_before: dict[Any, Decimal]
+) -> None:
+    assert edges(spark, day, closes_before) == model(day, closes_before)
+
+
+@settings(EDGES, max_examples=2)
+@given(day=days(), closes_before=previous_closes, seed=st.integers(0, 1000))
+def test_the_order_in_which_rows_come_does_not_show(
+    spark: SparkSession, day: list[Row], closes_before: dict[Any, Decimal], seed: int
+) -> None:
+    shuffled = Random(seed).sample(day, len(day))  # noqa: S311
+    assert edges(spark, shuffled, closes_before) == edges(spark, day, closes_before)

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Three sample days through the whole pipeline, with the commands a person would type.
+# Works below CAPSTONE_HOME only: never on a bucket, lake or database that is configured.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH="$PWD/.venv/bin:$PATH"
+
+CAPSTONE_HOME=$(python -c 'from capstone_dagster.settings import Settings; print(Settings.from_environment().home)')
+export CAPSTONE_HOME
+export CAPSTONE_RAW_URI="$CAPSTONE_HOME/raw" CAPSTONE_LAKE_URI="$CAPSTONE_HOME/lake"
+export CAPSTONE_POSTGRES_URL="" CAPSTONE_FIRST_TRADING_DAY=2020-08-05
+
+say() { printf '\n== %s\n' "$1"; }
+
+python capstone_dagster/prerequisites.py
+say "Sample files of three trading days"
+capstone sample "$CAPSTONE_RAW_URI" --days 3 --symbols 20 --events 100000 --first-day 2020-08-05 --seed 7
+
+say "The daily pipeline, day by day"
+capstone run 2020-08-05..2020-08-07
+
+say "The report: capstone show report/quote_analytics 2020-08-07 --limit 5"
+capstone show report/quote_analytics 2020-08-07 --limit 5
+say "The summary: capstone show report/daily_summary 2020-08-07 --limit 5"
+capstone show report/daily_summary 2020-08-07 --limit 5
+
+say "Next"
+echo "See it in the Dagster UI:    make dev, then open http://127.0.0.1:3000"
+echo "Read it with your own tools: capstone paths report/quote_analytics 2020-08-07   (capstone lies in .venv/bin)"
