@@ -25,7 +25,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
             report_assets(partitions),
         ],
         asset_checks=all_checks(settings),
-        jobs=all_jobs(partitions),
+        jobs=all_jobs(),
         resources=resources_for(settings),
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
     )

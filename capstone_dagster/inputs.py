@@ -38,6 +38,6 @@ def require_published(lake: Lake, needs: list[Need], day: date) -> None:
     if any(table == CLOSES and of != day for table, of in missing):
         message += (
             ". To go on without the previous trading day's closes: --allow-missing-closes, or in the UI's launchpad "
-            "resources.lake.config.allow_missing_closes: true"
+            "resources.report_options.config.allow_missing_closes: true"
         )
     raise dg.Failure(message, allow_retries=False)

@@ -5,23 +5,26 @@ published is in ``spark_code.lake``.
 """
 
 import time
+from dataclasses import replace
 from datetime import date
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 from pydantic import Field, PrivateAttr
 
+from capstone_dagster.failures import final_failures
 from capstone_dagster.inputs import Need, needed_inputs, require_published
 from capstone_dagster.metadata import materialization_metadata
-from spark_code.lake import Attempt, Draft, Lake, LakeError, Published
+from spark_code.lake import Attempt, Draft, Lake, Published
 from spark_code.schemas import CLOSES, TABLES
 
 
-class LakeIOManager(dg.ConfigurableIOManager):
-    """Reads and publishes one trading day of one table of the lake."""
+class ReportOptions(dg.ConfigurableResource[None]):
+    """What a person may decide for one run of the report.
 
-    uri: str
-    spark: dg.ResourceDependency[LazyPySparkResource]
+    A resource of its own, because run config can only replace the whole of a resource's config.
+    """
+
     allow_missing_closes: bool = Field(
         default=False,
         description=(
@@ -29,11 +32,20 @@ class LakeIOManager(dg.ConfigurableIOManager):
             "Its close_pr, bid_pr_mv, ask_pr_mv and changes are null then."
         ),
     )
-    _attempt_began: Attempt = PrivateAttr()
+
+
+class LakeIOManager(dg.ConfigurableIOManager):
+    """Reads and publishes one trading day of one table of the lake."""
+
+    uri: str
+    spark: dg.ResourceDependency[LazyPySparkResource]
+    report_options: dg.ResourceDependency[ReportOptions]
+    _began: Attempt = PrivateAttr()
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Take the fencing token: before any step of this process reads its inputs."""
-        self._attempt_began = Attempt.begin(context.run_id or "")
+        del context  # which run and which try it is, each output says
+        self._began = Attempt.begin(run_id="")
 
     def load_input(self, context: dg.InputContext) -> Published:
         """The published day of an upstream table, pinned to one version."""
@@ -53,18 +65,16 @@ class LakeIOManager(dg.ConfigurableIOManager):
         return published
 
     def _may_be_missing(self, need: Need, day: date) -> bool:
-        return self.allow_missing_closes and need[0] == CLOSES and need[1] != day
+        return self.report_options.allow_missing_closes and need[0] == CLOSES and need[1] != day
 
     def handle_output(self, context: dg.OutputContext, obj: Draft) -> None:
         """Write, audit and publish a draft, and tell the run storage what was published."""
         day = date.fromisoformat(context.asset_partition_key)
         retries = context.step_context.previous_attempt_count
-        attempt = Attempt(context.run_id, retries + 1, self._attempt_began.token)
+        attempt = replace(self._began, run_id=context.run_id, number=retries + 1)
         lake, started = Lake(self.uri), time.monotonic()
-        try:
+        with final_failures():
             manifest = lake.publish(obj, day, attempt)
-        except LakeError as refused:
-            raise dg.Failure(str(refused), allow_retries=False) from refused
         seconds = time.monotonic() - started
         preview = lake.read(self.spark.spark_session, obj.table, day).rows.limit(5).collect()
         context.add_output_metadata(materialization_metadata(obj.table, manifest, preview, seconds, lake))

@@ -16,7 +16,7 @@ def job_id(job: str, day: object) -> str:
     return f"{job}_{day}"
 
 
-def all_jobs(partitions: dg.PartitionsDefinition) -> list[Any]:
+def all_jobs() -> list[Any]:
     """The three jobs; each step runs in the run's own process, so that they share one Spark session.
 
     (What ``define_asset_job`` returns has no public name, hence Any.)
@@ -31,7 +31,6 @@ def all_jobs(partitions: dg.PartitionsDefinition) -> list[Any]:
             name,
             selection,
             description=description,
-            partitions_def=partitions,
             executor_def=dg.in_process_executor,
         )
         for name, (selection, description) in selections.items()

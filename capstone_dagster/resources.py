@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 
-from capstone_dagster.io_managers import LakeIOManager
+from capstone_dagster.io_managers import LakeIOManager, ReportOptions
 from capstone_dagster.settings import Deployment, Settings
 from spark_code.raw_files import RawFolder
 from spark_code.session import local_conf
@@ -29,10 +29,12 @@ class RawFolderResource(dg.ConfigurableResource[RawFolder]):
 def _local(settings: Settings) -> dict[str, Any]:
     """Spark inside the run's process, started by the first step that needs it."""
     spark = LazyPySparkResource(spark_config=local_conf(settings.driver_memory, settings.log_dir))
+    report_options = ReportOptions.configure_at_launch()
     return {
         "spark": spark,
         "raw_folder": RawFolderResource(uri=settings.raw_uri),
-        "lake": LakeIOManager(uri=settings.lake_uri, spark=spark),
+        "lake": LakeIOManager(uri=settings.lake_uri, spark=spark, report_options=report_options),
+        "report_options": report_options,
     }
 
 

@@ -42,7 +42,7 @@ def run_days(
     """Run the job for each day, oldest first, and yield each outcome when it is known."""
     config: dict[str, object] = {"loggers": {"progress": {}}}
     if allow_missing_closes:
-        config["resources"] = {"lake": {"config": {"allow_missing_closes": True}}}
+        config["resources"] = {"report_options": {"config": {"allow_missing_closes": True}}}
     for day in days:
         result = dg.execute_job(
             dg.build_reconstructable_job(__name__, job.__name__, (name,)),

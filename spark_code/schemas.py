@@ -62,7 +62,7 @@ class Table:
     schema: StructType
     key: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
-    measures: Mapping[str, str] = field(default_factory=dict)
+    measures: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Name of a count -> SQL condition of the rows it counts; stored in the manifest."""
 
     @property

@@ -6,9 +6,10 @@ import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 
 from capstone_dagster.assets.raw import observation, raw_key
+from capstone_dagster.failures import final_failures
 from spark_code import raw_to_ingested
 from spark_code.lake import Draft
-from spark_code.raw_files import SOURCES, MissingDeliveryError, RawFolder, UnreadableNameError
+from spark_code.raw_files import SOURCES, RawFolder
 
 
 def ingested_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -30,10 +31,8 @@ def ingested_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         Source: `raw/nyse` (CSV) and `raw/nasdaq` (JSON lines). Nothing is dropped: lines in = T + Q + B.
         """
         day = date.fromisoformat(context.partition_key)
-        try:
+        with final_failures():
             deliveries = raw_folder.deliveries(day)
-        except (MissingDeliveryError, UnreadableNameError) as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
         for delivery in deliveries:
             context.log_event(observation(delivery))
         return raw_to_ingested.build(spark.spark_session, deliveries, day)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from capstone_dagster.failures import final_failures
 from spark_code import eod_to_report
 from spark_code.lake import Draft, Published
 
@@ -44,7 +45,9 @@ def report_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         partitions_def=partitions,
     )
     def report(trades: Published, quotes: Published, previous_closes: Published) -> Iterator[dg.Output[Draft]]:
-        for draft in eod_to_report.build(trades, quotes, previous_closes):
+        with final_failures():
+            drafts = eod_to_report.build(trades, quotes, previous_closes)
+        for draft in drafts:
             yield dg.Output(draft, output_name=draft.table.name)
 
     return report

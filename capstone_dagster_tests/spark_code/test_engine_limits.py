@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tokenize
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -99,7 +98,7 @@ def published_rows(lake: Path, table: Table) -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The same raw day published by Spark in this process and, at the same time, through Spark Connect."""
     folder = tmp_path_factory.mktemp("engines")
     raw, classic, connect = folder / "raw", folder / "classic", folder / "connect"
@@ -122,13 +121,14 @@ def lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iter
     ):
         try:
             publish_day(spark, raw, classic)
-            status = process.wait(timeout=180)
+            status = process.wait(timeout=300)
         finally:
+            # Where it has ended this does nothing; its JVM ends with it.
             process.kill()
     said = log.read_text()
     assert status == 0, said[-4000:]
     assert "pyspark.sql.connect.session" in said
-    yield classic, connect
+    return classic, connect
 
 
 def test_no_module_brings_dagster_along() -> None:

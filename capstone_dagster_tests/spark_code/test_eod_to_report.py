@@ -274,11 +274,10 @@ SUMMARIES: dict[str, tuple[list[Row], list[Row], list[Row], tuple[str | int | No
 @pytest.fixture(scope="module")
 def summaries_of_cases(spark: SparkSession) -> list[Row]:
     """Every case under a symbol of its own: one Spark job for all."""
-
-    def gathered(position: int) -> list[Row]:
-        return [renamed(row, case) for case, content in SUMMARIES.items() for row in content[position]]
-
-    frames = (frame(spark, table, gathered(position)) for position, table in enumerate((TRADES, QUOTES, CLOSES)))
+    trades = [renamed(row, case) for case, (rows, _, _, _) in SUMMARIES.items() for row in rows]
+    quotes = [renamed(row, case) for case, (_, rows, _, _) in SUMMARIES.items() for row in rows]
+    closes = [renamed(row, case) for case, (_, _, rows, _) in SUMMARIES.items() for row in rows]
+    frames = frame(spark, TRADES, trades), frame(spark, QUOTES, quotes), frame(spark, CLOSES, closes)
     return [tuple(row) for row in daily_summary(*frames).collect()]
 
 

@@ -1,0 +1,18 @@
+"""Errors that trying again cannot mend, as Dagster wants them: the reason in one sentence, no retry."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from spark_code.lake import LakeError
+from spark_code.raw_files import MissingDeliveryError, UnreadableNameError
+
+
+@contextmanager
+def final_failures() -> Iterator[None]:
+    """Turn what is wrong with the data or its place into a failure that is not retried."""
+    try:
+        yield
+    except (LakeError, MissingDeliveryError, UnreadableNameError) as error:
+        raise dg.Failure(str(error), allow_retries=False) from error

@@ -1,0 +1,211 @@
+"""One trading day and the next through the real definitions, in this process."""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from pyspark.sql import SparkSession
+
+from capstone_dagster_tests.platform import Platform, failure
+from spark_code.schemas import (
+    CLOSES,
+    DAILY_SUMMARY,
+    EVENTS,
+    QUOTE_ANALYTICS,
+    QUOTES,
+    TABLES,
+    TRADES,
+)
+
+# Labor Day lies between: the trading day before the Tuesday is the Friday.
+FRIDAY, TUESDAY = date(2020, 9, 4), date(2020, 9, 8)
+
+pytestmark = pytest.mark.usefixtures("spark")
+
+
+@pytest.fixture(scope="module")
+def two_days(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """Both days, run once in order."""
+    del spark
+    platform = Platform(tmp_path_factory.mktemp("two days"), FRIDAY)
+    for day in (FRIDAY, TUESDAY):
+        platform.sample(day)
+        assert platform.run("daily_pipeline", day).success
+    return platform
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Platform:
+    return Platform(tmp_path, FRIDAY)
+
+
+def test_every_line_is_accepted_or_rejected(two_days: Platform) -> None:
+    for day in (FRIDAY, TUESDAY):
+        events = two_days.lake.require(EVENTS, day)
+        assert events.rows == 120
+        assert events.measures["trades"] + events.measures["quotes"] + events.measures["rejected"] == 120
+
+
+def test_closes_come_from_the_friday_before_a_holiday_weekend(two_days: Platform) -> None:
+    closes = {(row[1], row[2]): row[3] for row in two_days.rows(CLOSES, FRIDAY)}
+    used = {(row[1], row[2]): row[11] for row in two_days.rows(QUOTE_ANALYTICS, TUESDAY)}
+    assert closes
+    assert used == {instrument: closes.get(instrument) for instrument in used}
+    assert two_days.lake.require(QUOTE_ANALYTICS, TUESDAY).inputs == {
+        table.path: two_days.lake.require(table, day).version
+        for table, day in ((TRADES, TUESDAY), (QUOTES, TUESDAY), (CLOSES, FRIDAY))
+    }
+
+
+def test_the_first_day_has_no_previous_closes(two_days: Platform) -> None:
+    assert {row[11] for row in two_days.rows(QUOTE_ANALYTICS, FRIDAY)} == {None}
+
+
+def test_the_report_has_one_row_per_quote(two_days: Platform) -> None:
+    for day in (FRIDAY, TUESDAY):
+        assert two_days.lake.require(QUOTE_ANALYTICS, day).rows == two_days.lake.require(QUOTES, day).rows > 0
+
+
+def test_a_second_run_publishes_a_new_version_with_identical_rows(two_days: Platform) -> None:
+    before = {
+        table: (two_days.lake.require(table, TUESDAY), two_days.rows(table, TUESDAY)) for table in TABLES.values()
+    }
+    assert two_days.run("daily_pipeline", TUESDAY).success
+    for table, (manifest, rows) in before.items():
+        after = two_days.lake.require(table, TUESDAY)
+        assert (after.previous_version, after.token > manifest.token) == (manifest.version, True)
+        assert two_days.rows(table, TUESDAY) == rows, table.path
+
+
+def test_the_two_halves_make_what_the_whole_makes(two_days: Platform, platform: Platform) -> None:
+    for day in (FRIDAY, TUESDAY):
+        platform.sample(day)
+        assert platform.run("preprocessing", day).success
+        assert platform.manifest(QUOTE_ANALYTICS, day) is None
+        assert platform.run("analytical", day).success
+    for table in TABLES.values():
+        assert platform.rows(table, TUESDAY) == two_days.rows(table, TUESDAY), table.path
+
+
+def test_every_materialization_says_what_was_published(two_days: Platform) -> None:
+    result = two_days.run("daily_pipeline", TUESDAY)
+    by_key = {
+        event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata
+        for event in result.get_asset_materialization_events()
+        if event.asset_key
+    }
+    assert sorted(by_key) == sorted(TABLES)
+    for table in TABLES.values():
+        metadata, manifest = by_key[table.path], two_days.lake.require(table, TUESDAY)
+        assert metadata["dagster/partition_row_count"].value == manifest.rows
+        assert (metadata["version"].value, metadata["files"].value) == (manifest.version, len(manifest.paths))
+        assert metadata["bytes"].value == manifest.bytes > 0
+        assert isinstance(metadata["seconds"].value, float)
+        assert all(version in str(metadata["inputs"].value) for version in manifest.inputs.values())
+        schema: Any = metadata["dagster/column_schema"].value
+        assert [column.name for column in schema.columns] == table.columns
+        assert len(str(metadata["preview"].value).splitlines()) == 2 + min(5, manifest.rows)
+    events = two_days.lake.require(EVENTS, TUESDAY)
+    assert by_key[EVENTS.path]["lines_in"].value == 120
+    assert by_key[EVENTS.path]["accepted"].value == 120 - events.measures["rejected"]
+
+
+def test_the_raw_files_that_were_read_are_observed(two_days: Platform) -> None:
+    result = two_days.run("preprocessing", TUESDAY)
+    observed = {
+        event.asset_key.to_user_string(): event.asset_observation_data.asset_observation.metadata
+        for event in result.get_asset_observation_events()
+        if event.asset_key
+    }
+    assert sorted(observed) == ["raw/nasdaq", "raw/nyse"]
+    inputs = two_days.lake.require(EVENTS, TUESDAY).inputs
+    assert {key: metadata["fingerprint"].value for key, metadata in observed.items()} == inputs
+
+
+@pytest.mark.parametrize(
+    ("present", "missing"),
+    [((), ("NYSE", "NASDAQ")), (("json",), ("NYSE",)), (("csv",), ("NASDAQ",))],
+)
+def test_a_missing_delivery_fails_before_any_work(
+    platform: Platform, present: tuple[str, ...], missing: tuple[str, ...]
+) -> None:
+    platform.sample(FRIDAY)
+    for layout in ("csv", "json"):
+        if layout not in present:
+            (platform.raw / layout).rename(platform.folder / f"not {layout}")
+    reason = failure(platform.run("daily_pipeline", FRIDAY))
+    folders = {"NYSE": f"csv/{FRIDAY}/NYSE", "NASDAQ": f"json/{FRIDAY}/NASDAQ"}
+    for exchange, folder in folders.items():
+        assert (f"{exchange} (looked in {platform.raw}/{folder}/)" in reason) == (exchange in missing)
+    assert not list((platform.folder / "lake").rglob("*.*"))
+
+
+def test_analytics_before_preprocessing_are_refused_and_say_what_to_run(platform: Platform) -> None:
+    platform.sample(FRIDAY)
+    result = platform.run("analytical", FRIDAY)
+    reason = failure(result)
+    assert f"eod/trades of {FRIDAY}" in reason
+    assert f"eod/quotes of {FRIDAY}" in reason
+    assert f"capstone run {FRIDAY} --job preprocessing" in reason
+    assert not result.get_asset_materialization_events()
+    assert platform.manifest(QUOTE_ANALYTICS, FRIDAY) is None
+
+
+def test_missing_previous_closes_are_refused_unless_allowed(platform: Platform) -> None:
+    platform.sample(TUESDAY)
+    assert platform.run("preprocessing", TUESDAY).success
+    reason = failure(platform.run("analytical", TUESDAY))
+    assert f"eod/closes of {FRIDAY}" in reason
+    assert f"capstone run {FRIDAY} --job preprocessing" in reason
+    assert "--allow-missing-closes" in reason
+    assert platform.manifest(QUOTE_ANALYTICS, TUESDAY) is None
+
+    result = platform.run("analytical", TUESDAY, report_options={"allow_missing_closes": True})
+    assert result.success
+    assert {row[11] for row in platform.rows(QUOTE_ANALYTICS, TUESDAY)} == {None}
+    assert {row[-3] for row in platform.rows(DAILY_SUMMARY, TUESDAY)} == {None}
+    checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+    assert checks == {"previous_close_known": False}
+
+
+def test_allowing_missing_closes_does_not_allow_missing_trades(platform: Platform) -> None:
+    reason = failure(platform.run("analytical", TUESDAY, report_options={"allow_missing_closes": True}))
+    assert f"eod/trades of {TUESDAY}" in reason
+    assert "eod/closes" not in reason
+
+
+def test_a_report_never_mixes_the_end_of_day_loads_of_two_ingests(two_days: Platform, tmp_path: Path) -> None:
+    """As after a preprocessing run that was killed between publishing trades and quotes."""
+    pointer = Path(two_days.settings.lake_uri) / TRADES.path / "_published" / f"{TUESDAY}.json"
+    kept = tmp_path / "kept.json"
+    kept.write_bytes(pointer.read_bytes())
+    assert two_days.run("preprocessing", TUESDAY).success
+    newest = pointer.read_bytes()
+    pointer.write_bytes(kept.read_bytes())
+    reason = failure(two_days.run("analytical", TUESDAY))
+    assert "come from different ingests" in reason
+    assert "run preprocessing" in reason
+    pointer.write_bytes(newest)
+    assert two_days.run("analytical", TUESDAY).success
+
+
+def _many_rejects(raw: Path) -> None:
+    (raw / f"csv/{FRIDAY}/NYSE/more.csv").write_bytes(b"no trade\n" * 50)
+
+
+def _new_field(raw: Path) -> None:
+    (raw / f"json/{FRIDAY}/NASDAQ/more.json").write_bytes(b'{"venue": 1}\n')
+
+
+@pytest.mark.parametrize(("spoil", "warned"), [(_many_rejects, "reject_ratio"), (_new_field, "schema_drift")])
+def test_odd_data_warns_and_stops_nothing(platform: Platform, spoil: Callable[[Path], None], warned: str) -> None:
+    platform.sample(FRIDAY)
+    spoil(platform.raw)
+    result = platform.run("daily_pipeline", FRIDAY)
+    assert result.success
+    evaluations = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert {name for name, check in evaluations.items() if not check.passed} == {warned}
+    assert evaluations[warned].severity == dg.AssetCheckSeverity.WARN

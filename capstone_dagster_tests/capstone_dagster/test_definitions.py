@@ -1,0 +1,100 @@
+"""The asset graph as people see it, and that loading it needs nothing and warns of nothing."""
+
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from capstone_dagster_tests.platform import Platform
+
+ROOT = Path(__file__).parents[2]
+
+GRAPH = """\
+raw/nasdaq <-
+raw/nyse <-
+ingested/events <- raw/nasdaq raw/nyse
+eod/closes <- ingested/events
+eod/quotes <- ingested/events
+eod/trades <- ingested/events
+report/daily_summary <- eod/closes eod/quotes eod/trades
+report/quote_analytics <- eod/closes eod/quotes eod/trades
+job analytical: report/daily_summary report/quote_analytics
+job daily_pipeline: eod/closes eod/quotes eod/trades ingested/events report/daily_summary report/quote_analytics
+job preprocessing: eod/closes eod/quotes eod/trades ingested/events
+check ingested/events: reject_ratio
+check ingested/events: schema_drift
+check report/quote_analytics: previous_close_known"""
+
+
+@pytest.fixture(scope="module")
+def defs(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
+    return Platform(tmp_path_factory.mktemp("defs"), date(2020, 8, 5)).defs
+
+
+def _keys(keys: object) -> str:
+    return " ".join(sorted(key.to_user_string() for key in keys))  # type: ignore[attr-defined]
+
+
+def test_the_graph_is_the_one_of_the_picture(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    lines = [
+        f"{key.to_user_string()} <- {_keys(graph.get(key).parent_keys)}".strip() for key in graph.toposorted_asset_keys
+    ]
+    layers = ["raw", "ingested", "eod", "report"]
+    lines.sort(key=lambda line: (layers.index(line.split("/")[0]), line))
+    jobs = {job: defs.resolve_job_def(job).asset_layer for job in ("analytical", "daily_pipeline", "preprocessing")}
+    lines += [f"job {job}: {_keys(layer.selected_asset_keys)}" for job, layer in jobs.items()]
+    lines += sorted(f"check {check.asset_key.to_user_string()}: {check.name}" for check in graph.asset_check_keys)
+    assert "\n".join(lines) == GRAPH
+
+
+def test_all_assets_share_one_partitions_definition(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    assert len({graph.get(key).partitions_def for key in graph.get_all_asset_keys()}) == 1
+
+
+def test_every_asset_says_what_one_row_means(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        text = graph.get(key).description or ""
+        assert "One " in text, key
+        assert "Source: " in text, key
+
+
+def test_loading_needs_no_jvm_database_network_or_credentials_and_warns_of_nothing(tmp_path: Path) -> None:
+    """In a process without Java, Postgres, AWS settings or a home; a socket that is opened fails it."""
+    program = (
+        "import platform, socket, subprocess, warnings\n"
+        "platform.architecture()\n"  # a dependency asks for it, and it starts a process once
+        "import dagster, pyspark, exchange_calendars, dagster_pyspark\n"  # their own warnings are not ours
+        "def refuse(*args, **kwargs): raise AssertionError('network or process at import')\n"
+        "socket.socket.connect = subprocess.Popen.__init__ = refuse\n"
+        "warnings.simplefilter('error')\n"
+        "from capstone_dagster.definitions import defs\n"
+        "print(len(defs.resolve_all_job_defs()))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PATH": "", "HOME": str(tmp_path), "CAPSTONE_HOME": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    assert int(ran.stdout) >= 3
+
+
+@pytest.mark.parametrize(
+    "command", [["dagster", "definitions", "validate"], ["dg", "check", "defs"], ["dg", "list", "defs"]]
+)
+def test_dagsters_own_tools_accept_the_project(command: list[str], tmp_path: Path) -> None:
+    tool = str(Path(sys.executable).with_name(command[0]))
+    environment = os.environ | {"CAPSTONE_HOME": str(tmp_path), "VIRTUAL_ENV": sys.prefix}
+    ran = subprocess.run([tool, *command[1:]], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr

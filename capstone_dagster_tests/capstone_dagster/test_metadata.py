@@ -1,0 +1,149 @@
+"""What the UI shows about a materialization, from hand-made manifests."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from pyspark.sql import Row
+
+from capstone_dagster.metadata import column_schema, materialization_metadata, rejects_by_reason
+from spark_code.lake import Lake, Manifest
+from spark_code.schemas import CLOSES, EVENTS, TABLES, Reject, Table
+
+
+def manifest(
+    rows: int = 3,
+    measures: dict[str, int] | None = None,
+    inputs: dict[str, str] | None = None,
+    facts: dict[str, Any] | None = None,
+) -> Manifest:
+    return Manifest(
+        trade_dt="2020-08-05",
+        version="v1",
+        paths=["part-0.parquet", "part-1.parquet"],
+        rows=rows,
+        bytes=2048,
+        run_id="run",
+        attempt=1,
+        token=1,
+        published_at="2020-08-05T23:00:00.000+00:00",
+        inputs=inputs or {},
+        measures=measures or {},
+        facts=facts or {},
+    )
+
+
+def preview(root: Path, table: Table, *values: object) -> str:
+    """The lines of the preview of one row, below the names of its columns."""
+    row = Row(*values)
+    shown = materialization_metadata(table, manifest(), [row], 0.0, Lake(str(root)))["preview"].value
+    return "\n".join(shown.split("\n")[2:])
+
+
+@pytest.mark.parametrize(
+    ("measures", "reasons"),
+    [
+        ({}, {}),
+        ({"trades": 3, "rejected": 0}, {}),
+        ({f"rejected_{reason}": 0 for reason in Reject}, {}),
+        (
+            {"trades": 9, "rejected": 7, "rejected_blank": 2, "rejected_bad_json": 0, "rejected_bad_number": 5},
+            {"bad_number": 5, "blank": 2},
+        ),
+        (
+            {"rejected_field_count": 1, "rejected_blank": 1, "rejected_bad_json": 1},
+            {"bad_json": 1, "blank": 1, "field_count": 1},
+        ),
+    ],
+)
+def test_rejects_are_the_reasons_that_occurred_most_frequent_first(
+    measures: dict[str, int], reasons: dict[str, int]
+) -> None:
+    assert list(rejects_by_reason(manifest(measures=measures)).items()) == list(reasons.items())
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
+def test_the_column_schema_has_every_column_with_type_and_meaning(table: Table) -> None:
+    columns = column_schema(table).columns
+
+    shown = ",".join(f"{column.name}:{column.type}" for column in columns)
+    assert f"struct<{shown}>" == table.schema.simpleString()
+    assert all(column.description for column in columns)
+
+
+def test_a_price_in_the_column_schema() -> None:
+    assert column_schema(CLOSES).columns[-1] == dg.TableColumn(
+        "close_pr", "decimal(18,6)", "Price of the last trade of the day"
+    )
+
+
+def test_everything_about_a_version_of_a_table_without_rejects(tmp_path: Path) -> None:
+    row = Row(date(2020, 8, 5), "SYMA", "NYSE", None)
+
+    metadata = materialization_metadata(
+        CLOSES, manifest(inputs={"ingested/events": "v0"}), [row], 1.23456, Lake(str(tmp_path))
+    )
+
+    assert metadata == {
+        "dagster/partition_row_count": 3,
+        "bytes": 2048,
+        "files": 2,
+        "version": "v1",
+        "inputs": dg.MetadataValue.md("| input | version |\n|---|---|\n| ingested/events | v0 |"),
+        "dagster/uri": f"{tmp_path}/eod/closes/data/v1",
+        "dagster/column_schema": column_schema(CLOSES),
+        "preview": dg.MetadataValue.md(
+            "| trade_dt | symbol | exchange | close_pr |\n|---|---|---|---|\n| 2020-08-05 | SYMA | NYSE |  |"
+        ),
+        "seconds": 1.23,
+    }
+
+
+def test_where_the_lines_of_a_day_went(tmp_path: Path) -> None:
+    measures = {"trades": 2, "quotes": 5, "rejected": 3, "rejected_blank": 1, "rejected_bad_json": 2}
+    facts = {"schema_drift": {"json/2020-08-05/NASDAQ/a.json": ["venue"]}}
+
+    metadata = materialization_metadata(EVENTS, manifest(10, measures, facts=facts), [], 0.5, Lake(str(tmp_path)))
+
+    head = f"| {' | '.join(EVENTS.columns)} |\n{'|---' * len(EVENTS.columns)}|"
+    assert metadata == {
+        "dagster/partition_row_count": 10,
+        "trades": 2,
+        "quotes": 5,
+        "rejected": 3,
+        "lines_in": 10,
+        "accepted": 7,
+        "rejects_by_reason": dg.MetadataValue.md("| reason | lines |\n|---|---|\n| bad_json | 2 |\n| blank | 1 |"),
+        "schema_drift": dg.MetadataValue.json(facts["schema_drift"]),
+        "bytes": 2048,
+        "files": 2,
+        "version": "v1",
+        "inputs": dg.MetadataValue.md("none"),
+        "dagster/uri": f"{tmp_path}/ingested/events/data/v1",
+        "dagster/column_schema": column_schema(EVENTS),
+        "preview": dg.MetadataValue.md(head),
+        "seconds": 0.5,
+    }
+
+
+def test_a_day_without_rejects_says_none(tmp_path: Path) -> None:
+    metadata = materialization_metadata(EVENTS, manifest(measures={"rejected": 0}), [], 0.0, Lake(str(tmp_path)))
+
+    assert metadata["rejects_by_reason"] == dg.MetadataValue.md("none")
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        pytest.param("a|b", "a\\|b", id="a pipe is no new cell"),
+        pytest.param("a\\|b", "a\\\\\\|b", id="nor is one behind a backslash"),
+        pytest.param("a\nb\r\nc", "a b  c", id="a line end is no new row"),
+        pytest.param("a\x00b", "a\\0b", id="NUL"),
+        pytest.param("x" * 81, "x" * 80, id="a long line is cut"),
+        pytest.param(None, "", id="null"),
+    ],
+)
+def test_what_a_rejected_line_holds_stays_in_its_cell(tmp_path: Path, value: str | None, cell: str) -> None:
+    assert preview(tmp_path, CLOSES, date(2020, 8, 5), value, "NYSE", 1) == f"| 2020-08-05 | {cell} | NYSE | 1 |"
