@@ -67,6 +67,8 @@ def daily_summary(trades: DataFrame, quotes: DataFrame, previous_closes: DataFra
     )
     previous = previous_closes.select(*INSTRUMENT, F.col("close_pr").alias("prev_close_pr"))
     change = F.col("close_pr") - F.col("prev_close_pr")
+    # 20 digits leave the division 18 decimals, so that the rounding to six is the only one that shows.
+    percent = (change * 100).try_cast("decimal(20,6)")
     summary = (
         traded.join(quoted, on=["trade_dt", *INSTRUMENT], how="full")
         .withColumn("volume", F.when(F.col("trade_count").isNull(), F.lit(0)).otherwise(F.col("volume")))
@@ -74,7 +76,7 @@ def daily_summary(trades: DataFrame, quotes: DataFrame, previous_closes: DataFra
         .withColumn("vwap_pr", F.try_divide("turnover", "shares").try_cast("decimal(18,6)"))
         .join(previous, on=list(INSTRUMENT), how="left")
         .withColumn("change_pr", change)
-        .withColumn("change_pct", (change * 100 / F.col("prev_close_pr")).try_cast("decimal(18,6)"))
+        .withColumn("change_pct", (percent / F.col("prev_close_pr")).try_cast("decimal(18,6)"))
     )
     return conform(summary, DAILY_SUMMARY)
 

@@ -194,13 +194,13 @@ class Lake:
             facts=draft.facts(),
         )
         published = self._point_to(table, day, manifest)
-        self._retire(table, day, keep={published.version, published.previous_version})
+        self._retire(table, day)
         return published
 
     def _rows(self, spark: SparkSession, table: Table, day: date, version: str) -> DataFrame:
         base = f"{table.path}/data/{version}"
         path = self.storage.spark_path(f"{base}/trade_dt={day}")
-        reader = spark.read.schema(table.schema).option("basePath", self.storage.spark_path(base))
+        reader = spark.read.schema(table.schema).option("basePath", self.storage.uri(base))
         return conform(reader.parquet(path), table)
 
     def _audit(self, draft: Draft, day: date, version: str) -> dict[str, int]:
@@ -231,20 +231,25 @@ class Lake:
                     f"{table.path} of {day}: run {before.run_id} has published a newer attempt "
                     f"(token {before.token} > {manifest.token}); this one is not published"
                 )
-            fields = asdict(manifest) | {"previous_version": before.version if before else None}
+            # A put whose answer was lost is tried again: the version before stays the one before.
+            is_repeated = before is not None and before.version == manifest.version
+            previous = before and (before.previous_version if is_repeated else before.version)
+            fields = asdict(manifest) | {"previous_version": previous}
             published = Manifest(**fields)
             return published.to_json()
 
         self.storage.replace(_pointer(table, day), revise)
         return published
 
-    def _retire(self, table: Table, day: date, keep: set[str | None]) -> None:
-        """Remove older versions of the day, and what killed attempts left behind.
+    def _retire(self, table: Table, day: date) -> None:
+        """Remove versions older than the last two of the day, and what killed attempts left behind.
 
         The day is published by now: a store that refuses a deletion must not fail it.
         """
         data = f"{table.path}/data"
         try:
+            current = self.require(table, day)  # read anew: a newer attempt may have published since
+            keep = {current.version, current.previous_version}
             for version in self.storage.folders(data):
                 if version.startswith(f"{day}-") and version not in keep:
                     objects = self.storage.objects(f"{data}/{version}")

@@ -5,9 +5,11 @@ not data. Only names, sizes and ETags are looked at here; lines are read by ``ra
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Literal
 
 from spark_code.storage import Storage, StoredObject
@@ -94,10 +96,16 @@ class RawFolder:
             for stored in self.storage.objects(folder)
             if _is_data(stored.key.removeprefix(f"{folder}/")) and not stored.key.endswith("/")
         ]
-        if self.storage.is_local and any(":" in stored.key for stored in files):
-            odd = next(stored.key for stored in files if ":" in stored.key)
-            raise UnreadableNameError(f"{self.storage.uri(odd)}: a local file name must not contain ':'; rename it")
+        if self.storage.is_local:
+            _refuse_odd_names(Path(self.storage.uri(folder)))
         return Delivery(source, day, self.storage, tuple(files))
+
+
+def _refuse_odd_names(folder: Path) -> None:
+    """Local names that Hadoop cannot open, or that the store takes for its own unfinished files and hides."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if _is_data(path.name) and (":" in path.name or re.search(r"#\d+$", path.name)):
+            raise UnreadableNameError(f"{path}: a local file name must not contain ':' or end in #digits; rename it")
 
 
 def _is_data(name: str) -> bool:

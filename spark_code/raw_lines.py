@@ -113,22 +113,28 @@ def _from_csv(lines: DataFrame) -> DataFrame:
 def _from_json(lines: DataFrame) -> DataFrame:
     """Fields by name. Numbers keep their digits: only the variant parser reads them as decimals.
 
-    The variant parser refuses the literals NaN and Infinity and doubled names, which from_json
-    takes; lines that only it can read go through it, so that such a number is a bad number.
+    The variant parser refuses the literals NaN and Infinity, which from_json takes: a line that
+    only it can read goes through it, so that such a number is a bad number and not bad JSON.
     Both stop reading after the first value, so the line is read as the first element of an
-    array whose second is the line's own hash: it is found only if the line was one value.
+    array whose second holds the line's own hash: it is found only if the line was one value.
+    A name that comes twice is ambiguous, and bad JSON.
     """
     end, names = F.col("end"), [F.lit(name) for name in FIELDS]
-    wrapped = F.concat(F.lit("["), F.col("content"), F.lit(',"'), end, F.lit('"]'))
-    document, elements = F.col("document"), F.from_json(wrapped, "array<string>", {"allowSingleQuotes": "false"})
+    wrapped = F.concat(F.lit("["), F.col("content"), F.lit(',{"end":"'), end, F.lit('"}]'))
+    document, elements = F.col("document"), F.col("elements")
     exact = F.when(
-        F.try_variant_get(document, "$[1]", "string") == end,
+        F.try_variant_get(document, "$[1].end", "string") == end,
         F.try_variant_get(document, "$[0]", "map<string,string>"),
     )
-    lenient = F.when(F.get(elements, 1) == end, F.from_json(F.get(elements, 0), "map<string,string>"))
+    maps = F.when(document.isNull(), F.from_json(wrapped, "array<map<string,string>>", {"allowSingleQuotes": "false"}))
+    keys = F.map_keys(F.get(elements, 0))
+    lenient = F.when(
+        (F.get(elements, 1)["end"] == end) & (F.size(keys) == F.size(F.array_distinct(keys))), F.get(elements, 0)
+    )
     return (
         lines.withColumn("end", F.hex(F.xxhash64("content")))
         .withColumn("document", F.try_parse_json(wrapped))
+        .withColumn("elements", maps)
         .withColumn("fields", F.coalesce(exact, lenient))
         .withColumn("reason", F.coalesce("reason", first_of((Reject.BAD_JSON, F.col("fields").isNull()))))
         .withColumn("unknown_fields", F.array_except(F.map_keys("fields"), F.array(*names)))

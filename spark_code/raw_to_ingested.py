@@ -22,6 +22,9 @@ from spark_code.schemas import EVENTS, RecordType, Reject, conform
 # rounding 1e-999999999 would take gigabytes. There is no year 0: Python readers cannot hold it.
 _NUMBER = r"\A[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?\z"
 _SHORT_INTEGER = r"\A[+-]?[0-9]{1,18}\z"
+# Spellings of whole numbers that decimal(38,18) holds exactly, so that 1.0000000000000000001 is none.
+_WHOLE = r"\A[+-]?[0-9]+(\.0+|(\.[0-9]{1,9})?[eE](\+?[0-9]{1,4}|-[0-9]))?\z"
+_ZERO = r"\A[+-]?0+(\.0+)?([eE][+-]?[0-9]{1,4})?\z"
 _DATE = r"\A(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2}\z"
 _TIME = r"\A(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?\z"
 
@@ -54,9 +57,13 @@ def _price(text: Column) -> Column:
 
 def _count(text: Column) -> Column:
     """A whole number in any spelling: 100, 100.0 and 1e2 are the same, 100.5 is none."""
-    exact = _matching(text, _NUMBER).try_cast("decimal(38,18)")
+    exact = _matching(text, _WHOLE).try_cast("decimal(38,18)")
     whole = exact.try_cast("bigint")
-    return F.coalesce(_matching(text, _SHORT_INTEGER).try_cast("bigint"), F.when(exact == whole, whole))
+    return F.coalesce(
+        _matching(text, _SHORT_INTEGER).try_cast("bigint"),
+        F.when(text.rlike(_ZERO), F.lit(0)),
+        F.when(exact == whole, whole),
+    )
 
 
 def _typed(records: DataFrame) -> DataFrame:

@@ -8,14 +8,18 @@ import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import LocalStore, S3Store
+
+if TYPE_CHECKING:
+    from obstore import UpdateVersion
 
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 # Two writers of one object meet at most a few times; more means something keeps losing the race.
@@ -44,6 +48,8 @@ class Storage:
         self.is_local = not self.root.startswith("s3://")
         self._store: LocalStore | S3Store
         if self.is_local:
+            if Path(self.root).is_file():
+                raise StorageError(f"{self.root} is a file, not a folder")
             self._store = LocalStore(self.root, mkdir=True, automatic_cleanup=True)
         else:
             self._store = _s3_store(self.root)
@@ -78,7 +84,13 @@ class Storage:
 
     def delete(self, keys: list[str]) -> None:
         """Remove objects; a folder left empty goes with them."""
-        self._store.delete(keys)
+        if not self.is_local:
+            self._store.delete(keys)
+            return
+        for key in keys:
+            # As on S3: what somebody else has removed already is no error.
+            with suppress(FileNotFoundError):
+                self._store.delete(key)
 
     def replace(self, key: str, revise: Callable[[bytes | None], bytes]) -> None:
         """Read, revise and write back one small object as a single step.
@@ -95,21 +107,22 @@ class Storage:
             found = self._get(key)
             content = revise(found and found[0])
             try:
-                if found is None:
-                    self._store.put(key, content, mode="create")
-                else:
-                    self._store.put(key, content, mode={"e_tag": found[1], "version": found[2]})
+                self._store.put(key, content, mode=found[1] if found else "create")
             except (AlreadyExistsError, PreconditionError):
                 continue
             return
         raise StorageError(f"{self.uri(key)} was replaced by others {_MAX_REPLACE_TRIES} times in a row; try again")
 
-    def _get(self, key: str) -> tuple[bytes, str | None, str | None] | None:
+    def _get(self, key: str) -> "tuple[bytes, UpdateVersion] | None":
+        """The bytes and what identifies them, for a conditional put."""
         try:
             result = self._store.get(key)
         except FileNotFoundError:
             return None
-        return bytes(result.bytes()), result.meta["e_tag"], result.meta["version"]
+        state: UpdateVersion = {"e_tag": result.meta["e_tag"]}
+        if version := result.meta["version"]:  # only buckets with versioning
+            state["version"] = version
+        return bytes(result.bytes()), state
 
     @contextmanager
     def _lock(self, key: str) -> Iterator[None]:
@@ -126,9 +139,12 @@ def location(uri: str) -> str:
     if parts.scheme == "s3":
         if not parts.netloc:
             raise StorageError(f"{uri!r} names no bucket; write s3://bucket/prefix")
-        return f"s3://{parts.netloc}{parts.path.rstrip('/')}"
+        # Not put together from the parts: in a key, # and ? are letters like others.
+        return "s3" + uri[2:].rstrip("/")
     if parts.scheme == "file":
-        return str(Path(uri.removeprefix("file://")).resolve())
+        if parts.netloc not in ("", "localhost"):
+            raise StorageError(f"{uri!r} names another machine; write file:///path")
+        return str(Path(parts.path).resolve())
     if "://" in uri:
         raise StorageError(f"{uri!r} is neither a local path, file:// nor s3://")
     if not uri:
@@ -143,8 +159,10 @@ def _s3_store(root: str) -> S3Store:
 
     session = boto3.Session()
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return S3Store.from_url(
-        root,
+    bucket, _, prefix = root.removeprefix("s3://").partition("/")
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
         config={"endpoint": endpoint} if endpoint else None,
         client_options={"allow_http": (endpoint or "").startswith("http://")},
         credential_provider=Boto3CredentialProvider(session),

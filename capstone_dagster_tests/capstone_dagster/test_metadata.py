@@ -12,6 +12,8 @@ from capstone_dagster.metadata import column_schema, materialization_metadata, r
 from spark_code.lake import Lake, Manifest
 from spark_code.schemas import CLOSES, EVENTS, TABLES, Reject, Table
 
+ROW: tuple[Any, ...] = (date(2020, 8, 5), "SYMA", "NYSE", None)
+
 
 def manifest(
     rows: int = 3,
@@ -35,7 +37,7 @@ def manifest(
     )
 
 
-def preview(root: Path, table: Table, *values: object) -> str:
+def preview(root: Path, table: Table, *values: Any) -> str:
     """The lines of the preview of one row, below the names of its columns."""
     row = Row(*values)
     shown = materialization_metadata(table, manifest(), [row], 0.0, Lake(str(root)))["preview"].value
@@ -80,7 +82,7 @@ def test_a_price_in_the_column_schema() -> None:
 
 
 def test_everything_about_a_version_of_a_table_without_rejects(tmp_path: Path) -> None:
-    row = Row(date(2020, 8, 5), "SYMA", "NYSE", None)
+    row = Row(*ROW)
 
     metadata = materialization_metadata(
         CLOSES, manifest(inputs={"ingested/events": "v0"}), [row], 1.23456, Lake(str(tmp_path))

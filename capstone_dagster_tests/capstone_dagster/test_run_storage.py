@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 import dagster as dg
 import psycopg2
@@ -63,7 +62,8 @@ def unused_port() -> int:
 def ids_of_runs(url: str) -> list[tuple[object, ...]]:
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT run_id FROM runs")
-        return cursor.fetchall()
+        ids: list[tuple[object, ...]] = cursor.fetchall()
+        return ids
 
 
 def make_database(server: str, name: str) -> str:
@@ -71,12 +71,12 @@ def make_database(server: str, name: str) -> str:
     with closing(psycopg2.connect(server)) as connection:
         connection.autocommit = True
         connection.cursor().execute(f'CREATE DATABASE "{name}"')
-    return server.replace("/postgres?", f"/{quote(name)}?")
+    return server.replace("/postgres?", f"/{name}?")
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
 def test_a_real_dagster_instance_keeps_its_runs_on_the_named_server(server: str, tmp_path: Path, scheme: str) -> None:
-    url = make_database(server, f"of {scheme}").replace("postgresql:", f"{scheme}:")
+    url = make_database(server, f"of_{scheme}").replace("postgresql:", f"{scheme}:")
 
     with ready(settings(tmp_path, url)), dg.DagsterInstance.get() as instance:
         run = create_run_for_test(instance, job_name="preprocessing")
@@ -86,10 +86,12 @@ def test_a_real_dagster_instance_keeps_its_runs_on_the_named_server(server: str,
 
 
 def test_without_a_named_server_the_embedded_one_is_up_for_the_duration() -> None:
-    with own_folder() as home:
-        with ready(settings(home)):
+    with own_folder() as folder:
+        home = folder / "a b 100% ü"
+        with ready(settings(home)), dg.DagsterInstance.get() as instance:
             url = os.environ["CAPSTONE_POSTGRES_URL"]
-            psycopg2.connect(url).close()
+            run = create_run_for_test(instance, job_name="preprocessing")
+            assert ids_of_runs(url) == [(run.run_id,)]
         assert not (home / "postgres" / "postmaster.pid").exists()
 
     with pytest.raises(psycopg2.OperationalError):
@@ -150,7 +152,7 @@ def test_a_database_that_does_not_exist_is_named(server: str, tmp_path: Path) ->
 )
 def test_a_url_the_driver_cannot_use_is_one_line_without_the_password(tmp_path: Path, url: str) -> None:
     # Whether the settings or the connection refuse it does not matter to whom reads the line.
-    with pytest.raises(Exception, match="^CAPSTONE_POSTGRES_URL: the ") as refused, ready(settings(tmp_path, url)):
+    with pytest.raises(Exception, match=r"^CAPSTONE_POSTGRES_URL: the ") as refused, ready(settings(tmp_path, url)):
         pass
 
     assert "secret" not in str(refused.value)

@@ -93,7 +93,7 @@ def test_a_day_that_is_not_published_is_an_error(tmp_path: Path) -> None:
 
 
 def test_columns_are_aligned_under_their_names() -> None:
-    rows = [
+    rows: list[list[Any]] = [
         ["A", Decimal("10.250000"), None, datetime(2020, 8, 5, 9, 30, 0, 123_000)],
         ["LONGER", None, 300, None],
     ]

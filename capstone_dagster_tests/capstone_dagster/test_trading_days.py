@@ -1,7 +1,8 @@
 """The NYSE calendar against its published closures, and the partitions that come of it."""
 
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Self
+from itertools import pairwise
+from typing import Any, Self
 
 import dagster as dg
 import pytest
@@ -83,7 +84,7 @@ def test_over_ten_years_the_partitions_are_the_sessions_of_the_exchange(ten_year
 
 
 def test_previous_and_next_walk_over_the_sessions(ten_years: TradingDays) -> None:
-    pairs = list(zip(SESSIONS, SESSIONS[1:], strict=False))
+    pairs = list(pairwise(SESSIONS))
     # Plain weekdays and weekends only of the first year: looking back takes longer the later the day.
     around_closures = [pair for pair in pairs if (pair[1] - pair[0]).days not in (1, 3) or pair[1].year == 2016]
 
@@ -183,12 +184,8 @@ def test_the_identity_of_the_partitions_does_not_change_with_the_clock(monkeypat
         set_clock(monkeypatch, now)
         with dg.partition_loading_context(effective_dt=now):
             partitions = TradingDays(FIRST).partitions
-            identities.append(
-                (
-                    partitions.get_serializable_unique_identifier(None),
-                    dg.serialize_value(PartitionsSnap.from_def(partitions)),
-                )
-            )
+            snapshot: Any = PartitionsSnap.from_def(partitions)
+            identities.append((partitions.get_serializable_unique_identifier(None), dg.serialize_value(snapshot)))
 
     assert identities[0] == identities[1]
 

@@ -23,7 +23,7 @@ from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, RecordType
 
 # No shrinking: every step of it would be five Spark jobs, and the differing rows say enough.
 EDGES = settings(
-    max_examples=12,
+    max_examples=8,
     derandomize=True,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],

@@ -214,7 +214,7 @@ def test_a_local_name_with_a_colon_is_an_error_that_names_the_file(local_raw: Ra
         local_raw.deliveries(DAY)
 
     path = f"{local_raw.storage.root}/{NYSE}/{name}"
-    assert str(refused.value) == f"{path}: a local file name must not contain ':'; rename it"
+    assert str(refused.value) == f"{path}: a local file name must not contain ':' or end in #digits; rename it"
 
 
 def test_a_name_with_a_colon_is_data_on_s3(request: pytest.FixtureRequest) -> None:

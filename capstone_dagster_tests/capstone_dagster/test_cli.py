@@ -1,0 +1,436 @@
+"""The command line: what each command prints and its exit code, without a Spark run."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from capstone_dagster.cli import cli, main
+from capstone_dagster.settings import Settings
+from capstone_dagster.trading_days import NEW_YORK
+from spark_code.lake import Manifest
+from spark_code.schemas import TABLES
+
+DAY = date(2020, 8, 5)
+CAPSTONE = Path(sys.executable).with_name("capstone")
+CONNECT = "import os, psycopg2; psycopg2.connect(os.environ['CAPSTONE_POSTGRES_URL'])"
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def server_home() -> Iterator[Path]:
+    """The home of all tests with an embedded server: making its data takes two seconds.
+
+    Not below ``tmp_path``, where another pytest locks out the other user that root's server runs as.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """No variable but the home, whatever the machine has set; and signals as they were."""
+    for variable in (*Settings.variables(), "DAGSTER_HOME"):
+        monkeypatch.setenv(variable, "")
+    monkeypatch.setenv("CAPSTONE_HOME", str(tmp_path / "home"))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield tmp_path / "home"
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def capstone(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """The command, run in this process: exit code, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["capstone", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A java that says it is good, much faster than a real one."""
+    folder = tmp_path / "java" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "java").write_text("#!/bin/sh\necho 'openjdk version \"17.0.15\"'\n")
+    (folder / "java").chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "java"))
+
+
+@pytest.fixture
+def published(home: Path) -> Manifest:
+    """Closes of the day in the lake, written by hand."""
+    manifest = Manifest(
+        trade_dt=DAY.isoformat(),
+        version="v1",
+        paths=[f"eod/closes/data/v1/trade_dt={DAY}/part-{i}.parquet" for i in range(2)],
+        rows=2,
+        bytes=1,
+        run_id="run",
+        attempt=1,
+        token=1,
+        published_at="2020-08-05T23:00:00.000+00:00",
+        inputs={"ingested/events": "v0"},
+    )
+    for path, symbol in zip(manifest.paths, ("SYMA", "SYMB"), strict=True):
+        (home / "lake" / path).parent.mkdir(parents=True, exist_ok=True)
+        rows = [{"symbol": symbol, "exchange": "NYSE", "close_pr": Decimal("1.250000")}]
+        pq.write_table(pa.Table.from_pylist(rows), home / "lake" / path)
+    pointer = home / "lake" / "eod" / "closes" / "_published" / f"{DAY}.json"
+    pointer.parent.mkdir()
+    pointer.write_bytes(manifest.to_json())
+    return manifest
+
+
+def usage_error(err: str) -> str:
+    """The line behind the usage; click draws no frame around it."""
+    assert err.startswith("Usage: ")
+    return err.splitlines()[-1]
+
+
+# --- help ---
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in cli.commands)], ids=["capstone", *cli.commands])
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_every_command_explains_itself(capstone: Run, command: list[str], option: str) -> None:
+    code, out, err = capstone(*command, option)
+
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Usage: capstone {' '.join(command)}".rstrip())
+
+
+def test_the_commands_are_these() -> None:
+    assert sorted(cli.commands) == ["exec", "paths", "run", "sample", "show"]
+
+
+def test_the_installed_command_answers_in_a_process_of_its_own() -> None:
+    ended = subprocess.run([CAPSTONE, "--help"], capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert re.findall(r"^  (\w+)  ", ended.stdout, re.MULTILINE) == sorted(cli.commands)
+
+
+# --- show and paths ---
+
+
+def test_published_rows_are_shown(capstone: Run, published: Manifest) -> None:
+    assert capstone("show", "eod/closes", "2020-08-05", "--limit", "1") == (
+        0,
+        "trade_dt    symbol  exchange  close_pr\n2020-08-05  SYMA    NYSE      1.250000\n1 of 2 rows\n",
+        "",
+    )
+    assert published.rows == 2
+
+
+def test_published_files_are_listed(capstone: Run, home: Path, published: Manifest) -> None:
+    files = [f"{home}/lake/{path}" for path in published.paths]
+
+    assert capstone("paths", "eod/closes", "2020-08-05") == (0, "".join(f"{file}\n" for file in files), "")
+    code, out, err = capstone("paths", "eod/closes", "2020-08-05", "--json")
+    assert (code, json.loads(out), err) == (0, asdict(published) | {"paths": files}, "")
+
+
+@pytest.mark.parametrize("command", ["show", "paths"])
+def test_an_unknown_table_is_refused_with_the_tables_there_are(capstone: Run, command: str) -> None:
+    code, out, err = capstone(command, "eod/prices", "2020-08-05")
+
+    assert (code, out) == (2, "")
+    assert usage_error(err) == (
+        f"Error: Invalid value for 'TABLE': 'eod/prices' is no table; there are {', '.join(TABLES)}"
+    )
+
+
+@pytest.mark.parametrize("command", ["show", "paths"])
+@pytest.mark.parametrize("day", ["2020-8-5", "yesterday", "2020-08-05..2020-08-06", ""])
+def test_a_wrong_date_is_refused_with_how_to_write_it(capstone: Run, command: str, day: str) -> None:
+    code, out, err = capstone(command, "eod/closes", day)
+
+    assert (code, out) == (1, "")
+    assert err.startswith(f"capstone: {day!r} is no date; write yyyy-mm-dd")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["show", "paths"])
+def test_a_missing_day_is_refused_with_the_command_that_makes_it(capstone: Run, home: Path, command: str) -> None:
+    assert capstone(command, "eod/closes", "2020-08-05") == (
+        1,
+        "",
+        f"capstone: eod/closes of 2020-08-05 is not published in {home}/lake; make it with: capstone run 2020-08-05\n",
+    )
+
+
+@pytest.mark.parametrize("arguments", [["show"], ["show", "eod/closes"], ["show", "eod/closes", "2020-08-05", "--all"]])
+def test_a_wrong_use_exits_with_2(capstone: Run, arguments: list[str]) -> None:
+    code, out, err = capstone(*arguments)
+
+    assert (code, out) == (2, "")
+    assert usage_error(err).startswith("Error: ")
+
+
+# --- run ---
+
+
+@pytest.mark.usefixtures("java")
+@pytest.mark.parametrize(
+    ("days", "reason"),
+    [
+        ("2020-09-07", "2020-09-07 cannot be run: the NYSE is closed on Labor Day"),
+        ("2020-08-08", "2020-08-08 cannot be run: the NYSE is closed on Saturdays"),
+        ("2020-08-08..2020-08-09", "2020-08-08..2020-08-09 contains no trading day of the NYSE"),
+        (
+            "2020-08-04",
+            "2020-08-04 cannot be run: it is before the first trading day 2020-08-05 (CAPSTONE_FIRST_TRADING_DAY)",
+        ),
+        ("2020-08-06..2020-08-05", "2020-08-06..2020-08-05: 2020-08-06 is after 2020-08-05"),
+        ("2020-02-30", "'2020-02-30' is no date: day is out of range for month"),
+        ("today", "'today' is no date; write yyyy-mm-dd, or yyyy-mm-dd..yyyy-mm-dd for a range"),
+    ],
+)
+def test_a_day_that_cannot_be_run_is_refused_before_anything_starts(
+    capstone: Run, home: Path, days: str, reason: str
+) -> None:
+    assert capstone("run", days) == (1, "", f"capstone: {reason}\n")
+    assert not home.exists()
+
+
+@pytest.mark.usefixtures("java")
+def test_a_future_day_is_refused(capstone: Run) -> None:
+    monday_after = datetime.now(NEW_YORK).date() + timedelta(days=14)
+    monday_after -= timedelta(days=monday_after.weekday())
+    while monday_after.month == 1 or (monday_after.month, monday_after.day) > (12, 23):
+        monday_after += timedelta(days=7)
+
+    code, out, err = capstone("run", f"2020-08-05..{monday_after}")
+
+    assert (code, out) == (1, "")
+    assert "cannot be run: it is in the future; in New York it is " in err
+
+
+@pytest.mark.usefixtures("java")
+def test_an_unknown_job_is_refused_with_the_jobs_there_are(capstone: Run) -> None:
+    code, _, err = capstone("run", "2020-08-05", "--job", "nightly")
+
+    assert code == 2
+    assert usage_error(err).endswith("'nightly' is not one of 'daily_pipeline', 'preprocessing', 'analytical'.")
+
+
+def test_without_java_a_run_is_refused_in_one_line(capstone: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", "/nowhere")
+
+    code, out, err = capstone("run", "2020-08-05")
+
+    assert (code, out) == (1, "")
+    assert re.fullmatch(
+        r"capstone: Java 17 is needed and JAVA_HOME=/nowhere has no bin/java; install it with: .+\n", err
+    )
+    assert not home.exists()
+
+
+# --- wrong settings ---
+
+
+@pytest.mark.usefixtures("java")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run", "2020-08-05"],
+        ["show", "eod/closes", "2020-08-05"],
+        ["paths", "eod/closes", "2020-08-05"],
+        ["sample", "out"],
+        ["exec", "true"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_wrong_setting_is_one_line_that_names_it_whatever_the_command(
+    capstone: Run, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("CAPSTONE_DRIVER_MEMORY", "lots")
+
+    assert capstone(*command) == (
+        1,
+        "",
+        "capstone: CAPSTONE_DRIVER_MEMORY: 'lots' cannot be used: must be a size for Spark like 4g or 1500m\n",
+    )
+
+
+@pytest.mark.usefixtures("java")
+@pytest.mark.parametrize(
+    ("command", "variable", "value"),
+    [
+        pytest.param(["run", "2020-08-05"], "CAPSTONE_FIRST_TRADING_DAY", "2041-01-02", id="first day never comes"),
+        pytest.param(["exec", "true"], "CAPSTONE_POSTGRES_URL", "postgresql://u:secret@127.0.0.1:1/d", id="no server"),
+        pytest.param(["exec", "true"], "CAPSTONE_POSTGRES_URL", "postgresql://u:9%secret@127.0.0.1:1/d", id="bad URL"),
+        pytest.param(["exec", "true"], "CAPSTONE_HOME", f"{__file__}/home", id="home below a file"),
+        pytest.param(["paths", "eod/closes", "2020-08-05"], "CAPSTONE_LAKE_URI", __file__, id="lake is a file"),
+    ],
+)
+def test_a_setting_that_turns_out_wrong_is_one_line_that_names_it(
+    capstone: Run, monkeypatch: pytest.MonkeyPatch, command: list[str], variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    code, out, err = capstone(*command)
+
+    assert (code, out) == (1, "")
+    assert err.startswith(f"capstone: {variable}: ")
+    assert err.count("\n") == 1
+    assert "secret" not in err
+
+
+def test_a_lake_on_s3_without_credentials_is_one_line(
+    capstone: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(variable)
+    for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(variable, "/dev/null")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("CAPSTONE_LAKE_URI", "s3://bucket/lake")
+
+    code, out, err = capstone("paths", "eod/closes", "2020-08-05")
+
+    assert (code, out) == (1, "")
+    assert re.fullmatch("capstone: .*credentials.*\n", err)
+    assert not home.exists()
+
+
+# --- sample ---
+
+
+def test_a_sample_says_what_it_wrote(capstone: Run, tmp_path: Path) -> None:
+    code, out, err = capstone("sample", str(tmp_path / "raw"), "--days", "2", "--events", "50", "--symbols", "2")
+
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"2020-08-05  50 lines in \d files, 0\.0 MB\n2020-08-06  50 lines in \d files, 0\.0 MB\n", out)
+    assert {path.name for path in (tmp_path / "raw").iterdir()} == {"csv", "json"}
+
+
+def test_a_sample_does_not_overwrite_other_files(capstone: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "csv" / "2020-08-05" / "NYSE"
+    folder.mkdir(parents=True)
+    (folder / "trades.csv").write_text("real")
+
+    code, out, err = capstone("sample", str(tmp_path), "--days", "1", "--events", "10")
+
+    assert (code, out) == (1, "")
+    assert err == f"capstone: {folder} holds files that are no sample; choose another folder\n"
+
+
+@pytest.mark.parametrize("first_day", ["2041-01-02", "0001-01-01", "2020-08-08", "x"])
+def test_a_sample_of_an_impossible_first_day_is_refused_in_one_line(
+    capstone: Run, tmp_path: Path, first_day: str
+) -> None:
+    code, out, err = capstone("sample", str(tmp_path / "raw"), "--first-day", first_day, "--events", "10")
+
+    assert (code, out) == (1, "")
+    assert re.fullmatch("capstone: .+\n", err)
+    assert first_day in err
+
+
+def test_a_sample_begins_with_the_first_trading_day_from_the_configured_one_on(
+    capstone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAPSTONE_FIRST_TRADING_DAY", "2020-08-08")
+
+    code, out, _ = capstone("sample", str(tmp_path / "raw"), "--days", "1", "--events", "10")
+
+    assert (code, out[:10]) == (0, "2020-08-10")
+
+
+# --- exec ---
+
+
+@pytest.fixture
+def with_server(server_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of the embedded server of these tests."""
+    monkeypatch.setenv("CAPSTONE_HOME", str(server_home))
+    return server_home
+
+
+def server_is_up(home: Path) -> bool:
+    return (home / "postgres" / "postmaster.pid").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -9 $$", 137), ("kill -15 $$", 143)]
+)
+def test_the_exit_code_of_the_command_is_passed_on(capstone: Run, with_server: Path, script: str, code: int) -> None:
+    assert capstone("exec", "--", "sh", "-c", script) == (code, "", "")
+    assert not server_is_up(with_server)
+
+
+def test_the_command_finds_the_run_storage_and_dagster_s_home(capstone: Run, with_server: Path) -> None:
+    script = f'{shlex.quote(sys.executable)} -c "{CONNECT}" && echo "$DAGSTER_HOME" && ls "$DAGSTER_HOME"'
+
+    code, out, err = capstone("exec", "--", "sh", "-c", script)
+
+    assert (code, err) == (0, "")
+    assert out.splitlines()[:2] == [f"{with_server}/dagster", "dagster.yaml"]
+
+
+@pytest.mark.parametrize("separator", [["--"], []], ids=["behind --", "as they are"])
+def test_the_options_of_the_command_are_its_own(capstone: Run, with_server: Path, separator: list[str]) -> None:
+    code, out, err = capstone("exec", *separator, "echo", "--job", "x y", "-h", "--help")
+
+    assert (code, out, err) == (0, "--job x y -h --help\n", "")
+    assert with_server.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"), [("no-such-command", "No such file or directory"), ("/etc", "Permission denied")]
+)
+def test_a_command_that_cannot_be_run_is_one_line(capstone: Run, with_server: Path, command: str, reason: str) -> None:
+    code, out, err = capstone("exec", "--", command)
+
+    assert (code, out, err) == (1, "", f"Error: cannot run {command}: {reason}\n")
+    assert not server_is_up(with_server)
+
+
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [pytest.param(signal.SIGTERM, False, id="terminated"), pytest.param(signal.SIGINT, True, id="Ctrl-C")],
+)
+def test_the_storage_stays_up_until_a_command_that_is_asked_to_end_has_ended(
+    with_server: Path, number: signal.Signals, to_all: bool
+) -> None:
+    ending = f'echo ending; sleep 0.5; {shlex.quote(sys.executable)} -c "{CONNECT}" && exit 7'
+    script = f"trap '{ending}' {number.name.removeprefix('SIG')}; echo up; while :; do sleep 0.1; done".replace(
+        "'CAPSTONE_POSTGRES_URL'", '\\"CAPSTONE_POSTGRES_URL\\"'
+    )
+    process = subprocess.Popen(
+        [CAPSTONE, "exec", "--", "sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "up\n"
+
+    if to_all:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+
+    assert (out, process.returncode) == ("ending\n", 7)
+    assert not server_is_up(with_server)
