@@ -58,20 +58,15 @@ def run_days(
 def summary(outcomes: Sequence[Outcome], lake: Lake) -> str:
     """A table of the jobs with their statuses, and where the lines of each day went."""
     header = f"{'job id':<28} {'status':<9} lines in = accepted + rejected"
-    return "\n".join(
-        [header, *(f"{outcome.job_id:<28} {outcome.status:<9} {_lines_of(outcome, lake)}" for outcome in outcomes)]
-    )
+    return "\n".join([header, *(line for outcome in outcomes for line in _summed_up(outcome, lake))])
 
 
-def _lines_of(outcome: Outcome, lake: Lake) -> str:
+def _summed_up(outcome: Outcome, lake: Lake) -> list[str]:
+    job = f"{outcome.job_id:<28} {outcome.status:<9}"
     events = lake.manifest(EVENTS, outcome.day) if outcome.succeeded else None
     if events is None:
-        return ""
-    rejected = events.measures["rejected"]
-    reasons = ", ".join(f"{reason} {count}" for reason, count in rejects_by_reason(events).items())
-    report = lake.manifest(QUOTE_ANALYTICS, outcome.day)
-    return (
-        f"{events.rows:,} = {events.rows - rejected:,} + {rejected:,}"
-        + (f" ({reasons})" if reasons else "")
-        + (f"; report rows {report.rows:,}" if report else "")
-    )
+        return [job.rstrip()]
+    rejected, report = events.measures["rejected"], lake.manifest(QUOTE_ANALYTICS, outcome.day)
+    lines = f"{events.rows:,} = {events.rows - rejected:,} + {rejected:,}"
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejects_by_reason(events).items())
+    return [f"{job} {lines}{f'; report rows {report.rows:,}' if report else ''}", f"    rejected: {reasons or 'none'}"]
