@@ -23,7 +23,7 @@ DAYS = (date(2020, 8, 5), date(2020, 8, 6))
 
 def _blocks(kind: str) -> dict[str, str]:
     """Fenced blocks of a kind, by what stands behind the kind."""
-    return {title: body for title, body in re.findall(rf"^```{kind} (\S.*)\n([\s\S]*?)^```", DATA_FLOW, re.MULTILINE)}
+    return dict(re.findall(rf"^```{kind} (\S.*)\n([\s\S]*?)^```", DATA_FLOW, re.MULTILINE))
 
 
 @pytest.fixture(scope="module")

@@ -416,7 +416,7 @@ def test_a_command_that_cannot_be_run_is_one_line(capstone: Run, with_server: Pa
 def test_the_storage_stays_up_until_a_command_that_is_asked_to_end_has_ended(
     with_server: Path, number: signal.Signals, to_all: bool
 ) -> None:
-    ending = f'echo ending; sleep 0.5; {shlex.quote(sys.executable)} -c "{CONNECT}" && exit 7'
+    ending = f'echo ending; sleep 0.5; {shlex.quote(sys.executable)} -c "{CONNECT}" && exit 7; exit 8'
     script = f"trap '{ending}' {number.name.removeprefix('SIG')}; echo up; while :; do sleep 0.1; done".replace(
         "'CAPSTONE_POSTGRES_URL'", '\\"CAPSTONE_POSTGRES_URL\\"'
     )
@@ -424,13 +424,16 @@ def test_the_storage_stays_up_until_a_command_that_is_asked_to_end_has_ended(
         [CAPSTONE, "exec", "--", "sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     assert process.stdout
-    assert process.stdout.readline() == "up\n"
-
-    if to_all:
-        os.killpg(process.pid, number)
-    else:
-        process.send_signal(number)
-    out, _ = process.communicate(timeout=60)
+    try:
+        assert process.stdout.readline() == "up\n"
+        if to_all:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        out, _ = process.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
 
     assert (out, process.returncode) == ("ending\n", 7)
     assert not server_is_up(with_server)
