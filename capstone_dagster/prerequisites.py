@@ -45,8 +45,11 @@ def require_java() -> None:
         raise MissingPrerequisite(f"Java 17 is needed and {where}; install it with: {install}")
     # Spark's own start-up option: some trimmed-down Java builds lack the module.
     command = [java, "--add-modules", "jdk.incubator.vector", "-version"]
-    output = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False).stdout  # noqa: S603
-    said = output.decode(errors="replace")
+    try:
+        run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)  # noqa: S603
+        said = run.stdout.decode(errors="replace")
+    except OSError:  # not a program for this machine
+        said = ""
     found = re.search(r'version "(?:1\.)?(\d+)', said)
     major = int(found.group(1)) if found else None
     if major is None and "jdk.incubator.vector" in said:

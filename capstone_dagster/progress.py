@@ -44,14 +44,21 @@ def _words(record: logging.LogRecord) -> str | None:
         case dg.DagsterEventType.STEP_START if step in _STEPS:
             return f"{step} ..."
         case dg.DagsterEventType.ASSET_MATERIALIZATION:
-            facts = event.step_materialization_data.materialization.metadata
-            rows, seconds = facts["dagster/partition_row_count"].value, facts["seconds"].value
-            return f"published {event.asset_key.to_user_string()}: {rows:,} rows in {seconds} s"  # type: ignore[union-attr]
+            return _published(event)
         case dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             return _check(event)
         case dg.DagsterEventType.STEP_FAILURE:
             return f"FAILED in {step}: {failure_reason(event)}"
     return None
+
+
+def _published(event: dg.DagsterEvent) -> str:
+    materialization = event.step_materialization_data.materialization
+    rows, seconds = (materialization.metadata.get(name) for name in ("dagster/partition_row_count", "seconds"))
+    counts = f": {rows.value:,} rows" if rows else ""
+    return (
+        f"published {materialization.asset_key.to_user_string()}{counts}{f' in {seconds.value} s' if seconds else ''}"
+    )
 
 
 def _check(event: dg.DagsterEvent) -> str | None:
@@ -67,15 +74,20 @@ def failure_reason(event: dg.DagsterEvent) -> str:
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
-    message = data.error.to_string() if data.error else "no reason was recorded"
+    error = data.error
+    if error is None:
+        return "no reason was recorded"
+    # Dagster wraps what a step raised.
+    while error.cause and (error.cls_name or "").startswith("Dagster"):
+        error = error.cause
     # Spark wraps the reason in stacks of two languages; the reasons are these lines.
-    causes = re.findall(r"^(?:.*\[[A-Z][A-Z_.]{3,}\].*|Caused by: .*)$", message, re.MULTILINE)
+    causes = re.findall(r"^(?:.*\[[A-Z][A-Z_.]{3,}\].*|Caused by: .*)$", error.to_string(), re.MULTILINE)
     distinct = list(dict.fromkeys(cause.strip() for cause in causes))
     if distinct:
         return "; ".join(
             [*distinct[: _CAUSES_SHOWN - 1], *distinct[-1:]] if len(distinct) > _CAUSES_SHOWN else distinct
         )
-    return (data.error.message if data.error else message).strip()
+    return error.message.strip()
 
 
 @dg.logger({}, "One line per event that matters to a person at a terminal")

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from capstone_dagster.embedded_postgres import serving
 from capstone_dagster.settings import CHECKOUT, Settings
@@ -29,7 +30,7 @@ def ready(settings: Settings) -> Iterator[None]:
         if url:
             _check(url)
         else:
-            url = stack.enter_context(serving(settings.home, settings.log_dir))
+            url = stack.enter_context(serving(settings.home))
         os.environ["CAPSTONE_POSTGRES_URL"] = url
         os.environ["DAGSTER_HOME"] = str(_dagster_home(settings.home))
         yield
@@ -44,11 +45,18 @@ def _dagster_home(home: Path) -> Path:
 
 def _check(url: str) -> None:
     import psycopg2
-    from sqlalchemy.engine import make_url
 
     try:
         psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS).close()
     except psycopg2.OperationalError as error:
-        password = make_url(url).password
-        reason = str(error).strip().replace(str(password), "***") if password else str(error).strip()
+        # What the server or the network says; it names host, port, user and database.
+        reason = " ".join(str(error).split())
+        for secret in {urlsplit(url).password, unquote(urlsplit(url).password or "")} - {None, ""}:
+            reason = reason.replace(str(secret), "***")
         raise RunStorageError(f"CAPSTONE_POSTGRES_URL: the server cannot be used: {reason}") from None
+    except psycopg2.Error:
+        # The driver could not read the URL, and its words would repeat it, password and all.
+        raise RunStorageError(
+            "CAPSTONE_POSTGRES_URL: the driver cannot read this URL; escape special characters of user and password "
+            "(% is %25, @ is %40) and check the options behind ?"
+        ) from None

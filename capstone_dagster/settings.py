@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 
+from capstone_dagster.trading_days import EARLIEST_FIRST_DAY, LATEST_FIRST_DAY
 from spark_code.storage import StorageError, location
 
 Deployment = Literal["local"]
@@ -22,7 +23,6 @@ _T = TypeVar("_T")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 _DEFAULT_HOME = CHECKOUT / ".capstone"
-_EXCHANGE_CALENDAR_BEGINS = date(2004, 1, 1)
 
 
 class SettingsError(Exception):
@@ -81,7 +81,7 @@ class Settings:
 
     @property
     def log_dir(self) -> Path:
-        """Where Spark and the embedded Postgres write their logs."""
+        """Where Spark writes its log."""
         return self.home / "logs"
 
 
@@ -98,16 +98,22 @@ def _deployment(value: str) -> Deployment:
 
 def _folder(value: str) -> Path:
     folder = Path(value).expanduser().resolve()
-    if folder.exists() and not folder.is_dir():
-        raise ValueError("must be a folder, this is a file")
+    for above in (folder, *folder.parents):
+        if above.exists() and not above.is_dir():
+            raise ValueError(f"must be a folder, and {above} is a file")
     return folder
 
 
 def _postgres_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
-        raise ValueError("must look like postgresql://user:password@host:5432/database")
-    return value
+    try:
+        parts = urlsplit(value)
+        is_usable = parts.scheme in ("postgresql", "postgres") and parts.path.strip("/") and parts.port != 0
+    except ValueError:  # its text would show the password
+        is_usable = False
+    if not is_usable:
+        raise ValueError("must look like postgresql://user:password@host:5432/database") from None
+    # The short scheme is common, and SQLAlchemy does not know it.
+    return "postgresql" + value[value.index(":") :]
 
 
 def _first_trading_day(value: str) -> date:
@@ -115,8 +121,8 @@ def _first_trading_day(value: str) -> date:
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
         raise ValueError("must be a date like 2020-08-05")
     day = date.fromisoformat(value)
-    if day < _EXCHANGE_CALENDAR_BEGINS:
-        raise ValueError(f"must not be before {_EXCHANGE_CALENDAR_BEGINS}")
+    if not EARLIEST_FIRST_DAY <= day <= LATEST_FIRST_DAY:
+        raise ValueError(f"must be from {EARLIEST_FIRST_DAY} to {LATEST_FIRST_DAY}")
     return day
 
 
@@ -127,7 +133,6 @@ def _memory(value: str) -> str:
 
 
 def _ratio(value: str) -> float:
-    ratio = float(value)
-    if not 0 <= ratio <= 1:
+    if not re.fullmatch(r"0|1|0?\.\d+|[01]\.0*", value):
         raise ValueError("must be a share between 0 and 1")
-    return ratio
+    return float(value)

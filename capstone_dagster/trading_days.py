@@ -14,7 +14,8 @@ NEW_YORK = ZoneInfo("America/New_York")
 
 # The excluded days are part of the partitions' identity, so they are fixed years ahead instead of
 # growing with the clock. Closures announced later arrive with a newer exchange-calendars.
-LAST_KNOWN_YEAR = 2040
+LAST_KNOWN_DAY = date(2040, 12, 31)
+EARLIEST_FIRST_DAY, LATEST_FIRST_DAY = date(2004, 1, 1), date(2039, 12, 31)
 
 
 class NoTradingDayError(Exception):
@@ -28,8 +29,10 @@ class TradingDays:
         # exchange_calendars takes 1.5 s to import: only for those who ask for days.
         import exchange_calendars
 
-        self._last = date(LAST_KNOWN_YEAR, 12, 31)
-        self._calendar = exchange_calendars.get_calendar("XNYS", start=first.isoformat(), end=self._last.isoformat())
+        if not EARLIEST_FIRST_DAY <= first <= LATEST_FIRST_DAY:
+            raise NoTradingDayError(f"a first day must be from {EARLIEST_FIRST_DAY} to {LATEST_FIRST_DAY}, not {first}")
+        self._start = first
+        self._calendar = exchange_calendars.get_calendar("XNYS", start=f"{first}", end=f"{LAST_KNOWN_DAY}")
         self._days: frozenset[date] = frozenset(day.date() for day in self._calendar.sessions)
         self._first = min(self._days)
 
@@ -60,7 +63,7 @@ class TradingDays:
 
     def next(self, day: date) -> date | None:
         """The trading day after, or None where the calendar ends."""
-        after = (day + timedelta(days=i) for i in range(1, (self._last - day).days + 1))
+        after = (day + timedelta(days=i) for i in range(1, (LAST_KNOWN_DAY - day).days + 1))
         return next((day for day in after if day in self._days), None)
 
     def require(self, day: date) -> date:
@@ -76,8 +79,9 @@ class TradingDays:
         first, last = (parse_day(part) for part in spec.split("..", 1))
         if first > last:
             raise NoTradingDayError(f"{spec}: {first} is after {last}")
-        if first < self.first:
-            self.require(first)
+        for end in (first, last):
+            if not self._start <= end <= LAST_KNOWN_DAY:
+                self.require(end)
         days = [day for day in _days_back(last + timedelta(days=1), first) if day in self._days][::-1]
         if not days:
             raise NoTradingDayError(f"{spec} contains no trading day of the NYSE")
@@ -85,10 +89,10 @@ class TradingDays:
         return days
 
     def _why_not(self, day: date) -> str | None:
-        if day < self.first:
+        if day < self._start:
             return f"it is before the first trading day {self.first} (CAPSTONE_FIRST_TRADING_DAY)"
-        if day > self._last:
-            return f"the calendar ends with {self._last}"
+        if day > LAST_KNOWN_DAY:
+            return f"the calendar ends with {LAST_KNOWN_DAY}"
         if day not in self._days:
             return f"the NYSE is closed on {self._closure(day)}"
         today = datetime.now(NEW_YORK).date()
@@ -101,7 +105,7 @@ class TradingDays:
         return f"{named.iloc[0]}" if len(named) else "this day (special closure)"
 
     def _closed_weekdays(self) -> list[date]:
-        span = (self._last - self.first).days
+        span = (LAST_KNOWN_DAY - self.first).days
         every = (self.first + timedelta(days=i) for i in range(span + 1))
         return [day for day in every if day.weekday() < 5 and day not in self._days]
 

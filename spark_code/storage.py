@@ -48,8 +48,6 @@ class Storage:
         self.is_local = not self.root.startswith("s3://")
         self._store: LocalStore | S3Store
         if self.is_local:
-            if Path(self.root).is_file():
-                raise StorageError(f"{self.root} is a file, not a folder")
             self._store = LocalStore(self.root, mkdir=True, automatic_cleanup=True)
         else:
             self._store = _s3_store(self.root)
@@ -144,12 +142,20 @@ def location(uri: str) -> str:
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost"):
             raise StorageError(f"{uri!r} names another machine; write file:///path")
-        return str(Path(parts.path).resolve())
+        return _local(Path(parts.path))
     if "://" in uri:
         raise StorageError(f"{uri!r} is neither a local path, file:// nor s3://")
     if not uri:
         raise StorageError("an empty location; give a local path or s3://bucket/prefix")
-    return str(Path(uri).expanduser().resolve())
+    return _local(Path(uri).expanduser())
+
+
+def _local(path: Path) -> str:
+    resolved = path.resolve()
+    for above in (resolved, *resolved.parents):
+        if above.is_file():
+            raise StorageError(f"{above} is a file, not a folder")
+    return str(resolved)
 
 
 def _s3_store(root: str) -> S3Store:
@@ -160,6 +166,10 @@ def _s3_store(root: str) -> S3Store:
     session = boto3.Session()
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     bucket, _, prefix = root.removeprefix("s3://").partition("/")
+    if session.get_credentials() is None:
+        raise StorageError(
+            f"{root}: no AWS credentials were found; set AWS_PROFILE or AWS_ACCESS_KEY_ID and its secret"
+        )
     return S3Store(
         bucket,
         prefix=prefix or None,

@@ -405,7 +405,7 @@ def test_the_options_of_the_command_are_its_own(capstone: Run, with_server: Path
 def test_a_command_that_cannot_be_run_is_one_line(capstone: Run, with_server: Path, command: str, reason: str) -> None:
     code, out, err = capstone("exec", "--", command)
 
-    assert (code, out, err) == (1, "", f"Error: cannot run {command}: {reason}\n")
+    assert (code, out, err) == (1, "", f"capstone: cannot run {command}: {reason}\n")
     assert not server_is_up(with_server)
 
 

@@ -31,7 +31,7 @@ def own_folder() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """The URL of an existing server."""
-    with own_folder() as home, serving(home, home) as url:
+    with own_folder() as home, serving(home) as url:
         yield url
 
 
