@@ -28,7 +28,7 @@ demo: setup ## three sample days from raw files to the report
 
 dev: setup ## Dagster UI and daemon on http://127.0.0.1:3000
 	@$(BIN)/python capstone_dagster/prerequisites.py
-	@$(BIN)/capstone exec -- $(BIN)/dagster dev --host 127.0.0.1 --port 3000
+	@$(BIN)/capstone exec -- dg dev --host 127.0.0.1 --port 3000
 
 test: setup ## the whole test suite
 	@$(BIN)/python capstone_dagster/prerequisites.py

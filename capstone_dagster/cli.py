@@ -1,7 +1,9 @@
 """The command line ``capstone``: parse, call, print. What the commands do lives in the modules they call."""
 
+import os
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -130,6 +132,9 @@ def sample(*, out: str, days: int, symbols: int, events: int, first_day: str | N
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(command: tuple[str, ...]) -> NoReturn:
     """Run a COMMAND (dagster, dg, psql...) with the run storage up and Dagster's home set."""
+    # As if the virtual environment were activated: dg and dagster are found, and agree on it.
+    os.environ["VIRTUAL_ENV"] = sys.prefix
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)])
     with ready(Settings.from_environment()):
         code = run_child(command)
     sys.exit(code if code >= 0 else 128 - code)
