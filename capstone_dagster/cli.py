@@ -8,13 +8,13 @@ from typing import NoReturn
 
 import click
 
-from capstone_dagster.child import ChildError, run_child
 from capstone_dagster.embedded_postgres import EmbeddedPostgresError
-from capstone_dagster.jobs import JOB_NAMES, JobName
+from capstone_dagster.jobs import JOB_NAMES, JobName, job_id
 from capstone_dagster.prerequisites import MissingPrerequisite, require_java
 from capstone_dagster.run_storage import RunStorageError, ready
 from capstone_dagster.sample import Sample, SampleError
 from capstone_dagster.settings import Settings, SettingsError
+from capstone_dagster.signals import ChildError, noticing_interruptions, run_child
 from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
 from spark_code.lake import Lake, LakeError, NotPublishedError
 from spark_code.schemas import TABLES, Table
@@ -68,18 +68,20 @@ def run(days: str, job: JobName, allow_missing_closes: bool) -> None:
     with ready(settings):
         import dagster as dg
 
-        from capstone_dagster.jobs import job_id
-        from capstone_dagster.running import run_days, summary
+        from capstone_dagster.running import Outcome, run_day, summary
 
-        lake, outcomes = Lake(settings.lake_uri), []
-        with dg.DagsterInstance.get() as instance:
-            click.echo(job_id(job, wanted[0]))
-            for outcome in run_days(instance, job, wanted, allow_missing_closes=allow_missing_closes):
+        outcomes: list[Outcome] = []
+        with dg.DagsterInstance.get() as instance, noticing_interruptions() as was_interrupted:
+            for day in wanted:
+                click.echo(job_id(job, day))
+                outcome = run_day(instance, job, day, allow_missing_closes=allow_missing_closes)
                 outcomes.append(outcome)
-                click.echo(f"  {outcome.status}" if outcome.succeeded else f"  {outcome.status}, run {outcome.run_id}")
-                if len(outcomes) < len(wanted):
-                    click.echo(job_id(job, wanted[len(outcomes)]))
-        click.echo(f"\n{summary(outcomes, lake)}\n")
+                click.echo(f"  {outcome.status}{'' if outcome.succeeded else f', run {outcome.run_id}'}")
+                if was_interrupted():
+                    break
+        click.echo(f"\n{summary(outcomes, Lake(settings.lake_uri))}\n")
+        if len(outcomes) < len(wanted):
+            click.echo(f"interrupted: {len(wanted) - len(outcomes)} days were not run")
         click.echo(f"raw files  {settings.raw_uri}\nlake       {settings.lake_uri}\nlogs       {settings.log_dir}")
     if not all(outcome.succeeded for outcome in outcomes):
         sys.exit(1)

@@ -38,7 +38,9 @@ def _words(record: logging.LogRecord) -> str | None:
     event = _event(record)
     if event is None:
         message = getattr(record, "dagster_meta", {}).get("orig_message", record.getMessage())
-        return f"warning: {message}" if record.levelno >= logging.WARNING else None
+        # That the steps behind a failed one do not run goes without saying.
+        is_news = record.levelno >= logging.WARNING and not message.startswith("Dependencies for step")
+        return f"warning: {message}" if is_news else None
     step = (event.step_key or "").replace("__", "/")
     match event.event_type:
         case dg.DagsterEventType.STEP_START if step in _STEPS:

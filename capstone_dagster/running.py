@@ -1,9 +1,9 @@
 """Run trading days through Dagster in this process, and sum up what came of it.
 
-All days of a range share one Spark session. A day that fails does not stop the days behind it.
+All days that a process runs share one Spark session.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -36,23 +36,19 @@ def job(name: str) -> dg.JobDefinition:
     return defs.resolve_job_def(name)
 
 
-def run_days(
-    instance: dg.DagsterInstance, name: JobName, days: Sequence[date], *, allow_missing_closes: bool = False
-) -> Iterator[Outcome]:
-    """Run the job for each day, oldest first, and yield each outcome when it is known."""
+def run_day(instance: dg.DagsterInstance, name: JobName, day: date, *, allow_missing_closes: bool = False) -> Outcome:
+    """Run the job for one day; its progress goes to the terminal."""
     config: dict[str, object] = {"loggers": {"progress": {}}}
     if allow_missing_closes:
         config["resources"] = {"report_options": {"config": {"allow_missing_closes": True}}}
-    for day in days:
-        result = dg.execute_job(
-            dg.build_reconstructable_job(__name__, job.__name__, (name,)),
-            instance=instance,
-            run_config=config,
-            tags={"dagster/partition": day.isoformat()},
-        )
-        run = result.dagster_run
-        finished = instance.get_run_by_id(run.run_id) or run
-        yield Outcome(job_id(name, day), day, finished.status.value, run.run_id)
+    result = dg.execute_job(
+        dg.build_reconstructable_job(__name__, job.__name__, (name,)),
+        instance=instance,
+        run_config=config,
+        tags={"dagster/partition": day.isoformat()},
+    )
+    run = instance.get_run_by_id(result.run_id) or result.dagster_run
+    return Outcome(job_id(name, day), day, run.status.value, run.run_id)
 
 
 def summary(outcomes: Sequence[Outcome], lake: Lake) -> str:

@@ -1,6 +1,8 @@
 """Whole days through the real command line: processes, embedded Postgres, Spark, files."""
 
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,3 +121,24 @@ def test_a_failed_day_says_why_and_does_not_stop_the_days_behind_it(tmp_path: Pa
     assert statuses == [[f"preprocessing_{FRIDAY}", "FAILURE"], [f"preprocessing_{TUESDAY}", "SUCCESS"]]
     assert platform.manifest(EVENTS, FRIDAY) is None
     assert platform.manifest(EVENTS, TUESDAY) is not None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_range_ends_its_day_in_failure_and_runs_no_further_day(tmp_path: Path, number: int) -> None:
+    platform = Platform(tmp_path, FRIDAY)
+    for day in (FRIDAY, TUESDAY):
+        platform.sample(day)
+    command = [CAPSTONE, "run", f"{FRIDAY}..{TUESDAY}"]
+    with subprocess.Popen(command, env=os.environ | platform.environment, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        while "ingested/events ..." not in running.stdout.readline():
+            assert running.poll() is None
+        running.send_signal(number)
+        printed, _ = running.communicate(timeout=120)
+    assert running.returncode == 1
+    assert f"daily_pipeline_{FRIDAY}    FAILURE\n" in printed
+    assert f"daily_pipeline_{TUESDAY}" not in printed
+    assert "interrupted: 1 days were not run" in printed
+    assert platform.manifest(EVENTS, FRIDAY) is None
+    with _instance(platform) as instance:
+        assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]

@@ -1,8 +1,9 @@
-"""A command run as a child that gets the signals meant for it, while this process keeps what it needs up."""
+"""Ctrl-C and SIGTERM: passed on to a child, or noticed whoever else handles them."""
 
 import signal
+import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -44,3 +45,29 @@ def run_child(command: Sequence[str]) -> int:
                 return child.wait(timeout=0.2)
             except subprocess.TimeoutExpired:
                 continue
+
+
+@contextmanager
+def noticing_interruptions() -> Iterator[Callable[[], bool]]:
+    """Tell whether a Ctrl-C or SIGTERM came since the last time one asked.
+
+    Dagster and Spark both install handlers of their own while a run works, and either may see the
+    signal; Python writes its number here whoever does.
+    """
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+
+    def was_interrupted() -> bool:
+        try:
+            return bool({signal.SIGINT, signal.SIGTERM}.intersection(reader.recv(4096)))
+        except BlockingIOError:
+            return False
+
+    try:
+        yield was_interrupted
+    finally:
+        signal.set_wakeup_fd(before)
+        reader.close()
+        writer.close()
