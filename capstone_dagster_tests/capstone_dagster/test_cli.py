@@ -416,10 +416,9 @@ def test_a_command_that_cannot_be_run_is_one_line(capstone: Run, with_server: Pa
 def test_the_storage_stays_up_until_a_command_that_is_asked_to_end_has_ended(
     with_server: Path, number: signal.Signals, to_all: bool
 ) -> None:
-    ending = f'echo ending; sleep 0.5; {shlex.quote(sys.executable)} -c "{CONNECT}" && exit 7; exit 8'
-    script = f"trap '{ending}' {number.name.removeprefix('SIG')}; echo up; while :; do sleep 0.1; done".replace(
-        "'CAPSTONE_POSTGRES_URL'", '\\"CAPSTONE_POSTGRES_URL\\"'
-    )
+    still_up = f'{shlex.quote(sys.executable)} -c "{CONNECT}"'
+    ending = f"ending() {{ echo ending; sleep 0.5; {still_up} && exit 7; exit 8; }}"
+    script = f"{ending}; trap ending {number.name.removeprefix('SIG')}; echo up; while :; do sleep 0.1; done"
     process = subprocess.Popen(
         [CAPSTONE, "exec", "--", "sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
