@@ -56,5 +56,5 @@ lock: setup ## renew requirements.lock from pyproject.toml
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --group dev --generate-hashes --no-strip-extras \
 		--no-emit-index-url --no-annotate --no-header --quiet --upgrade pyproject.toml --output-file requirements.lock
 
-clean: ## remove .venv, caches and the data of the demo
-	@rm -rf .venv .capstone .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+clean: ## remove .venv and caches; data below .capstone stays
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -20,7 +20,10 @@ def all_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of one lake."""
 
     def published(context: dg.AssetCheckExecutionContext, table: Table) -> Manifest:
-        day = date.fromisoformat(context.run.tags["dagster/partition"])
+        partition = context.run.tags.get("dagster/partition")
+        if partition is None:
+            raise dg.Failure("this check looks at one trading day: run it with a job of that day", allow_retries=False)
+        day = date.fromisoformat(partition)
         return Lake(settings.lake_uri).require(table, day)
 
     @dg.asset_check(asset=dg.AssetKey(["ingested", "events"]))

@@ -13,7 +13,7 @@ from capstone_dagster.jobs import JOB_NAMES, JobName, job_id
 from capstone_dagster.prerequisites import MissingPrerequisite, require_java
 from capstone_dagster.run_storage import RunStorageError, ready
 from capstone_dagster.sample import Sample, SampleError
-from capstone_dagster.settings import Settings, SettingsError
+from capstone_dagster.settings import Settings, SettingsError, require_folders_for_local_spark
 from capstone_dagster.signals import ChildError, noticing_interruptions, run_child
 from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
 from spark_code.lake import Lake, LakeError, NotPublishedError
@@ -65,6 +65,7 @@ def run(days: str, job: JobName, allow_missing_closes: bool) -> None:
     settings = Settings.from_environment()
     require_java()
     wanted = trading_days(settings.first_trading_day).parse(days)
+    require_folders_for_local_spark(settings)
     with ready(settings):
         import dagster as dg
 
@@ -81,7 +82,7 @@ def run(days: str, job: JobName, allow_missing_closes: bool) -> None:
                     break
         click.echo(f"\n{summary(outcomes, Lake(settings.lake_uri))}\n")
         if len(outcomes) < len(wanted):
-            click.echo(f"interrupted: {len(wanted) - len(outcomes)} days were not run")
+            click.echo(f"interrupted; days not run: {len(wanted) - len(outcomes)}")
         click.echo(f"raw files  {settings.raw_uri}\nlake       {settings.lake_uri}\nlogs       {settings.log_dir}")
     if not all(outcome.succeeded for outcome in outcomes):
         sys.exit(1)

@@ -27,6 +27,8 @@ def build_defs(settings: Settings) -> dg.Definitions:
         asset_checks=all_checks(settings),
         jobs=all_jobs(),
         resources=resources_for(settings),
+        # Every step in the process of its run: they share one Spark session.
+        executor=dg.in_process_executor,
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
     )
 

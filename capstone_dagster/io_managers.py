@@ -71,10 +71,10 @@ class LakeIOManager(dg.ConfigurableIOManager):
         """Write, audit and publish a draft, and tell the run storage what was published."""
         day = date.fromisoformat(context.asset_partition_key)
         retries = context.step_context.previous_attempt_count
-        attempt = replace(self._began, run_id=context.run_id, number=retries + 1)
+        attempt = replace(self._began, run_id=context.run_id, number=retries + 1, token=self._began.token + retries)
         lake, started = Lake(self.uri), time.monotonic()
         with final_failures():
             manifest = lake.publish(obj, day, attempt)
         seconds = time.monotonic() - started
-        preview = lake.read(self.spark.spark_session, obj.table, day).rows.limit(5).collect()
+        preview = lake.version(self.spark.spark_session, obj.table, manifest).rows.limit(5).collect()
         context.add_output_metadata(materialization_metadata(obj.table, manifest, preview, seconds, lake))

@@ -17,21 +17,13 @@ def job_id(job: str, day: object) -> str:
 
 
 def all_jobs() -> list[Any]:
-    """The three jobs; each step runs in the run's own process, so that they share one Spark session.
-
-    (What ``define_asset_job`` returns has no public name, hence Any.)
-    """
+    """The three jobs; what ``define_asset_job`` returns has no public name, hence Any."""
     selections: dict[JobName, tuple[dg.AssetSelection, str]] = {
         "daily_pipeline": (_PREPROCESSING | _ANALYTICAL, "Raw files to report, one run"),
         "preprocessing": (_PREPROCESSING, "Raw files to the end-of-day load"),
         "analytical": (_ANALYTICAL, "The end-of-day load to the report; preprocessing must have run"),
     }
     return [
-        dg.define_asset_job(
-            name,
-            selection,
-            description=description,
-            executor_def=dg.in_process_executor,
-        )
+        dg.define_asset_job(name, selection, description=description)
         for name, (selection, description) in selections.items()
     ]

@@ -6,7 +6,6 @@ instance enters ``ready`` first; it also leaves the environment such that child 
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from capstone_dagster.embedded_postgres import serving
 from capstone_dagster.settings import CHECKOUT, Settings
+from spark_code.storage import Storage
 
 _CONNECT_SECONDS = 5
 
@@ -38,8 +38,8 @@ def ready(settings: Settings) -> Iterator[None]:
 
 def _dagster_home(home: Path) -> Path:
     folder = home / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(CHECKOUT / "deploy" / "dagster.yaml", folder / "dagster.yaml")
+    # Replaced in one step: a Dagster that starts meanwhile must not read half of it.
+    Storage(str(folder)).write("dagster.yaml", (CHECKOUT / "deploy" / "dagster.yaml").read_bytes())
     return folder
 
 

@@ -85,6 +85,13 @@ class Settings:
         return self.home / "logs"
 
 
+def require_folders_for_local_spark(settings: Settings) -> None:
+    """Spark in this process has no S3 client; listing and publishing on S3 need none."""
+    for name, uri in (("raw_uri", settings.raw_uri), ("lake_uri", settings.lake_uri)):
+        if settings.deployment == "local" and uri.startswith("s3://"):
+            raise SettingsError(f"{_variable(name)}: Spark on this machine reads and writes folders, not {uri}")
+
+
 def _variable(name: str) -> str:
     return f"CAPSTONE_{name.upper()}"
 

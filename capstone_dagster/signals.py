@@ -34,7 +34,8 @@ def run_child(command: Sequence[str]) -> int:
     """Run the command to its end and return its exit code; a SIGTERM is passed on."""
     with _terminations() as received:
         try:
-            child = subprocess.Popen(command)  # noqa: S603 - running the user's command is its purpose
+            # Locks that are marked inheritable go along: they last until the child itself has ended.
+            child = subprocess.Popen(command, close_fds=False)  # noqa: S603 - running the user's command is its purpose
         except OSError as error:
             raise ChildError(f"cannot run {command[0]}: {error.strerror}") from None
         while True:

@@ -1,11 +1,17 @@
 #!/usr/bin/env bash
 # Three sample days through the whole pipeline, with the commands a person would type.
-# Works below CAPSTONE_HOME only: never on a bucket, lake or database that is configured.
+# Works below CAPSTONE_HOME only: never on a bucket, lake or database that is configured. Where raw files
+# or a lake are configured, even CAPSTONE_HOME may hold real days: the demo gets a home of its own then.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 
-CAPSTONE_HOME=$(python -c 'from capstone_dagster.settings import Settings; print(Settings.from_environment().home)')
+configured_home=$(python -c 'from capstone_dagster.settings import Settings; print(Settings.from_environment().home)')
+CAPSTONE_HOME=$(python -c '
+from capstone_dagster.settings import Settings
+own = Settings.from_environment()
+is_default = (own.raw_uri, own.lake_uri) == (f"{own.home}/raw", f"{own.home}/lake")
+print(own.home if is_default else own.home / "demo")')
 export CAPSTONE_HOME
 export CAPSTONE_RAW_URI="$CAPSTONE_HOME/raw" CAPSTONE_LAKE_URI="$CAPSTONE_HOME/lake"
 export CAPSTONE_POSTGRES_URL="" CAPSTONE_FIRST_TRADING_DAY=2020-08-05
@@ -25,5 +31,9 @@ say "The summary: capstone show report/daily_summary 2020-08-07 --limit 12"
 capstone show report/daily_summary 2020-08-07 --limit 5
 
 say "Next"
-echo "See it in the Dagster UI:    make dev, then open http://127.0.0.1:3000"
+if [ "$CAPSTONE_HOME" = "$configured_home" ]; then
+    echo "See it in the Dagster UI:    make dev, then open http://127.0.0.1:3000"
+else
+    echo "See it in the Dagster UI:    CAPSTONE_HOME='$CAPSTONE_HOME' make dev, then open http://127.0.0.1:3000"
+fi
 echo "Read it with your own tools: capstone paths report/quote_analytics 2020-08-07   (capstone lies in .venv/bin)"

@@ -15,12 +15,11 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Self
 
-from obstore.exceptions import BaseError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_code.schemas import Table, conform
-from spark_code.storage import Storage, StoredObject
+from spark_code.storage import Storage, StorageError, StoredObject
 
 _Stored = bytes  # Manifest has a field named bytes
 _log = logging.getLogger(__name__)
@@ -151,7 +150,12 @@ class Lake:
     def manifest(self, table: Table, day: date) -> Manifest | None:
         """The manifest of the published version, or None."""
         content = self.storage.read(_pointer(table, day))
-        return Manifest.from_json(content) if content else None
+        if content is None:
+            return None
+        try:
+            return Manifest.from_json(content)
+        except (ValueError, TypeError) as error:
+            raise LakeError(f"{self.storage.uri(_pointer(table, day))} is no manifest: {error}") from error
 
     def require(self, table: Table, day: date) -> Manifest:
         """The manifest of the published version, or an error."""
@@ -162,7 +166,11 @@ class Lake:
 
     def read(self, spark: SparkSession, table: Table, day: date) -> Published:
         """The published rows of a day; later publishes do not change what these rows are."""
-        manifest = self.require(table, day)
+        return self.version(spark, table, self.require(table, day))
+
+    def version(self, spark: SparkSession, table: Table, manifest: Manifest) -> Published:
+        """The rows of the version that a manifest names."""
+        day = date.fromisoformat(manifest.trade_dt)
         return Published(table, day, self._rows(spark, table, day, manifest.version), manifest)
 
     def nothing(self, spark: SparkSession, table: Table, day: date) -> Published:
@@ -255,7 +263,7 @@ class Lake:
                     objects = self.storage.objects(f"{data}/{version}")
                     if _all_older(objects, datetime.now(UTC) - MIN_AGE_TO_REMOVE):
                         self.storage.delete([stored.key for stored in objects])
-        except (BaseError, OSError) as error:
+        except (LakeError, StorageError) as error:
             _log.warning("old versions of %s of %s were not all removed: %s", table.path, day, error)
 
 

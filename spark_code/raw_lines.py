@@ -13,8 +13,10 @@ from pyspark.sql import functions as F
 from spark_code.raw_files import Delivery
 from spark_code.schemas import RecordType, Reject
 
-# Longer lines are no events; they are kept as rejects and not taken apart.
+# Longer lines are no events.
 MAX_LINE_BYTES = 64 * 1024
+# Of a rejected line this much is kept: a whole file may be one line.
+MAX_KEPT_BYTES = 1024 * 1024
 _BOM = "\ufeff"
 _BLANKS = " \t"
 
@@ -26,9 +28,6 @@ REQUIRED: Mapping[RecordType, tuple[str, ...]] = {
     RecordType.TRADE: (*_HEAD, *_TRADE),
     RecordType.QUOTE: (*_HEAD, *_QUOTE),
 }
-
-# Enough to name a drift; a line of random names must not fill the report of it.
-_MAX_UNKNOWN_FIELDS = 20
 
 
 def read_records(spark: SparkSession, delivery: Delivery) -> DataFrame:
@@ -55,7 +54,9 @@ def _lines(spark: SparkSession, delivery: Delivery) -> DataFrame:
         - F.when(raw.endswith("\r"), F.lit(1)).otherwise(F.lit(0))
         - F.when(raw.startswith(_BOM), F.lit(3)).otherwise(F.lit(0))
     )
-    line = F.make_valid_utf8(raw)
+    line = F.make_valid_utf8(
+        F.when(F.octet_length(raw) <= MAX_KEPT_BYTES, raw).otherwise(F.left(raw, F.lit(MAX_KEPT_BYTES)))
+    )
     line = F.when(line.endswith("\r"), F.left(line, F.length(line) - 1)).otherwise(line)
     line = F.when(line.startswith(_BOM), F.substring(line, 2, 2**31 - 1)).otherwise(line)
     is_encoded = F.is_valid_utf8(raw) & ~raw.contains("\x00")
@@ -142,7 +143,7 @@ def _from_json(lines: DataFrame) -> DataFrame:
             "line",
             "source_file",
             "reason",
-            F.slice("unknown_fields", 1, _MAX_UNKNOWN_FIELDS).alias("unknown_fields"),
+            "unknown_fields",
             *(_field(F.col("fields")[name]).alias(name) for name in FIELDS),
         )
     )

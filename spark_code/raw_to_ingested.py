@@ -4,7 +4,6 @@ Grain: one row per line, accepted or rejected, nothing dropped. All rules stand 
 formats; how a line is taken apart is in ``raw_lines``.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import reduce
@@ -25,6 +24,8 @@ _SHORT_INTEGER = r"\A[+-]?[0-9]{1,18}\z"
 # Spellings of whole numbers that decimal(38,18) holds exactly, so that 1.0000000000000000001 is none.
 _WHOLE = r"\A[+-]?[0-9]+(\.0+|(\.[0-9]{1,9})?[eE](\+?[0-9]{1,4}|-[0-9]))?\z"
 _ZERO = r"\A[+-]?0+(\.0+)?([eE][+-]?[0-9]{1,4})?\z"
+# Names enough to explain a drift; a feed that writes values as names must not fill the manifest.
+_MAX_UNKNOWN_FIELDS = 1000
 _DATE = r"\A(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2}\z"
 _TIME = r"\A(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?\z"
 
@@ -144,33 +145,29 @@ def validate(records: DataFrame, day: date, exchange: str) -> DataFrame:
     )
 
 
-def _watch_drift(records: DataFrame, seen: Observation) -> DataFrame:
-    """Note per file which unknown fields it brought, while the rows pass by."""
-    news = F.when(F.size("unknown_fields") > 0, F.struct("source_file", "unknown_fields"))
-    return records.observe(seen, F.to_json(F.collect_set(news)).alias("drift"))
-
-
-def _drift(observations: Sequence[Observation]) -> dict[str, list[str]]:
-    """File -> unknown fields, each file once."""
-    files: dict[str, set[str]] = {}
-    for seen in observations:
-        for news in json.loads(seen.get["drift"]):
-            files.setdefault(news["source_file"], set()).update(news["unknown_fields"])
-    return {name: sorted(fields) for name, fields in sorted(files.items())}
+def _drift(records: DataFrame) -> dict[str, list[str]]:
+    """File -> fields the contract does not know, each once."""
+    news = records.select("source_file", F.explode("unknown_fields").alias("field")).distinct()
+    files: dict[str, list[str]] = {}
+    for row in news.orderBy("source_file", "field").limit(_MAX_UNKNOWN_FIELDS).collect():
+        files.setdefault(row["source_file"], []).append(row["field"])
+    return files
 
 
 def build(spark: SparkSession, deliveries: Sequence[Delivery], day: date) -> Draft:
     """Draft ``ingested/events`` from everything the exchanges delivered for the day."""
     events: list[DataFrame] = []
-    observations: list[Observation] = []
+    watched: list[tuple[DataFrame, Observation]] = []
     for delivery in deliveries:
-        seen = Observation()
-        records = _watch_drift(read_records(spark, delivery), seen)
-        events.append(validate(records, day, delivery.source.exchange))
-        observations.append(seen)
+        records, seen = read_records(spark, delivery), Observation()
+        watched.append((records, seen))
+        # Counted while the rows pass by; the names cost a second look, taken only if there are any.
+        passing = records.observe(seen, F.count_if(F.size("unknown_fields") > 0).alias("lines_with_unknown_fields"))
+        events.append(validate(passing, day, delivery.source.exchange))
 
     def facts() -> dict[str, Any]:
-        return {"schema_drift": _drift(observations)}
+        drifting = [records for records, seen in watched if seen.get["lines_with_unknown_fields"]]
+        return {"schema_drift": {file: names for records in drifting for file, names in _drift(records).items()}}
 
     return Draft(
         EVENTS,

@@ -19,7 +19,6 @@ ENGINE_CONF: dict[str, str] = {
 
 def local_conf(driver_memory: str, log_dir: Path) -> dict[str, str]:
     """Spark inside this process: all cores, a bounded driver, its log in a file."""
-    log_dir.mkdir(parents=True, exist_ok=True)
     log4j = Path(__file__).with_name("log4j2.properties").as_uri()
     return {
         **ENGINE_CONF,

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from obstore.exceptions import AlreadyExistsError, PreconditionError
+from botocore.exceptions import BotoCoreError
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import LocalStore, S3Store
 
 if TYPE_CHECKING:
@@ -46,11 +48,6 @@ class Storage:
     def __init__(self, uri: str) -> None:
         self.root = location(uri)
         self.is_local = not self.root.startswith("s3://")
-        self._store: LocalStore | S3Store
-        if self.is_local:
-            self._store = LocalStore(self.root, mkdir=True, automatic_cleanup=True)
-        else:
-            self._store = _s3_store(self.root)
 
     def uri(self, key: str) -> str:
         """Where people, and Spark when it writes, find the object."""
@@ -60,35 +57,57 @@ class Storage:
         """The same for Spark when it reads: there a path is a glob, and a name is not."""
         return _GLOB.sub(r"\\\1", self.uri(key))
 
+    @cached_property
+    def _store(self) -> LocalStore | S3Store:
+        if not self.is_local:
+            return _s3_store(self.root)
+        Path(self.root).mkdir(parents=True, exist_ok=True)
+        return LocalStore(self.root, automatic_cleanup=True)
+
+    def _is_absent(self) -> bool:
+        """A folder that is only looked into is not made: a mistyped path must not look real."""
+        return self.is_local and not Path(self.root).exists()
+
     def objects(self, prefix: str) -> list[StoredObject]:
         """All objects below a folder, in the order of their keys."""
-        metas = (meta for batch in self._store.list(prefix) for meta in batch)
+        if self._is_absent():
+            return []
+        with self._explaining(prefix):
+            metas = [meta for batch in self._store.list(prefix) for meta in batch]
         found = [StoredObject(meta["path"], meta["size"], meta["last_modified"], meta["e_tag"] or "") for meta in metas]
         return sorted(found, key=lambda stored: stored.key)
 
     def folders(self, prefix: str) -> list[str]:
         """The names of the folders directly below a folder."""
-        prefixes = self._store.list_with_delimiter(prefix)["common_prefixes"]
+        if self._is_absent():
+            return []
+        with self._explaining(prefix):
+            prefixes = self._store.list_with_delimiter(prefix)["common_prefixes"]
         return sorted(common.rstrip("/").rsplit("/", 1)[-1] for common in prefixes)
 
     def read(self, key: str) -> bytes | None:
         """The object's bytes, or None where there is none."""
-        found = self._get(key)
+        if self._is_absent():
+            return None
+        with self._explaining(key):
+            found = self._get(key)
         return found and found[0]
 
     def write(self, key: str, content: bytes) -> None:
         """Create or replace an object; readers see the old bytes or the new, never a part."""
-        self._store.put(key, content)
+        with self._explaining(key):
+            self._store.put(key, content)
 
     def delete(self, keys: list[str]) -> None:
         """Remove objects; a folder left empty goes with them."""
-        if not self.is_local:
-            self._store.delete(keys)
-            return
-        for key in keys:
-            # As on S3: what somebody else has removed already is no error.
-            with suppress(FileNotFoundError):
-                self._store.delete(key)
+        with self._explaining(", ".join(keys[:3])):
+            if not self.is_local:
+                self._store.delete(keys)
+                return
+            for key in keys:
+                # As on S3: what somebody else has removed already is no error.
+                with suppress(FileNotFoundError):
+                    self._store.delete(key)
 
     def replace(self, key: str, revise: Callable[[bytes | None], bytes]) -> None:
         """Read, revise and write back one small object as a single step.
@@ -102,13 +121,12 @@ class Storage:
                 self.write(key, revise(self.read(key)))
             return
         for _ in range(_MAX_REPLACE_TRIES):
-            found = self._get(key)
+            with self._explaining(key):
+                found = self._get(key)
             content = revise(found and found[0])
-            try:
+            with self._explaining(key), suppress(AlreadyExistsError, PreconditionError):
                 self._store.put(key, content, mode=found[1] if found else "create")
-            except (AlreadyExistsError, PreconditionError):
-                continue
-            return
+                return
         raise StorageError(f"{self.uri(key)} was replaced by others {_MAX_REPLACE_TRIES} times in a row; try again")
 
     def _get(self, key: str) -> "tuple[bytes, UpdateVersion] | None":
@@ -123,9 +141,20 @@ class Storage:
         return bytes(result.bytes()), state
 
     @contextmanager
+    def _explaining(self, key: str) -> Iterator[None]:
+        """Name the place in whatever the store, the credentials or the file system complain about."""
+        try:
+            yield
+        except (BaseError, BotoCoreError, OSError) as error:
+            # The first line: the rest is the store's own dump of the same.
+            reason = str(error).strip().split("\n", 1)[0]
+            raise StorageError(f"{self.uri(key)}: {type(error).__name__}: {reason}") from error
+
+    @contextmanager
     def _lock(self, key: str) -> Iterator[None]:
         target = Path(self.uri(key))
-        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._explaining(key):
+            target.parent.mkdir(parents=True, exist_ok=True)
         with (target.parent / f".{target.name}.lock").open("w") as lock_file:
             fcntl.flock(lock_file, fcntl.LOCK_EX)
             yield

@@ -2,6 +2,8 @@
 
     spark-submit --py-files spark_code.zip spark_code/submit.py preprocessing \
         --date 2020-08-06 --raw s3://bucket/raw --lake s3://bucket/lake
+    spark-submit --py-files spark_code.zip spark_code/submit.py analytical \
+        --date 2020-08-06 --previous-day 2020-08-05 --lake s3://bucket/lake
 
 Arguments in, edges called in order, drafts published; no logic of its own.
 """
@@ -42,12 +44,14 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--date", required=True, type=date.fromisoformat, help="trading day, yyyy-mm-dd")
     parser.add_argument("--raw", help="raw folder: path or s3:// (preprocessing)")
     parser.add_argument("--lake", required=True, help="lake: path or s3://")
-    parser.add_argument(
-        "--previous-day",
-        type=date.fromisoformat,
-        help="previous trading day, whose closes the report uses; leave out on the very first day (analytical)",
+    before = parser.add_mutually_exclusive_group()
+    before.add_argument(
+        "--previous-day", type=date.fromisoformat, help="the trading day before, whose closes count (analytical)"
     )
+    before.add_argument("--first-day", action="store_true", help="there is no trading day before (analytical)")
     arguments = parser.parse_args(argv)
+    if arguments.job == "analytical" and not (arguments.previous_day or arguments.first_day):
+        parser.error("analytical needs --previous-day, or --first-day if there is none")
     if arguments.job == "preprocessing" and not arguments.raw:
         parser.error("preprocessing needs --raw")
     return arguments

@@ -4,14 +4,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from capstone_dagster.assets.tables import table_out
 from spark_code import ingested_to_eod
 from spark_code.lake import Draft, Published
-
-
-def _out(description: str) -> dg.AssetOut:
-    return dg.AssetOut(
-        key_prefix="eod", io_manager_key="lake", group_name="eod", kinds={"pyspark", "parquet"}, description=description
-    )
+from spark_code.schemas import CLOSES, QUOTES, TRADES
 
 
 def eod_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -21,9 +17,15 @@ def eod_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         name="eod",
         ins={"events": dg.AssetIn(["ingested", "events"])},
         outs={
-            "trades": _out("One row per trade: of several deliveries the latest arrival. Source: `ingested/events`."),
-            "quotes": _out("One row per quote: of several deliveries the latest arrival. Source: `ingested/events`."),
-            "closes": _out("One row per symbol and exchange that traded: its last price. Source: `eod/trades`."),
+            "trades": table_out(
+                TRADES, "One row per trade: of several deliveries the latest arrival. Source: `ingested/events`."
+            ),
+            "quotes": table_out(
+                QUOTES, "One row per quote: of several deliveries the latest arrival. Source: `ingested/events`."
+            ),
+            "closes": table_out(
+                CLOSES, "One row per symbol and exchange that traded: its last price. Source: `eod/trades`."
+            ),
         },
         partitions_def=partitions,
     )

@@ -4,22 +4,14 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from capstone_dagster.assets.tables import table_out
 from capstone_dagster.failures import final_failures
 from spark_code import eod_to_report
 from spark_code.lake import Draft, Published
+from spark_code.schemas import DAILY_SUMMARY, QUOTE_ANALYTICS
 
 # Monday looks at Friday: offsets count partitions, and only trading days are partitions.
 _PREVIOUS_TRADING_DAY = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
-
-
-def _out(description: str) -> dg.AssetOut:
-    return dg.AssetOut(
-        key_prefix="report",
-        io_manager_key="lake",
-        group_name="report",
-        kinds={"pyspark", "parquet"},
-        description=description,
-    )
 
 
 def report_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -33,13 +25,15 @@ def report_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
             "previous_closes": dg.AssetIn(["eod", "closes"], partition_mapping=_PREVIOUS_TRADING_DAY),
         },
         outs={
-            "quote_analytics": _out(
+            "quote_analytics": table_out(
+                QUOTE_ANALYTICS,
                 "One row per quote: the last trade price and its 30-minute moving average, and the move of bid and "
-                "ask against the previous trading day's close. Source: `eod/trades`, `eod/quotes`, `eod/closes`."
+                "ask against the previous trading day's close. Source: `eod/trades`, `eod/quotes`, `eod/closes`.",
             ),
-            "daily_summary": _out(
+            "daily_summary": table_out(
+                DAILY_SUMMARY,
                 "One row per symbol and exchange: open, high, low, close, volume, average prices and the change "
-                "against the previous trading day. Source: `eod/trades`, `eod/quotes`, `eod/closes`."
+                "against the previous trading day. Source: `eod/trades`, `eod/quotes`, `eod/closes`.",
             ),
         },
         partitions_def=partitions,

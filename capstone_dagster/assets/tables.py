@@ -1,0 +1,16 @@
+"""How a table of the lake appears as an asset: one place for key, group and IO manager."""
+
+import dagster as dg
+
+from spark_code.schemas import Table
+
+
+def table_out(table: Table, description: str) -> dg.AssetOut:
+    """One table of a step that makes several."""
+    return dg.AssetOut(
+        key=table.path.split("/"),
+        io_manager_key="lake",
+        group_name=table.layer,
+        kinds={"pyspark", "parquet"},
+        description=description,
+    )
