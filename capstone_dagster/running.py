@@ -12,6 +12,7 @@ import dagster as dg
 from capstone_dagster.definitions import defs
 from capstone_dagster.jobs import JobName, job_id
 from capstone_dagster.metadata import rejects_by_reason
+from capstone_dagster.spark_process import forget_dead_session
 from spark_code.lake import Lake
 from spark_code.schemas import EVENTS, QUOTE_ANALYTICS
 
@@ -48,6 +49,8 @@ def run_day(instance: dg.DagsterInstance, name: JobName, day: date, *, allow_mis
         tags={"dagster/partition": day.isoformat()},
     )
     run = instance.get_run_by_id(result.run_id) or result.dagster_run
+    if not result.success:
+        forget_dead_session()
     return Outcome(job_id(name, day), day, run.status.value, run.run_id)
 
 

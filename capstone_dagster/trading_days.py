@@ -57,10 +57,6 @@ class TradingDays:
             exclusions=["0 0 * * 6", "0 0 * * 0", *holidays],
         )
 
-    def previous(self, day: date) -> date | None:
-        """The trading day before, or None for the first."""
-        return next((before for before in _days_back(day, self.first) if before in self._days), None)
-
     def next(self, day: date) -> date | None:
         """The trading day after, or None where the calendar ends."""
         after = (day + timedelta(days=i) for i in range(1, (LAST_KNOWN_DAY - day).days + 1))
@@ -82,7 +78,8 @@ class TradingDays:
         for end in (first, last):
             if not self._start <= end <= LAST_KNOWN_DAY:
                 self.require(end)
-        days = [day for day in _days_back(last + timedelta(days=1), first) if day in self._days][::-1]
+        span = (first + timedelta(days=i) for i in range((last - first).days + 1))
+        days = [day for day in span if day in self._days]
         if not days:
             raise NoTradingDayError(f"{spec} contains no trading day of the NYSE")
         self.require(days[-1])
@@ -124,7 +121,3 @@ def parse_day(text: str) -> date:
     except ValueError as error:
         raise NoTradingDayError(f"{text!r} is no date: {error}") from None
     raise NoTradingDayError(f"{text!r} is no date; write yyyy-mm-dd, or yyyy-mm-dd..yyyy-mm-dd for a range")
-
-
-def _days_back(before: date, first: date) -> list[date]:
-    return [before - timedelta(days=i) for i in range(1, (before - first).days + 1)]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
+import psutil
 import pytest
 
 from capstone_dagster.run_storage import ready
@@ -142,3 +143,24 @@ def test_an_interrupted_range_ends_its_day_in_failure_and_runs_no_further_day(tm
     assert platform.manifest(EVENTS, FRIDAY) is None
     with _instance(platform) as instance:
         assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
+
+
+def test_a_day_that_kills_its_jvm_does_not_take_the_next_one_along(tmp_path: Path) -> None:
+    platform = Platform(tmp_path, FRIDAY)
+    for day in (FRIDAY, TUESDAY):
+        platform.sample(day)
+    command = [CAPSTONE, "run", f"{FRIDAY}..{TUESDAY}", "--job", "preprocessing"]
+    with subprocess.Popen(command, env=os.environ | platform.environment, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        printed = ""
+        while "published ingested/events" not in printed:
+            printed += running.stdout.readline()
+            assert running.poll() is None, printed
+        jvms = [child for child in psutil.Process(running.pid).children(recursive=True) if child.name() == "java"]
+        for jvm in jvms:
+            jvm.kill()
+        printed += running.communicate(timeout=180)[0]
+    assert jvms
+    assert running.returncode == 1
+    assert f"preprocessing_{FRIDAY}     FAILURE\n" in printed
+    assert f"preprocessing_{TUESDAY}     SUCCESS" in printed

@@ -126,10 +126,8 @@ def test_a_killed_run_shows_nothing_half_done_and_a_rerun_equals_a_clean_run(
     child = tmp_path / "child.py"
     child.write_text(CHILD)
     platform.sample(DAY, seed=1)
-    nothing: dict[str, Rows] = {path: [] for path in TABLES}
 
     # Killed on the first delivery: readers see nothing yet.
-    expected = nothing
     for point in ("while writing ingested/events", "audited, not published: ingested/events"):
         killed = platform.capstone(point, "run", DAY.isoformat(), program=(sys.executable, str(child)))
         assert killed.returncode == -signal.SIGKILL, killed.stderr

@@ -209,3 +209,12 @@ def test_odd_data_warns_and_stops_nothing(platform: Platform, spoil: Callable[[P
     evaluations = {check.check_name: check for check in result.get_asset_check_evaluations()}
     assert {name for name, check in evaluations.items() if not check.passed} == {warned}
     assert evaluations[warned].severity == dg.AssetCheckSeverity.WARN
+
+
+def test_a_check_started_without_a_day_says_what_it_needs(platform: Platform) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        checks = platform.defs.resolve_implicit_global_asset_job_def().get_subset(
+            asset_check_selection={dg.AssetCheckKey(dg.AssetKey(["ingested", "events"]), "reject_ratio")}
+        )
+        result = checks.execute_in_process(instance=instance, raise_on_error=False)
+    assert failure(result) == "this check looks at one trading day: run it with a job of that day"

@@ -645,9 +645,9 @@ def test_a_store_that_refuses_to_clean_up_does_not_fail_the_publish(
 
     manifest = any_lake.manifest(CLOSES, DAY)
     assert (manifest and manifest.version, refusing.refusals) == (version_of(3), 1)
+    reason = f"{refusing.uri(right)}: {type(error).__name__}: {error}"
     assert [record.getMessage() for record in caplog.records if record.name == "spark_code.lake"] == [
-        f"old versions of eod/closes of 2020-08-05 were not all removed: "
-        f"{refusing.uri(right)}: {type(error).__name__}: {error}"
+        f"old versions of eod/closes of 2020-08-05 were not all removed: {reason}"
     ]
 
 

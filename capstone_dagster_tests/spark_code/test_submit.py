@@ -1,0 +1,59 @@
+"""The edges under plain spark-submit: the same rows as through Dagster, and errors of one line."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from capstone_dagster_tests.platform import Platform
+from spark_code import submit
+from spark_code.schemas import TABLES
+
+FIRST, SECOND = date(2020, 8, 5), date(2020, 8, 6)
+
+pytestmark = pytest.mark.usefixtures("spark")
+
+
+def _submit(platform: Platform, job: str, day: date, *options: str) -> int:
+    raw = ["--raw", str(platform.raw)] if job == "preprocessing" else []
+    return submit.main([job, "--date", f"{day}", "--lake", platform.settings.lake_uri, *raw, *options])
+
+
+def test_both_jobs_publish_the_rows_that_dagster_publishes(tmp_path: Path) -> None:
+    submitted, orchestrated = Platform(tmp_path / "submitted", FIRST), Platform(tmp_path / "orchestrated", FIRST)
+    for platform in (submitted, orchestrated):
+        for day in (FIRST, SECOND):
+            platform.sample(day)
+    for day, before in ((FIRST, ["--first-day"]), (SECOND, ["--previous-day", f"{FIRST}"])):
+        assert _submit(submitted, "preprocessing", day) == 0
+        assert _submit(submitted, "analytical", day, *before) == 0
+        assert orchestrated.run("daily_pipeline", day).success
+    for table in TABLES.values():
+        assert submitted.rows(table, SECOND) == orchestrated.rows(table, SECOND), table.path
+
+
+def test_what_is_missing_is_one_line_and_exit_code_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    platform = Platform(tmp_path, FIRST)
+    assert _submit(platform, "preprocessing", FIRST) == 1
+    assert _submit(platform, "analytical", SECOND, "--previous-day", f"{FIRST}") == 1
+    nyse, nasdaq = f"{platform.raw}/csv/{FIRST}/NYSE/", f"{platform.raw}/json/{FIRST}/NASDAQ/"
+    no_files = f"no raw files of {FIRST} from NYSE (looked in {nyse}) and NASDAQ (looked in {nasdaq})"
+    assert capsys.readouterr().err.splitlines() == [
+        f"preprocessing_{FIRST}: {no_files}",
+        f"analytical_{SECOND}: eod/closes of {FIRST} is not published in {platform.settings.lake_uri}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["analytical", "--date", "2020-08-06", "--lake", "x"], "analytical needs --previous-day, or --first-day"),
+        (["preprocessing", "--date", "2020-08-06", "--lake", "x"], "preprocessing needs --raw"),
+        (["analytical", "--date", "tomorrow", "--lake", "x"], "invalid fromisoformat value: 'tomorrow'"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        submit.main(arguments)
+    assert refused.value.code == 2
+    assert complaint in capsys.readouterr().err
