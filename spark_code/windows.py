@@ -31,11 +31,13 @@ def mean_price(total: Column, count: Column) -> Column:
 def trailing_mean_price(price: str, event_tm: str, minutes: int) -> Column:
     """Mean price of the instrument's rows with ``event_tm`` in [t - minutes, t], both ends included.
 
-    Written in SQL because ``rangeBetween`` takes no interval over a timestamp; a range frame
-    includes all rows of the same instant.
+    All rows up to now less all rows before the window: both frames only ever grow, so each row is
+    added once. A frame that slides is summed anew for every row, which on a busy instrument takes
+    minutes. Written in SQL because ``rangeBetween`` takes no interval over a timestamp; a range
+    frame includes all rows of the same instant.
     """
-    frame = (
-        f"OVER (PARTITION BY {', '.join(INSTRUMENT)} ORDER BY {event_tm} "
-        f"RANGE BETWEEN INTERVAL {minutes} MINUTES PRECEDING AND CURRENT ROW)"
-    )
-    return mean_price(F.expr(f"sum({price}) {frame}"), F.expr(f"count({price}) {frame}"))
+    rows = f"OVER (PARTITION BY {', '.join(INSTRUMENT)} ORDER BY {event_tm} RANGE BETWEEN UNBOUNDED PRECEDING AND"
+    up_to_now = f"{rows} CURRENT ROW)"
+    before = f"{rows} INTERVAL '{minutes}:00.000001' MINUTE TO SECOND PRECEDING)"
+    total = F.expr(f"sum({price}) {up_to_now} - coalesce(sum({price}) {before}, 0)")
+    return mean_price(total, F.expr(f"count({price}) {up_to_now} - count({price}) {before}"))
