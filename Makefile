@@ -8,6 +8,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& echo $$python && break; done)
 BIN := .venv/bin
+PORT ?= 3000
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
@@ -26,9 +27,11 @@ setup: .venv/.ready ## make .venv from requirements.lock
 demo: setup ## three sample days from raw files to the report
 	@deploy/demo.sh
 
-dev: setup ## Dagster UI and daemon on http://127.0.0.1:3000
+dev: setup ## Dagster UI and daemon on http://127.0.0.1:3000 (another port: make dev PORT=3001)
 	@$(BIN)/python capstone_dagster/prerequisites.py
-	@$(BIN)/capstone exec -- dg dev --host 127.0.0.1 --port 3000
+	@if (exec 3<>/dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null; then \
+		echo "Port $(PORT) is taken, perhaps by a make dev that is running; choose another: make dev PORT=3001"; exit 1; fi
+	@$(BIN)/capstone exec -- dg dev --host 127.0.0.1 --port $(PORT)
 
 test: setup ## the whole test suite
 	@$(BIN)/python capstone_dagster/prerequisites.py

@@ -1,5 +1,6 @@
 """The command line ``capstone``: parse, call, print. What the commands do lives in the modules they call."""
 
+import difflib
 import os
 import sys
 from dataclasses import asdict
@@ -50,6 +51,10 @@ def cli() -> None:
 
     Settings are CAPSTONE_* variables, listed in .env.example.
     """
+    for name in sorted(set(filter(lambda name: name.startswith("CAPSTONE_"), os.environ)) - set(Settings.variables())):
+        alike = difflib.get_close_matches(name, Settings.variables(), n=1)
+        hint = f"; did you mean {alike[0]}?" if alike else ""
+        click.echo(f"capstone: warning: {name} is no setting of this platform{hint}", err=True)
 
 
 @cli.command()
@@ -82,7 +87,7 @@ def run(days: str, job: JobName, allow_missing_closes: bool) -> None:
                     break
         click.echo(f"\n{summary(outcomes, Lake(settings.lake_uri))}\n")
         if len(outcomes) < len(wanted):
-            click.echo(f"interrupted; days not run: {len(wanted) - len(outcomes)}")
+            click.echo(f"interrupted in {outcomes[-1].job_id}; days not run: {len(wanted) - len(outcomes)}")
         click.echo(f"raw files  {settings.raw_uri}\nlake       {settings.lake_uri}\nlogs       {settings.log_dir}")
     if not all(outcome.succeeded for outcome in outcomes):
         sys.exit(1)

@@ -34,7 +34,8 @@ def require_published(lake: Lake, needs: list[Need], day: date) -> None:
         return
     what = ", ".join(f"{table.path} of {of}" for table, of in missing)
     jobs = {of: f"preprocessing_{of} (capstone run {of} --job preprocessing)" for _, of in missing}
-    message = f"not published: {what}. Run first: {', then '.join(jobs[of] for of in sorted(jobs))}"
+    first = ", then ".join(jobs[of] for of in sorted(jobs))
+    message = f"not published: {what}. Run first: {first}, and then capstone run {day} --job analytical"
     if any(table == CLOSES and of != day for table, of in missing):
         message += (
             ". To go on without the previous trading day's closes: --allow-missing-closes, or in the UI's launchpad "

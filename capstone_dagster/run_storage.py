@@ -26,6 +26,10 @@ class RunStorageError(Exception):
 def ready(settings: Settings) -> Iterator[None]:
     """Provide Dagster's home and a reachable Postgres for the duration."""
     with ExitStack() as stack:
+        try:
+            settings.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunStorageError(f"CAPSTONE_HOME: {settings.home} cannot be made: {error.strerror}") from None
         url = settings.postgres_url
         if url:
             _check(url)

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 
-from dotenv import load_dotenv
+from dotenv import dotenv_values
 
 from capstone_dagster.trading_days import EARLIEST_FIRST_DAY, LATEST_FIRST_DAY
 from spark_code.storage import StorageError, location
 
 Deployment = Literal["local"]
 _T = TypeVar("_T")
+_PATHS = ("CAPSTONE_HOME", "CAPSTONE_RAW_URI", "CAPSTONE_LAKE_URI")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 _DEFAULT_HOME = CHECKOUT / ".capstone"
@@ -50,7 +51,10 @@ class Settings:
     @classmethod
     def from_environment(cls) -> Self:
         """Read the process environment and the checkout's ``.env``; the environment wins."""
-        load_dotenv(CHECKOUT / ".env", override=False)
+        for name, value in dotenv_values(CHECKOUT / ".env").items():
+            is_local_path = name in _PATHS and value and "://" not in value
+            # As .env lies in the checkout, its paths start there, whatever the current folder is.
+            os.environ.setdefault(name, str(CHECKOUT / Path(value).expanduser()) if is_local_path else value or "")  # type: ignore[arg-type]
         return cls.from_mapping(os.environ)
 
     @classmethod
@@ -104,11 +108,7 @@ def _deployment(value: str) -> Deployment:
 
 
 def _folder(value: str) -> Path:
-    folder = Path(value).expanduser().resolve()
-    for above in (folder, *folder.parents):
-        if above.exists() and not above.is_dir():
-            raise ValueError(f"must be a folder, and {above} is a file")
-    return folder
+    return Path(location(str(Path(value).expanduser())))
 
 
 def _postgres_url(value: str) -> str:

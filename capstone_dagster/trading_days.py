@@ -119,5 +119,5 @@ def parse_day(text: str) -> date:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
             return date.fromisoformat(text)
     except ValueError as error:
-        raise NoTradingDayError(f"{text!r} is no date: {error}") from None
-    raise NoTradingDayError(f"{text!r} is no date; write yyyy-mm-dd, or yyyy-mm-dd..yyyy-mm-dd for a range")
+        raise NoTradingDayError(f"{text!r} is no date: {error}; write yyyy-mm-dd") from None
+    raise NoTradingDayError(f"{text!r} is no date; write yyyy-mm-dd")

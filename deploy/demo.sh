@@ -25,9 +25,9 @@ capstone sample "$CAPSTONE_RAW_URI" --days 3 --symbols 20 --events 100000 --firs
 say "The daily pipeline, day by day"
 capstone run 2020-08-05..2020-08-07
 
-say "The report: capstone show report/quote_analytics 2020-08-07 --limit 12"
-capstone show report/quote_analytics 2020-08-07 --limit 12
-say "The summary: capstone show report/daily_summary 2020-08-07 --limit 12"
+say "The report, from the first trade on: capstone show report/quote_analytics 2020-08-07 --limit 26"
+capstone show report/quote_analytics 2020-08-07 --limit 26 | sed -n '1p;20,$p'
+say "The summary: capstone show report/daily_summary 2020-08-07 --limit 5"
 capstone show report/daily_summary 2020-08-07 --limit 5
 
 say "Next"

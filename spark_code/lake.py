@@ -236,8 +236,8 @@ class Lake:
             before = Manifest.from_json(current) if current else None
             if before and before.token > manifest.token:
                 raise StaleAttemptError(
-                    f"{table.path} of {day}: run {before.run_id} has published a newer attempt "
-                    f"(token {before.token} > {manifest.token}); this one is not published"
+                    f"{table.path} of {day}: run {before.run_id}, which began later, has published this day; its rows "
+                    f"count and these are not published (token {before.token} > {manifest.token})"
                 )
             # A put whose answer was lost is tried again: the version before stays the one before.
             is_repeated = before is not None and before.version == manifest.version

@@ -85,7 +85,9 @@ class RawFolder:
             if not delivery.files
         ]
         if missing:
-            raise MissingDeliveryError(f"no raw files of {day} from {' and '.join(missing)}")
+            raise MissingDeliveryError(
+                f"no raw files of {day} from {' and '.join(missing)}; wait for the delivery, or check the raw folder"
+            )
         return found
 
     def _delivery(self, source: Source, day: date) -> Delivery:

@@ -181,9 +181,12 @@ def location(uri: str) -> str:
 
 def _local(path: Path) -> str:
     resolved = path.resolve()
-    for above in (resolved, *resolved.parents):
-        if above.is_file():
-            raise StorageError(f"{above} is a file, not a folder")
+    try:
+        blocking = next((above for above in (resolved, *resolved.parents) if above.is_file()), None)
+    except OSError as error:
+        raise StorageError(f"{resolved}: {error.strerror}") from None
+    if blocking:
+        raise StorageError(f"{blocking} is a file, not a folder")
     return str(resolved)
 
 

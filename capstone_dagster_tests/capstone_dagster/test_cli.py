@@ -205,8 +205,8 @@ def test_a_wrong_use_exits_with_2(capstone: Run, arguments: list[str]) -> None:
             "2020-08-04 cannot be run: it is before the first trading day 2020-08-05 (CAPSTONE_FIRST_TRADING_DAY)",
         ),
         ("2020-08-06..2020-08-05", "2020-08-06..2020-08-05: 2020-08-06 is after 2020-08-05"),
-        ("2020-02-30", "'2020-02-30' is no date: day is out of range for month"),
-        ("today", "'today' is no date; write yyyy-mm-dd, or yyyy-mm-dd..yyyy-mm-dd for a range"),
+        ("2020-02-30", "'2020-02-30' is no date: day is out of range for month; write yyyy-mm-dd"),
+        ("today", "'today' is no date; write yyyy-mm-dd"),
     ],
 )
 def test_a_day_that_cannot_be_run_is_refused_before_anything_starts(
@@ -436,3 +436,21 @@ def test_the_storage_stays_up_until_a_command_that_is_asked_to_end_has_ended(
 
     assert (out, process.returncode) == ("ending\n", 7)
     assert not server_is_up(with_server)
+
+
+def test_a_misspelt_setting_is_named_with_what_it_may_have_meant(
+    capstone: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAPSTONE_LAKE_URL", "/x")
+    _, _, err = capstone("paths", "eod/trades", "2020-08-05")
+    warning = "capstone: warning: CAPSTONE_LAKE_URL is no setting of this platform; did you mean CAPSTONE_LAKE_URI?"
+    assert err.splitlines()[0] == warning
+
+
+def test_a_run_on_s3_is_refused_before_anything_starts(capstone: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPSTONE_LAKE_URI", "s3://bucket/lake")
+    assert capstone("run", "2020-08-05") == (
+        1,
+        "",
+        "capstone: CAPSTONE_LAKE_URI: Spark on this machine reads and writes folders, not s3://bucket/lake\n",
+    )

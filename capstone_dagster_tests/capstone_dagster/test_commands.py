@@ -139,7 +139,7 @@ def test_an_interrupted_range_ends_its_day_in_failure_and_runs_no_further_day(tm
     assert running.returncode == 1
     assert f"daily_pipeline_{FRIDAY}    FAILURE\n" in printed
     assert f"daily_pipeline_{TUESDAY}" not in printed
-    assert "interrupted; days not run: 1" in printed
+    assert f"interrupted in daily_pipeline_{FRIDAY}; days not run: 1" in printed
     assert platform.manifest(EVENTS, FRIDAY) is None
     with _instance(platform) as instance:
         assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]

@@ -1,5 +1,6 @@
 """Every CAPSTONE_* variable: its default, what it takes, and the one line that refuses the rest."""
 
+import os
 import re
 from datetime import date
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_a_valid_value_is_taken(variable: str, value: str, field: str, expected:
     [
         ("CAPSTONE_DEPLOYMENT", "Local", "must be one of local"),
         ("CAPSTONE_DEPLOYMENT", "production", "must be one of local"),
-        ("CAPSTONE_HOME", __file__, f"must be a folder, and {__file__} is a file"),
+        ("CAPSTONE_HOME", __file__, f"{__file__} is a file, not a folder"),
         ("CAPSTONE_RAW_URI", "s3://", "'s3://' names no bucket; write s3://bucket/prefix"),
         ("CAPSTONE_LAKE_URI", "gs://bucket/a", "'gs://bucket/a' is neither a local path, file:// nor s3://"),
         ("CAPSTONE_FIRST_TRADING_DAY", "20200805", "must be a date like 2020-08-05"),
@@ -176,3 +177,14 @@ def test_the_example_file_changes_nothing_as_it_is(tmp_path: Path, monkeypatch: 
         monkeypatch.delenv(variable)
 
     assert Settings.from_environment() == DEFAULTS
+
+
+def test_paths_of_the_env_file_start_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("CAPSTONE_LAKE_URI=my lake\nCAPSTONE_RAW_URI=s3://bucket/raw\n")
+    for name in Settings.variables():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("capstone_dagster.settings.CHECKOUT", tmp_path)
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    monkeypatch.chdir("/")
+    settings = Settings.from_environment()
+    assert (settings.lake_uri, settings.raw_uri) == (str(tmp_path / "my lake"), "s3://bucket/raw")

@@ -428,7 +428,7 @@ def test_a_publish_with_an_older_token_is_refused_after_its_rows_were_written(
     publish_closes(local_lake, spark, FIRST, token=2)
     before = local_lake.storage.read(POINTER)
 
-    with pytest.raises(StaleAttemptError, match=r"run run-0002-of-the-test .* \(token 2 > 1\)"):
+    with pytest.raises(StaleAttemptError, match=r"run run-0002-of-the-test, which began later, .* \(token 2 > 1\)"):
         publish_closes(local_lake, spark, SECOND, token=1)
 
     assert local_lake.storage.read(POINTER) == before

@@ -85,7 +85,9 @@ def test_a_missing_exchange_is_an_error_that_names_it_and_its_path(
     with pytest.raises(MissingDeliveryError) as refused:
         raw.deliveries(DAY)
 
-    assert str(refused.value) == f"no raw files of 2020-08-05 from {missing}".replace("{raw}", raw.storage.root)
+    who, what_to_do = str(refused.value).split("; ")
+    assert who == f"no raw files of 2020-08-05 from {missing}".replace("{raw}", raw.storage.root)
+    assert what_to_do == "wait for the delivery, or check the raw folder"
 
 
 @pytest.mark.parametrize(

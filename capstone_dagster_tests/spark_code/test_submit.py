@@ -37,7 +37,8 @@ def test_what_is_missing_is_one_line_and_exit_code_one(tmp_path: Path, capsys: p
     assert _submit(platform, "preprocessing", FIRST) == 1
     assert _submit(platform, "analytical", SECOND, "--previous-day", f"{FIRST}") == 1
     nyse, nasdaq = f"{platform.raw}/csv/{FIRST}/NYSE/", f"{platform.raw}/json/{FIRST}/NASDAQ/"
-    no_files = f"no raw files of {FIRST} from NYSE (looked in {nyse}) and NASDAQ (looked in {nasdaq})"
+    no_files = f"no raw files of {FIRST} from NYSE (looked in {nyse}) and NASDAQ (looked in {nasdaq}); "
+    no_files += "wait for the delivery, or check the raw folder"
     assert capsys.readouterr().err.splitlines() == [
         f"preprocessing_{FIRST}: {no_files}",
         f"analytical_{SECOND}: eod/closes of {FIRST} is not published in {platform.settings.lake_uri}",
