@@ -76,5 +76,5 @@ class LakeIOManager(dg.ConfigurableIOManager):
         with final_failures():
             manifest = lake.publish(obj, day, attempt)
         seconds = time.monotonic() - started
-        preview = lake.version(self.spark.spark_session, obj.table, manifest).rows.limit(5).collect()
+        preview = lake.open_version(self.spark.spark_session, obj.table, manifest).rows.limit(5).collect()
         context.add_output_metadata(materialization_metadata(obj.table, manifest, preview, seconds, lake))

@@ -52,9 +52,11 @@ class Settings:
     def from_environment(cls) -> Self:
         """Read the process environment and the checkout's ``.env``; the environment wins."""
         for name, value in dotenv_values(CHECKOUT / ".env").items():
-            is_local_path = name in _PATHS and value and "://" not in value
-            # As .env lies in the checkout, its paths start there, whatever the current folder is.
-            os.environ.setdefault(name, str(CHECKOUT / Path(value).expanduser()) if is_local_path else value or "")  # type: ignore[arg-type]
+            given = value or ""
+            if name in _PATHS and given and "://" not in given:
+                # Paths in .env start where it lies, whatever the current folder is.
+                given = str(CHECKOUT / Path(given).expanduser())
+            os.environ.setdefault(name, given)
         return cls.from_mapping(os.environ)
 
     @classmethod

@@ -166,9 +166,9 @@ class Lake:
 
     def read(self, spark: SparkSession, table: Table, day: date) -> Published:
         """The published rows of a day; later publishes do not change what these rows are."""
-        return self.version(spark, table, self.require(table, day))
+        return self.open_version(spark, table, self.require(table, day))
 
-    def version(self, spark: SparkSession, table: Table, manifest: Manifest) -> Published:
+    def open_version(self, spark: SparkSession, table: Table, manifest: Manifest) -> Published:
         """The rows of the version that a manifest names."""
         day = date.fromisoformat(manifest.trade_dt)
         return Published(table, day, self._rows(spark, table, day, manifest.version), manifest)
