@@ -1,7 +1,7 @@
 """The places a test of files runs on: a local path, and a real S3 server (moto) on loopback.
 
-A test module that wants S3 imports the two fixtures below, so that pytest finds them there, and
-builds its own fixture on ``uri_of``, parametrized with ``PLACES``. Nothing here reaches AWS.
+The conftest of a folder whose tests want S3 imports the two fixtures below, so that pytest finds
+them there, and builds its own on ``uri_of``, parametrized with ``PLACES``. Nothing here reaches AWS.
 """
 
 import functools

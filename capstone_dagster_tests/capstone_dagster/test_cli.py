@@ -1,72 +1,19 @@
 """The command line: what each command prints and its exit code, without a Spark run."""
 
-import json
 import os
 import re
-import shlex
-import signal
 import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime, timedelta
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from capstone_dagster.cli import cli, main
-from capstone_dagster.settings import Settings
+from capstone_dagster.cli import cli
 from capstone_dagster.trading_days import NEW_YORK
-from spark_code.lake import Manifest
-from spark_code.schemas import TABLES
+from capstone_dagster_tests.capstone_dagster.command_line import CAPSTONE, Run, usage_error
 
-DAY = date(2020, 8, 5)
-CAPSTONE = Path(sys.executable).with_name("capstone")
-CONNECT = "import os, psycopg2; psycopg2.connect(os.environ['CAPSTONE_POSTGRES_URL'])"
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def server_home() -> Iterator[Path]:
-    """The home of all tests with an embedded server: making its data takes two seconds.
-
-    Not below ``tmp_path``, where another pytest locks out the other user that root's server runs as.
-    """
-    with tempfile.TemporaryDirectory() as name:
-        yield Path(name)
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """No variable but the home, whatever the machine has set; and signals as they were."""
-    for variable in (*Settings.variables(), "DAGSTER_HOME"):
-        monkeypatch.setenv(variable, "")
-    monkeypatch.setenv("CAPSTONE_HOME", str(tmp_path / "home"))
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield tmp_path / "home"
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.fixture
-def capstone(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """The command, run in this process: exit code, output and errors."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["capstone", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return code, out, err
-
-    return run
+# No variable but the home, whatever the machine has set.
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture
@@ -77,37 +24,6 @@ def java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "java").write_text("#!/bin/sh\necho 'openjdk version \"17.0.15\"'\n")
     (folder / "java").chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "java"))
-
-
-@pytest.fixture
-def published(home: Path) -> Manifest:
-    """Closes of the day in the lake, written by hand."""
-    manifest = Manifest(
-        trade_dt=DAY.isoformat(),
-        version="v1",
-        paths=[f"eod/closes/data/v1/trade_dt={DAY}/part-{i}.parquet" for i in range(2)],
-        rows=2,
-        bytes=1,
-        run_id="run",
-        attempt=1,
-        token=1,
-        published_at="2020-08-05T23:00:00.000+00:00",
-        inputs={"ingested/events": "v0"},
-    )
-    for path, symbol in zip(manifest.paths, ("SYMA", "SYMB"), strict=True):
-        (home / "lake" / path).parent.mkdir(parents=True, exist_ok=True)
-        rows = [{"symbol": symbol, "exchange": "NYSE", "close_pr": Decimal("1.250000")}]
-        pq.write_table(pa.Table.from_pylist(rows), home / "lake" / path)
-    pointer = home / "lake" / "eod" / "closes" / "_published" / f"{DAY}.json"
-    pointer.parent.mkdir()
-    pointer.write_bytes(manifest.to_json())
-    return manifest
-
-
-def usage_error(err: str) -> str:
-    """The line behind the usage; click draws no frame around it."""
-    assert err.startswith("Usage: ")
-    return err.splitlines()[-1]
 
 
 # --- help ---
@@ -131,55 +47,6 @@ def test_the_installed_command_answers_in_a_process_of_its_own() -> None:
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert re.findall(r"^  (\w+)  ", ended.stdout, re.MULTILINE) == sorted(cli.commands)
-
-
-# --- show and paths ---
-
-
-def test_published_rows_are_shown(capstone: Run, published: Manifest) -> None:
-    assert capstone("show", "eod/closes", "2020-08-05", "--limit", "1") == (
-        0,
-        "trade_dt    symbol  exchange  close_pr\n2020-08-05  SYMA    NYSE      1.250000\n1 of 2 rows\n",
-        "",
-    )
-    assert published.rows == 2
-
-
-def test_published_files_are_listed(capstone: Run, home: Path, published: Manifest) -> None:
-    files = [f"{home}/lake/{path}" for path in published.paths]
-
-    assert capstone("paths", "eod/closes", "2020-08-05") == (0, "".join(f"{file}\n" for file in files), "")
-    code, out, err = capstone("paths", "eod/closes", "2020-08-05", "--json")
-    assert (code, json.loads(out), err) == (0, asdict(published) | {"paths": files}, "")
-
-
-@pytest.mark.parametrize("command", ["show", "paths"])
-def test_an_unknown_table_is_refused_with_the_tables_there_are(capstone: Run, command: str) -> None:
-    code, out, err = capstone(command, "eod/prices", "2020-08-05")
-
-    assert (code, out) == (2, "")
-    assert usage_error(err) == (
-        f"Error: Invalid value for 'TABLE': 'eod/prices' is no table; there are {', '.join(TABLES)}"
-    )
-
-
-@pytest.mark.parametrize("command", ["show", "paths"])
-@pytest.mark.parametrize("day", ["2020-8-5", "yesterday", "2020-08-05..2020-08-06", ""])
-def test_a_wrong_date_is_refused_with_how_to_write_it(capstone: Run, command: str, day: str) -> None:
-    code, out, err = capstone(command, "eod/closes", day)
-
-    assert (code, out) == (1, "")
-    assert err.startswith(f"capstone: {day!r} is no date; write yyyy-mm-dd")
-    assert err.count("\n") == 1
-
-
-@pytest.mark.parametrize("command", ["show", "paths"])
-def test_a_missing_day_is_refused_with_the_command_that_makes_it(capstone: Run, home: Path, command: str) -> None:
-    assert capstone(command, "eod/closes", "2020-08-05") == (
-        1,
-        "",
-        f"capstone: eod/closes of 2020-08-05 is not published in {home}/lake; make it with: capstone run 2020-08-05\n",
-    )
 
 
 @pytest.mark.parametrize("arguments", [["show"], ["show", "eod/closes"], ["show", "eod/closes", "2020-08-05", "--all"]])
@@ -247,6 +114,15 @@ def test_without_java_a_run_is_refused_in_one_line(capstone: Run, home: Path, mo
         r"capstone: Java 17 is needed and JAVA_HOME=/nowhere has no bin/java; install it with: .+\n", err
     )
     assert not home.exists()
+
+
+def test_a_run_on_s3_is_refused_before_anything_starts(capstone: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPSTONE_LAKE_URI", "s3://bucket/lake")
+    assert capstone("run", "2020-08-05") == (
+        1,
+        "",
+        "capstone: CAPSTONE_LAKE_URI: Spark on this machine reads and writes folders, not s3://bucket/lake\n",
+    )
 
 
 # --- wrong settings ---
@@ -317,6 +193,15 @@ def test_a_lake_on_s3_without_credentials_is_one_line(
     assert not home.exists()
 
 
+def test_a_misspelt_setting_is_named_with_what_it_may_have_meant(
+    capstone: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAPSTONE_LAKE_URL", "/x")
+    _, _, err = capstone("paths", "eod/trades", "2020-08-05")
+    warning = "capstone: warning: CAPSTONE_LAKE_URL is no setting of this platform; did you mean CAPSTONE_LAKE_URI?"
+    assert err.splitlines()[0] == warning
+
+
 # --- sample ---
 
 
@@ -358,99 +243,3 @@ def test_a_sample_begins_with_the_first_trading_day_from_the_configured_one_on(
     code, out, _ = capstone("sample", str(tmp_path / "raw"), "--days", "1", "--events", "10")
 
     assert (code, out[:10]) == (0, "2020-08-10")
-
-
-# --- exec ---
-
-
-@pytest.fixture
-def with_server(server_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home of the embedded server of these tests."""
-    monkeypatch.setenv("CAPSTONE_HOME", str(server_home))
-    return server_home
-
-
-def server_is_up(home: Path) -> bool:
-    return (home / "postgres" / "postmaster.pid").exists()
-
-
-@pytest.mark.parametrize(
-    ("script", "code"), [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -9 $$", 137), ("kill -15 $$", 143)]
-)
-def test_the_exit_code_of_the_command_is_passed_on(capstone: Run, with_server: Path, script: str, code: int) -> None:
-    assert capstone("exec", "--", "sh", "-c", script) == (code, "", "")
-    assert not server_is_up(with_server)
-
-
-def test_the_command_finds_the_run_storage_and_dagster_s_home(capstone: Run, with_server: Path) -> None:
-    script = f'{shlex.quote(sys.executable)} -c "{CONNECT}" && echo "$DAGSTER_HOME" && ls "$DAGSTER_HOME"'
-
-    code, out, err = capstone("exec", "--", "sh", "-c", script)
-
-    assert (code, err) == (0, "")
-    assert out.splitlines()[:2] == [f"{with_server}/dagster", "dagster.yaml"]
-
-
-@pytest.mark.parametrize("separator", [["--"], []], ids=["behind --", "as they are"])
-def test_the_options_of_the_command_are_its_own(capstone: Run, with_server: Path, separator: list[str]) -> None:
-    code, out, err = capstone("exec", *separator, "echo", "--job", "x y", "-h", "--help")
-
-    assert (code, out, err) == (0, "--job x y -h --help\n", "")
-    assert with_server.exists()
-
-
-@pytest.mark.parametrize(
-    ("command", "reason"), [("no-such-command", "No such file or directory"), ("/etc", "Permission denied")]
-)
-def test_a_command_that_cannot_be_run_is_one_line(capstone: Run, with_server: Path, command: str, reason: str) -> None:
-    code, out, err = capstone("exec", "--", command)
-
-    assert (code, out, err) == (1, "", f"capstone: cannot run {command}: {reason}\n")
-    assert not server_is_up(with_server)
-
-
-@pytest.mark.parametrize(
-    ("number", "to_all"),
-    [pytest.param(signal.SIGTERM, False, id="terminated"), pytest.param(signal.SIGINT, True, id="Ctrl-C")],
-)
-def test_the_storage_stays_up_until_a_command_that_is_asked_to_end_has_ended(
-    with_server: Path, number: signal.Signals, to_all: bool
-) -> None:
-    still_up = f'{shlex.quote(sys.executable)} -c "{CONNECT}"'
-    ending = f"ending() {{ echo ending; sleep 0.5; {still_up} && exit 7; exit 8; }}"
-    script = f"{ending}; trap ending {number.name.removeprefix('SIG')}; echo up; while :; do sleep 0.1; done"
-    process = subprocess.Popen(
-        [CAPSTONE, "exec", "--", "sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stdout
-    try:
-        assert process.stdout.readline() == "up\n"
-        if to_all:
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
-        out, _ = process.communicate(timeout=20)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
-
-    assert (out, process.returncode) == ("ending\n", 7)
-    assert not server_is_up(with_server)
-
-
-def test_a_misspelt_setting_is_named_with_what_it_may_have_meant(
-    capstone: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CAPSTONE_LAKE_URL", "/x")
-    _, _, err = capstone("paths", "eod/trades", "2020-08-05")
-    warning = "capstone: warning: CAPSTONE_LAKE_URL is no setting of this platform; did you mean CAPSTONE_LAKE_URI?"
-    assert err.splitlines()[0] == warning
-
-
-def test_a_run_on_s3_is_refused_before_anything_starts(capstone: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CAPSTONE_LAKE_URI", "s3://bucket/lake")
-    assert capstone("run", "2020-08-05") == (
-        1,
-        "",
-        "capstone: CAPSTONE_LAKE_URI: Spark on this machine reads and writes folders, not s3://bucket/lake\n",
-    )

@@ -1,0 +1,40 @@
+"""The command line in this process, with a home of its own."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from capstone_dagster.cli import main
+from capstone_dagster.settings import Settings
+from capstone_dagster_tests.capstone_dagster.command_line import Run
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """No variable but the home, whatever the machine has set; and signals as they were."""
+    for variable in (*Settings.variables(), "DAGSTER_HOME"):
+        monkeypatch.setenv(variable, "")
+    monkeypatch.setenv("CAPSTONE_HOME", str(tmp_path / "home"))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield tmp_path / "home"
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def capstone(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """The command, run in this process: exit code, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["capstone", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return code, out, err
+
+    return run
