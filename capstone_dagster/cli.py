@@ -1,6 +1,5 @@
 """The command line ``capstone``: parse, call, print. What the commands do lives in the modules they call."""
 
-import difflib
 import os
 import sys
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from capstone_dagster.jobs import JOB_NAMES, JobName, job_id
 from capstone_dagster.prerequisites import MissingPrerequisite, require_java
 from capstone_dagster.run_storage import RunStorageError, ready
 from capstone_dagster.sample import Sample, SampleError
-from capstone_dagster.settings import Settings, SettingsError, require_folders_for_local_spark
+from capstone_dagster.settings import Settings, SettingsError, require_folders_for_local_spark, unknown_variables
 from capstone_dagster.signals import ChildError, noticing_interruptions, run_child
 from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
 from spark_code.lake import Lake, LakeError, NotPublishedError
@@ -51,10 +50,8 @@ def cli() -> None:
 
     Settings are CAPSTONE_* variables, listed in .env.example.
     """
-    for name in sorted(set(filter(lambda name: name.startswith("CAPSTONE_"), os.environ)) - set(Settings.variables())):
-        alike = difflib.get_close_matches(name, Settings.variables(), n=1)
-        hint = f"; did you mean {alike[0]}?" if alike else ""
-        click.echo(f"capstone: warning: {name} is no setting of this platform{hint}", err=True)
+    for unknown in unknown_variables(os.environ):
+        click.echo(f"capstone: warning: {unknown}", err=True)
 
 
 @cli.command()

@@ -26,18 +26,16 @@ def materialization_metadata(
     table: Table, manifest: Manifest, preview: Sequence[Row], seconds: float, lake: Lake
 ) -> Mapping[str, Any]:
     """Counts, places, origin and a look at the rows of one published version."""
-    counts = {name: count for name, count in manifest.measures.items() if not name.startswith(_REJECTED)}
+    counts: dict[str, Any] = {
+        name: count for name, count in manifest.measures.items() if not name.startswith(_REJECTED)
+    }
     if "rejected" in counts:
         counts["lines_in"] = manifest.rows
         counts["accepted"] = manifest.rows - counts["rejected"]
+        counts["rejects_by_reason"] = _table(("reason", "lines"), rejects_by_reason(manifest))
     return {
         "dagster/partition_row_count": manifest.rows,
         **counts,
-        **(
-            {"rejects_by_reason": _table(("reason", "lines"), rejects_by_reason(manifest))}
-            if "rejected" in counts
-            else {}
-        ),
         **{name: dg.MetadataValue.json(fact) for name, fact in manifest.facts.items()},
         "bytes": manifest.bytes,
         "files": len(manifest.paths),

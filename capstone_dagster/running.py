@@ -66,10 +66,8 @@ def _summed_up(outcome: Outcome, lake: Lake) -> list[str]:
     if events is None:
         return [job.rstrip()]
     rejected, report = events.measures["rejected"], lake.manifest(QUOTE_ANALYTICS, outcome.day)
-    is_of_this_run = report is not None and report.run_id == outcome.run_id
+    # A report that an earlier run made says nothing about this one.
+    report_rows = f"; report rows {report.rows:,}" if report and report.run_id == outcome.run_id else ""
     lines = f"{events.rows:,} = {events.rows - rejected:,} + {rejected:,}"
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejects_by_reason(events).items())
-    return [
-        f"{job} {lines}{f'; report rows {report.rows:,}' if report and is_of_this_run else ''}",
-        f"    rejected: {reasons or 'none'}",
-    ]
+    return [f"{job} {lines}{report_rows}", f"    rejected: {reasons or 'none'}"]

@@ -4,6 +4,7 @@ A variable is looked up in the environment, then in the checkout's ``.env``. AWS
 left to the AWS libraries. ``.env.example`` lists all of them; a test keeps the two together.
 """
 
+import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -96,6 +97,17 @@ def require_folders_for_local_spark(settings: Settings) -> None:
     for name, uri in (("raw_uri", settings.raw_uri), ("lake_uri", settings.lake_uri)):
         if settings.deployment == "local" and uri.startswith("s3://"):
             raise SettingsError(f"{_variable(name)}: Spark on this machine reads and writes folders, not {uri}")
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """One sentence for every CAPSTONE_* variable that is none of the settings: it is probably misspelt."""
+    known = Settings.variables()
+    sentences = []
+    for name in sorted(name for name in environment if name.startswith("CAPSTONE_") and name not in known):
+        alike = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {alike[0]}?" if alike else ""
+        sentences.append(f"{name} is no setting of this platform{hint}")
+    return sentences
 
 
 def _variable(name: str) -> str:
