@@ -9,27 +9,39 @@ from typing import NoReturn
 import click
 
 from capstone_dagster.embedded_postgres import EmbeddedPostgresError
+from capstone_dagster.job_status_view import JobStatusViewError
 from capstone_dagster.jobs import JOB_NAMES, JobName, job_id
 from capstone_dagster.prerequisites import MissingPrerequisite, require_java
 from capstone_dagster.run_storage import RunStorageError, ready
 from capstone_dagster.sample import Sample, SampleError
 from capstone_dagster.settings import Settings, SettingsError, require_folders_for_local_spark, unknown_variables
 from capstone_dagster.signals import ChildError, noticing_interruptions, run_child
+from capstone_dagster.slots import SlotTakenError
+from capstone_dagster.tracker import JobIdError
+from capstone_dagster.tracker_commands import history, migrate, status, track
+from capstone_dagster.tracking import TrackError
 from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
 from spark_code.lake import Lake, LakeError, NotPublishedError
+from spark_code.raw_files import MissingDeliveryError, UnreadableNameError
 from spark_code.schemas import TABLES, Table
 from spark_code.storage import StorageError
 
 _EXPECTED_ERRORS = (
     ChildError,
     EmbeddedPostgresError,
+    JobIdError,
+    JobStatusViewError,
     LakeError,
+    MissingDeliveryError,
     MissingPrerequisite,
     NoTradingDayError,
     RunStorageError,
     SampleError,
     SettingsError,
+    SlotTakenError,
     StorageError,
+    TrackError,
+    UnreadableNameError,
 )
 
 
@@ -79,7 +91,7 @@ def run(days: str, job: JobName, allow_missing_closes: bool) -> None:
                 click.echo(job_id(job, day))
                 outcome = run_day(instance, job, day, allow_missing_closes=allow_missing_closes)
                 outcomes.append(outcome)
-                click.echo(f"  {outcome.status}{'' if outcome.succeeded else f', run {outcome.run_id}'}")
+                click.echo(f"  {outcome.status}{'' if outcome.succeeded else f', {outcome.reason or outcome.run_id}'}")
                 if was_interrupted():
                     break
         click.echo(f"\n{summary(outcomes, Lake(settings.lake_uri))}\n")
@@ -143,6 +155,10 @@ def exec_(command: tuple[str, ...]) -> NoReturn:
     with ready(Settings.from_environment()):
         code = run_child(command)
     sys.exit(code if code >= 0 else 128 - code)
+
+
+for command in (status, history, track, migrate):
+    cli.add_command(command)
 
 
 def _remedy(error: Exception) -> str:

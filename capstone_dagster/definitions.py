@@ -7,6 +7,7 @@ from capstone_dagster.assets.ingested import ingested_asset
 from capstone_dagster.assets.raw import raw_assets
 from capstone_dagster.assets.report import report_assets
 from capstone_dagster.checks import all_checks
+from capstone_dagster.executor import signing_executor
 from capstone_dagster.jobs import all_jobs
 from capstone_dagster.progress import progress_logger
 from capstone_dagster.resources import resources_for
@@ -27,8 +28,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
         asset_checks=all_checks(settings),
         jobs=all_jobs(),
         resources=resources_for(settings),
-        # Every step in the process of its run: they share one Spark session.
-        executor=dg.in_process_executor,
+        executor=signing_executor,
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
     )
 

@@ -1,11 +1,26 @@
 """The jobs people start, each over one trading day."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import dagster as dg
 
 JobName = Literal["daily_pipeline", "preprocessing", "analytical"]
 JOB_NAMES: tuple[JobName, ...] = get_args(JobName)
+
+# The tag that names the trading day of a run.
+PARTITION_TAG = "dagster/partition"
+
+# The steps of the two jobs, in the order in which `daily_pipeline` runs them: what its halves consist of.
+HALVES: Mapping[JobName, tuple[str, ...]] = {
+    "preprocessing": (
+        "ingested__events",
+        "ingested__events_reject_ratio",
+        "ingested__events_schema_drift",
+        "eod",
+    ),
+    "analytical": ("report", "report__quote_analytics_previous_close_known"),
+}
 
 _PREPROCESSING = dg.AssetSelection.groups("ingested", "eod")
 _ANALYTICAL = dg.AssetSelection.groups("report")

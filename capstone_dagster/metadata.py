@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from pyspark.sql import Row
 
 from spark_code.lake import Lake, Manifest
 from spark_code.schemas import Table
@@ -23,9 +22,9 @@ def rejects_by_reason(manifest: Manifest) -> dict[str, int]:
 
 
 def materialization_metadata(
-    table: Table, manifest: Manifest, preview: Sequence[Row], seconds: float, lake: Lake
+    table: Table, manifest: Manifest, preview: Sequence[Sequence[Any]], seconds: float | None, lake: Lake
 ) -> Mapping[str, Any]:
-    """Counts, places, origin and a look at the rows of one published version."""
+    """Counts, places, origin and a look at the rows of one published version; the seconds where they are known."""
     counts: dict[str, Any] = {
         name: count for name, count in manifest.measures.items() if not name.startswith(_REJECTED)
     }
@@ -44,7 +43,7 @@ def materialization_metadata(
         "dagster/uri": lake.storage.uri(f"{table.path}/data/{manifest.version}"),
         "dagster/column_schema": column_schema(table),
         "preview": dg.MetadataValue.md(_preview(table, preview)),
-        "seconds": round(seconds, 2),
+        **({} if seconds is None else {"seconds": round(seconds, 2)}),
     }
 
 
@@ -63,7 +62,7 @@ def _table(header: tuple[str, str], rows: Mapping[str, Any]) -> dg.MetadataValue
     return dg.MetadataValue.md("\n".join((f"| {header[0]} | {header[1]} |", "|---|---|", *lines)) if rows else "none")
 
 
-def _preview(table: Table, rows: Sequence[Row]) -> str:
+def _preview(table: Table, rows: Sequence[Sequence[Any]]) -> str:
     head = [f"| {' | '.join(table.columns)} |", "|---" * len(table.columns) + "|"]
     return "\n".join([*head, *(f"| {' | '.join(_cell(value) for value in row)} |" for row in rows)])
 

@@ -4,15 +4,14 @@ The full event log is in the run storage and the UI; this logger is chosen by ``
 """
 
 import logging
-import re
 import sys
 import time
 
 import dagster as dg
 
+from capstone_dagster.reasons import failure_reason
 from spark_code.schemas import TABLES
 
-_CAUSES_SHOWN = 3
 # A step is named after the table or the layer it makes; the others are checks, quick and silent.
 _STEPS = {name for table in TABLES.values() for name in (table.path, table.layer)}
 
@@ -69,27 +68,6 @@ def _check(event: dg.DagsterEvent) -> str | None:
         return None
     facts = ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
     return f"warning: check {check.check_name} of {check.asset_key.to_user_string()} did not pass: {facts}"
-
-
-def failure_reason(event: dg.DagsterEvent) -> str:
-    """Why a step failed, without the stack: that is in the run storage."""
-    data = event.step_failure_data
-    if data.user_failure_data and data.user_failure_data.description:
-        return data.user_failure_data.description
-    error = data.error
-    if error is None:
-        return "no reason was recorded"
-    # Dagster wraps what a step raised.
-    while error.cause and (error.cls_name or "").startswith("Dagster"):
-        error = error.cause
-    # Spark wraps the reason in stacks of two languages; the reasons are these lines.
-    causes = re.findall(r"^(?:.*\[[A-Z][A-Z_.]{3,}\].*|Caused by: .*)$", error.to_string(), re.MULTILINE)
-    distinct = list(dict.fromkeys(cause.strip() for cause in causes))
-    if distinct:
-        return "; ".join(
-            [*distinct[: _CAUSES_SHOWN - 1], *distinct[-1:]] if len(distinct) > _CAUSES_SHOWN else distinct
-        )
-    return error.message.strip()
 
 
 @dg.logger({}, "One line per event that matters to a person at a terminal")

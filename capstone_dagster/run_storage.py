@@ -37,6 +37,7 @@ def ready(settings: Settings) -> Iterator[None]:
             url = stack.enter_context(serving(settings.home))
         os.environ["CAPSTONE_POSTGRES_URL"] = url
         os.environ["DAGSTER_HOME"] = str(_dagster_home(settings.home))
+        os.environ["DAGSTER_COMPUTE_LOGS"] = str(settings.log_dir / "runs")
         yield
 
 

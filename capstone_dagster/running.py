@@ -8,13 +8,20 @@ from dataclasses import dataclass
 from datetime import date
 
 import dagster as dg
+from dagster._core.execution.api import execute_run
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy.exc import DBAPIError
 
-from capstone_dagster.definitions import defs
+from capstone_dagster.direct_runs import begin, reconstructable
 from capstone_dagster.jobs import JobName, job_id
 from capstone_dagster.metadata import rejects_by_reason
+from capstone_dagster.run_storage import RunStorageError
+from capstone_dagster.slots import SlotTakenError
 from capstone_dagster.spark_process import forget_dead_session
 from spark_code.lake import Lake
 from spark_code.schemas import EVENTS, QUOTE_ANALYTICS
+
+REFUSED = "REFUSED"
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,9 @@ class Outcome:
     job_id: str
     day: date
     status: str
+    """One of Dagster's, or REFUSED where another run of the day is in progress."""
     run_id: str
+    reason: str | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -32,26 +41,26 @@ class Outcome:
         return self.status == dg.DagsterRunStatus.SUCCESS.value
 
 
-def job(name: str) -> dg.JobDefinition:
-    """The job of that name; what a run's own processes load it by."""
-    return defs.resolve_job_def(name)
-
-
 def run_day(instance: dg.DagsterInstance, name: JobName, day: date, *, allow_missing_closes: bool = False) -> Outcome:
     """Run the job for one day; its progress goes to the terminal."""
     config: dict[str, object] = {"loggers": {"progress": {}}}
     if allow_missing_closes:
         config["resources"] = {"report_options": {"config": {"allow_missing_closes": True}}}
-    result = dg.execute_job(
-        dg.build_reconstructable_job(__name__, job.__name__, (name,)),
-        instance=instance,
-        run_config=config,
-        tags={"dagster/partition": day.isoformat()},
-    )
-    run = instance.get_run_by_id(result.run_id) or result.dagster_run
-    if not result.success:
+    try:
+        run = begin(instance, name, day, run_config=config)
+    except SlotTakenError as taken:
+        return Outcome(job_id(name, day), day, REFUSED, taken.run_id, str(taken))
+    try:
+        succeeded = execute_run(reconstructable(name), run, instance).success
+    except (DagsterPostgresException, DBAPIError) as error:
+        raise RunStorageError(
+            f"{job_id(name, day)} (run {run.run_id}) was given up: the run storage does not answer; "
+            "what was published stays, and a second try does the rest"
+        ) from error
+    if not succeeded:
         forget_dead_session()
-    return Outcome(job_id(name, day), day, run.status.value, run.run_id)
+    ended = instance.get_run_by_id(run.run_id) or run
+    return Outcome(job_id(name, day), day, ended.status.value, run.run_id)
 
 
 def summary(outcomes: Sequence[Outcome], lake: Lake) -> str:

@@ -86,6 +86,11 @@ class Settings:
             max_reject_ratio=read("max_reject_ratio", _ratio, 0.05),
         )
 
+    def as_environment(self) -> dict[str, str]:
+        """The variables that give these settings, for a process that reads no defaults."""
+        given = {setting.name: getattr(self, setting.name) for setting in fields(self)}
+        return {_variable(name): str(value) for name, value in given.items() if value is not None}
+
     @property
     def log_dir(self) -> Path:
         """Where Spark writes its log."""

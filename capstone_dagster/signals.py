@@ -1,28 +1,48 @@
 """Ctrl-C and SIGTERM: passed on to a child, or noticed whoever else handles them."""
 
+import ctypes
+import functools
+import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 
 
 class ChildError(Exception):
     """A command that could not be started."""
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    exit_code: int
+    """As a shell has it: 128 and the number of the signal that ended it."""
+    signals: tuple[str, ...]
+    """The signals that were passed on to it."""
+
+
 @contextmanager
-def _terminations() -> Iterator[list[int]]:
-    """Collect SIGTERM instead of dying of it; Ctrl-C reaches the child by itself, as one of the same group."""
-    received: list[int] = []
+def _collecting(numbers: Iterable[signal.Signals]) -> Iterator[list[signal.Signals]]:
+    """Collect signals instead of dying of them; those that are ignored, as under nohup, stay ignored."""
+    received: list[signal.Signals] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         del frame
-        received.append(number)
+        received.append(signal.Signals(number))
 
     # A function and not SIG_IGN, which the child would inherit.
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heard}
     try:
         yield received
     finally:
@@ -30,22 +50,79 @@ def _terminations() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def exiting_on_termination() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise SystemExit, so that what was begun is ended in order."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        del frame
+        sys.exit(128 + number)
+
+    heard = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, leave) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def run_child(command: Sequence[str]) -> int:
-    """Run the command to its end and return its exit code; a SIGTERM is passed on."""
-    with _terminations() as received:
+    """Run an interactive command to its end and return its exit code; a SIGTERM is passed on.
+
+    Ctrl-C reaches the child by itself, as one of the same group.
+    """
+    with _collecting((signal.SIGINT, signal.SIGTERM)) as received:
+        # Locks that are marked inheritable go along: they last until the child itself has ended.
+        return _ended(_start(command, close_fds=False), received, {signal.SIGTERM}, os.kill).exit_code
+
+
+def run_apart(command: Sequence[str], environment: Mapping[str, str]) -> Ended:
+    """Run a command in a group of its own, which every signal is passed on to; it ends when this process dies."""
+    with _collecting((signal.SIGINT, signal.SIGTERM, signal.SIGHUP)) as received:
+        child = _start(
+            command,
+            env=dict(environment),
+            process_group=0,
+            stdin=subprocess.DEVNULL,  # a group in the background that reads the terminal would be stopped
+            preexec_fn=functools.partial(_die_with, os.getpid()),
+        )
+        return _ended(child, received, set(signal.Signals), os.killpg)
+
+
+def _start(command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(command, **options)  # noqa: S603 - running the user's command is its purpose
+    except OSError as error:
+        raise ChildError(f"cannot run {command[0]}: {error.strerror}") from None
+
+
+def _ended(
+    child: "subprocess.Popen[bytes]",
+    received: list[signal.Signals],
+    passed_on: set[signal.Signals],
+    send: Callable[[int, int], None],
+) -> Ended:
+    sent: list[str] = []
+    while True:
+        while received:
+            number = received.pop(0)
+            if number in passed_on and child.poll() is None:
+                send(child.pid, number)
+                sent.append(number.name)
         try:
-            # Locks that are marked inheritable go along: they last until the child itself has ended.
-            child = subprocess.Popen(command, close_fds=False)  # noqa: S603 - running the user's command is its purpose
-        except OSError as error:
-            raise ChildError(f"cannot run {command[0]}: {error.strerror}") from None
-        while True:
-            if signal.SIGTERM in received:
-                received.clear()
-                child.terminate()
-            try:
-                return child.wait(timeout=0.2)
-            except subprocess.TimeoutExpired:
-                continue
+            code = child.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            continue
+        return Ended(code if code >= 0 else 128 - code, tuple(sent))
+
+
+def _die_with(parent: int) -> None:
+    """Linux ends this process with its parent, also if that is killed; elsewhere it is left behind."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before it could be said
+            os._exit(1)
 
 
 @contextmanager

@@ -57,6 +57,11 @@ class TradingDays:
             exclusions=["0 0 * * 6", "0 0 * * 0", *holidays],
         )
 
+    def previous(self, day: date) -> date | None:
+        """The trading day before, or None for the first."""
+        before = (day - timedelta(days=i) for i in range(1, (day - self._start).days + 1))
+        return next((day for day in before if day in self._days), None)
+
     def next(self, day: date) -> date | None:
         """The trading day after, or None where the calendar ends."""
         after = (day + timedelta(days=i) for i in range(1, (LAST_KNOWN_DAY - day).days + 1))

@@ -44,6 +44,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--date", required=True, type=date.fromisoformat, help="trading day, yyyy-mm-dd")
     parser.add_argument("--raw", help="raw folder: path or s3:// (preprocessing)")
     parser.add_argument("--lake", required=True, help="lake: path or s3://")
+    parser.add_argument("--run-id", default=uuid.uuid4().hex, help="what the manifests name as their run")
     before = parser.add_mutually_exclusive_group()
     before.add_argument(
         "--previous-day", type=date.fromisoformat, help="the trading day before, whose closes count (analytical)"
@@ -60,7 +61,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> int:
     """Run one job; exit code 1 with one line on what is missing or wrong."""
     arguments = _arguments(argv)
-    attempt = Attempt.begin(run_id=uuid.uuid4().hex)
+    attempt = Attempt.begin(run_id=arguments.run_id)
     try:
         lake = Lake(arguments.lake)
         if arguments.job == "preprocessing":

@@ -39,7 +39,7 @@ def test_every_command_explains_itself(capstone: Run, command: list[str], option
 
 
 def test_the_commands_are_these() -> None:
-    assert sorted(cli.commands) == ["exec", "paths", "run", "sample", "show"]
+    assert sorted(cli.commands) == ["exec", "history", "migrate", "paths", "run", "sample", "show", "status", "track"]
 
 
 def test_the_installed_command_answers_in_a_process_of_its_own() -> None:

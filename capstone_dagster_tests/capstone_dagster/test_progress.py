@@ -6,7 +6,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from capstone_dagster.progress import failure_reason, progress_logger
+from capstone_dagster.progress import progress_logger
+from capstone_dagster.reasons import failure_reason
 
 EVENTS_KEY = dg.AssetKey(["ingested", "events"])
 

@@ -1,0 +1,45 @@
+"""Runs that start at once instead of through the queue: those of ``capstone run`` and ``capstone track``."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from capstone_dagster.definitions import defs
+from capstone_dagster.jobs import PARTITION_TAG, JobName
+from capstone_dagster.slots import claiming, mark_starting
+from capstone_dagster.workers import Worker
+
+# As the UI's pages of a job ask for its runs: the repository of a code location without a name of its own.
+_REPOSITORY_TAG = {".dagster/repository": "__repository__@capstone"}
+
+
+def job(name: str) -> dg.JobDefinition:
+    """The job of that name; what a run's own processes load it by."""
+    return defs.resolve_job_def(name)
+
+
+def reconstructable(name: JobName) -> Any:
+    """The job in the form in which Dagster executes it."""
+    return dg.build_reconstructable_job(__name__, job.__name__, (name,))
+
+
+def begin(
+    instance: dg.DagsterInstance,
+    name: JobName,
+    day: date,
+    *,
+    run_config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> dg.DagsterRun:
+    """Take the day's slot with a new run of the job, signed by this process and marked as starting."""
+    form = reconstructable(name)
+    with claiming(instance, day):
+        run = instance.create_run_for_job(
+            form.get_definition(),
+            run_config=run_config,
+            tags={PARTITION_TAG: day.isoformat(), **_REPOSITORY_TAG, **Worker.this_process().tag, **(tags or {})},
+            job_code_origin=form.get_python_origin(),
+        )
+        return mark_starting(instance, run)

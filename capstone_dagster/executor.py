@@ -1,0 +1,37 @@
+"""How the steps of every run are executed: in the run's own process, which signs the run.
+
+One process, so that all steps share one Spark session.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+from dagster._core.execution.context.system import PlanOrchestrationContext
+from dagster._core.execution.plan.plan import ExecutionPlan
+from dagster._core.execution.retries import RetryMode
+
+from capstone_dagster.restarts import outlasting_restarts
+from capstone_dagster.workers import Worker
+
+
+class _SigningExecutor(dg.Executor):
+    def __init__(self, inner: dg.Executor) -> None:
+        self._inner = inner
+
+    @property
+    def retries(self) -> RetryMode:
+        return self._inner.retries
+
+    def execute(
+        self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
+    ) -> Iterator[dg.DagsterEvent]:
+        plan_context.instance.add_run_tags(plan_context.run_id, Worker.this_process().tag)
+        with outlasting_restarts():
+            yield from self._inner.execute(plan_context, execution_plan)
+
+
+@dg.executor(name="in_process", config_schema=dg.in_process_executor.config_schema.config_type)
+def signing_executor(context: dg.InitExecutorContext) -> dg.Executor:
+    """All steps in the process of the run, whose death is noticed."""
+    create = dg.in_process_executor.executor_creation_fn
+    return _SigningExecutor(create(context))  # type: ignore[misc]  # not None on Dagster's own

@@ -1,0 +1,142 @@
+"""The SQL view ``job_status``, for people with psql: one row per job id, with its current attempt.
+
+It says what ``tracker`` says, over the same tables of Dagster's run storage; a test compares the two and
+another pins the columns it stands on. Columns are only ever added at the end, so that the view can be
+replaced in place and keeps its grants.
+"""
+
+from typing import Any
+
+import dagster as dg
+from dagster_postgres import PostgresRunStorage
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
+from capstone_dagster.jobs import HALVES, JOB_NAMES
+from capstone_dagster.tracker import OUTSIDE_TAG
+
+# What it reads of Dagster's own tables.
+COLUMNS = {
+    "runs": ("id", "run_id", "pipeline_name", "status", "partition", "update_timestamp", "start_time"),
+    "run_tags": ("run_id", "key"),
+    "event_logs": ("id", "run_id", "step_key", "dagster_event_type", "timestamp"),
+}
+
+_READERS = """
+SELECT DISTINCT grantee FROM information_schema.role_table_grants
+WHERE table_name = 'job_status' AND privilege_type = 'SELECT'
+"""
+
+
+class JobStatusViewError(Exception):
+    """The view could not be made or granted."""
+
+
+_VIEW = """
+CREATE OR REPLACE VIEW job_status AS
+WITH halves (job, step_keys) AS (VALUES {halves}),
+attempts AS (
+    SELECT pipeline_name || '_' || partition AS job_id, status, update_timestamp AS updated, run_id, start_time, id
+    FROM runs
+    WHERE pipeline_name IN ({jobs}) AND partition IS NOT NULL
+    UNION ALL
+    -- A run of daily_pipeline as an attempt at each half, judged by the last event of each of the half's steps.
+    SELECT
+        halves.job || '_' || runs.partition,
+        CASE
+            WHEN is_outside THEN runs.status
+            WHEN steps.begun = 0 AND halves.job = 'analytical' AND runs.status IN ('STARTING', 'STARTED') THEN 'QUEUED'
+            WHEN steps.failed > 0 THEN 'FAILURE'
+            WHEN steps.succeeded = cardinality(halves.step_keys) THEN 'SUCCESS'
+            ELSE runs.status
+        END,
+        CASE
+            WHEN steps.failed > 0 OR steps.succeeded = cardinality(halves.step_keys) THEN steps.updated
+            ELSE runs.update_timestamp
+        END,
+        runs.run_id, runs.start_time, runs.id
+    FROM runs
+    CROSS JOIN halves
+    CROSS JOIN LATERAL (
+        SELECT EXISTS (
+            SELECT FROM run_tags WHERE run_tags.run_id = runs.run_id AND key = {outside}
+        ) AS is_outside
+    ) AS tags
+    CROSS JOIN LATERAL (
+        SELECT
+            count(*) AS begun,
+            count(*) FILTER (WHERE last.type = 'STEP_FAILURE') AS failed,
+            count(*) FILTER (WHERE last.type = 'STEP_SUCCESS') AS succeeded,
+            max(last.at) AS updated
+        FROM (
+            SELECT DISTINCT ON (step_key) dagster_event_type AS type, "timestamp" AS at
+            FROM event_logs
+            WHERE event_logs.run_id = runs.run_id
+                AND step_key = ANY (halves.step_keys)
+                AND dagster_event_type IN ('STEP_START', 'STEP_SUCCESS', 'STEP_FAILURE')
+            ORDER BY step_key, id DESC
+        ) AS last
+    ) AS steps
+    WHERE runs.pipeline_name = 'daily_pipeline' AND runs.partition IS NOT NULL
+        AND (is_outside OR steps.begun > 0 OR runs.status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED'))
+)
+SELECT DISTINCT ON (job_id)
+    job_id,
+    status,
+    updated AT TIME ZONE 'UTC' AS updated_time,
+    run_id,
+    count(*) OVER (PARTITION BY job_id) AS attempts
+FROM attempts
+-- One in progress speaks for the job, else one that waits, else the latest begun.
+ORDER BY
+    job_id,
+    CASE WHEN status IN ('STARTING', 'STARTED', 'CANCELING') THEN 2 WHEN status = 'QUEUED' THEN 1 ELSE 0 END DESC,
+    coalesce(start_time, 0) DESC,
+    id DESC
+"""
+
+
+def definition() -> str:
+    """The statement that creates or replaces the view."""
+    halves = ", ".join(f"({_quoted(job)}, ARRAY[{_list(steps)}])" for job, steps in HALVES.items())
+    return _VIEW.format(halves=halves, jobs=_list(JOB_NAMES), outside=_quoted(OUTSIDE_TAG))
+
+
+def migrate(instance: dg.DagsterInstance, *, grant_to: str | None = None) -> None:
+    """Bring the run storage up to this release: Dagster's own tables, then the view over them."""
+    storage = instance.run_storage
+    if not isinstance(storage, PostgresRunStorage):
+        raise JobStatusViewError("the view needs the run storage on Postgres, as deploy/dagster.yaml has it")
+    with storage.connect() as connection:
+        # A lock of the session: two upgrades at once would fail. It goes with the connection.
+        connection.execute(text("SELECT pg_advisory_lock(hashtextextended('capstone migrate', 0))"))
+        readers = {reader for (reader,) in connection.execute(text(_READERS))} | ({grant_to} - {None})
+        if _is_outdated(instance):
+            # Dagster's migrations may change what the view stands on.
+            connection.execute(text("DROP VIEW IF EXISTS job_status"))
+            instance.upgrade()
+        connection.execute(text(definition()))
+        for reader in readers:
+            _grant(connection, str(reader))
+
+
+def _is_outdated(instance: dg.DagsterInstance) -> bool:
+    storages: tuple[Any, ...] = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
+    revisions = [storage.alembic_version() for storage in storages]
+    return any(current != newest for current, newest in revisions)
+
+
+def _grant(connection: Any, role: str) -> None:
+    name = connection.dialect.identifier_preparer.quote(role) if role != "PUBLIC" else role
+    try:
+        connection.execute(text(f"GRANT SELECT ON job_status TO {name}"))
+    except ProgrammingError as error:
+        raise JobStatusViewError(f"job_status cannot be granted to {role}: {str(error.orig).strip()}") from None
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return ", ".join(_quoted(name) for name in names)
+
+
+def _quoted(name: str) -> str:
+    return f"'{name}'"

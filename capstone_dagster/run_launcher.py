@@ -1,0 +1,53 @@
+"""How the queue's runs are started: Dagster's own launcher, which minds the slots taken without a queue.
+
+Named in ``deploy/dagster.yaml``. Daemon, webserver and command line load it with their instance, so it
+imports nothing of Spark.
+"""
+
+from dagster import DagsterRun, DefaultRunLauncher
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
+from dagster._core.storage.tags import GRPC_INFO_TAG
+
+from capstone_dagster.jobs import PARTITION_TAG
+from capstone_dagster.slots import back_to_queue, day_locked, holder
+from capstone_dagster.workers import Worker
+
+
+class DayRunLauncher(DefaultRunLauncher):
+    """Starts a run unless its day is taken; knows dead workers; ends those outside the code server."""
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Start the run, or put it back into the queue.
+
+        The daemon looked whether the day was free before it marked this run as starting; in between
+        somebody who does not use the queue may have taken it.
+        """
+        run = context.dagster_run
+        day = run.tags.get(PARTITION_TAG)
+        if day:
+            with day_locked(self._instance, day):
+                if taken := holder(self._instance, day, besides=run.run_id):
+                    back_to_queue(self._instance, run, taken)
+                    return
+        super().launch_run(context)
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """Run monitoring may ask."""
+        return True
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """Failed if the process that works on the run is gone; running if that is not certain."""
+        worker = Worker.of(run)
+        if worker and worker.is_dead:
+            return CheckRunHealthResult(WorkerStatus.FAILED, f"process {worker.pid} on {worker.host} is gone")
+        return CheckRunHealthResult(WorkerStatus.RUNNING)
+
+    def terminate(self, run_id: str) -> bool:
+        """Also end runs of ``capstone run`` and ``capstone track``, by a signal to their process."""
+        run = self._instance.get_run_by_id(run_id)
+        worker = Worker.of(run) if run else None
+        if run is None or run.is_finished or worker is None or GRPC_INFO_TAG in run.tags:
+            return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]
+        self._instance.report_run_canceling(run)
+        return worker.terminate()

@@ -1,0 +1,229 @@
+"""The job tracker: ids and statuses of jobs, read from Dagster's run storage; nothing is written twice.
+
+A job id is ``<job>_<yyyy-mm-dd>``, and every run of that job and day is an attempt at it. A run of
+`daily_pipeline` is also an attempt at each of its halves as soon as it gets there, judged by the half's own
+steps; one that was done outside Dagster has no steps and is judged as a whole. The same rules in SQL, for
+people with psql, are in ``job_status_view``.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import get_args
+
+import dagster as dg
+
+from capstone_dagster.jobs import HALVES, JOB_NAMES, PARTITION_TAG, JobName, job_id
+from capstone_dagster.reasons import run_reason
+from capstone_dagster.slots import end_if_dead
+from capstone_dagster.trading_days import parse_day
+
+# On runs that record work done outside Dagster: they have no steps.
+OUTSIDE_TAG = "capstone/outside"
+
+_STATUS = dg.DagsterRunStatus
+_IN_PROGRESS = (_STATUS.STARTING, _STATUS.STARTED, _STATUS.CANCELING)
+_STEP_EVENTS = {
+    dg.DagsterEventType.STEP_START,
+    dg.DagsterEventType.STEP_SUCCESS,
+    dg.DagsterEventType.STEP_FAILURE,
+}
+
+
+class JobIdError(Exception):
+    """No job id, or one that has never been run."""
+
+
+@dataclass(frozen=True)
+class JobAttempt:
+    """One run as an attempt at a job id."""
+
+    job_id: str
+    status: str
+    run_id: str
+    run_job: JobName
+    """The job of the run: `daily_pipeline` where it answers for one of its halves."""
+    started: datetime | None
+    updated_time: datetime
+    storage_id: int
+
+    @property
+    def currency(self) -> tuple[int, float, int]:
+        """Which attempt speaks for the job: one in progress, else one that waits, else the latest begun."""
+        status = _STATUS(self.status)
+        rank = 2 if status in _IN_PROGRESS else 1 if status == _STATUS.QUEUED else 0
+        return rank, self.started.timestamp() if self.started else 0.0, self.storage_id
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """Where a job id stands."""
+
+    job_id: str
+    status: str
+    updated_time: datetime
+    run_id: str
+    attempts: int
+    error: str | None = None
+
+
+def parse_job_id(text: str) -> tuple[JobName, date]:
+    """The job and the day of a job id."""
+    job, _, day = text.rpartition("_")
+    if job not in JOB_NAMES or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", day):
+        raise JobIdError(f"{text!r} is no job id; it must be <job>_<yyyy-mm-dd> with a job of {', '.join(JOB_NAMES)}")
+    name: JobName = next(known for known in get_args(JobName) if known == job)
+    return name, parse_day(day)
+
+
+class Tracker:
+    """The three verbs of a job tracker, and the history behind them, over one Dagster instance."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+
+    def assign_job_id(self, job: str, day: date | str) -> str:
+        """The job id of a job and a day."""
+        assigned = job_id(job, day)
+        parse_job_id(assigned)
+        return assigned
+
+    def get_job_status(self, job_id: str) -> JobStatus:
+        """Where the job stands, with the reason if it failed; an error if it has never been run."""
+        attempts = self.history(job_id)
+        if not attempts:
+            job, day = parse_job_id(job_id)
+            raise JobIdError(f"{job_id} has never been run; start it with: capstone run {day} --job {job}")
+        return self._status(attempts, with_error=True)
+
+    def history(self, job_id: str) -> list[JobAttempt]:
+        """All attempts at the job, the oldest first."""
+        job, day = parse_job_id(job_id)
+        return self._attempts(job, day, self._runs([day.isoformat()]))
+
+    def reason(self, attempt: JobAttempt) -> str | None:
+        """Why the attempt failed or was canceled, or None."""
+        return run_reason(self._instance, attempt.run_id)
+
+    def latest(self, days: int) -> list[JobStatus]:
+        """Where the jobs of the last days that have runs stand, the newest day first."""
+        known = dict(self._instance.get_run_tags(tag_keys=[PARTITION_TAG]))
+        newest = sorted((day for day in known.get(PARTITION_TAG, ()) if _is_day(day)), reverse=True)[:days]
+        records = self._runs(newest) if newest else []
+        of_jobs = (self._attempts(job, date.fromisoformat(day), records) for day in newest for job in JOB_NAMES)
+        return [self._status(attempts, with_error=False) for attempts in of_jobs if attempts]
+
+    def update_job_status(
+        self, job_id: str, status: str, reason: str | None = None, *, run_id: str | None = None
+    ) -> JobStatus:
+        """Record work that is done outside Dagster: STARTED takes the day's slot, SUCCESS or FAILURE gives it back.
+
+        The work begun last is meant, or the one of ``run_id``. A result without a beginning begins and ends at once.
+        """
+        job, day = parse_job_id(job_id)
+        wanted = status.upper()
+        if wanted not in (_STATUS.STARTED.value, _STATUS.SUCCESS.value, _STATUS.FAILURE.value):
+            raise JobIdError(f"{status!r} is no status to set; there are STARTED, SUCCESS and FAILURE")
+        run = self._instance.get_run_by_id(run_id) if run_id else None
+        if run is None and wanted != _STATUS.STARTED.value:
+            run = self._begun_outside(job, day)
+        run = run or self._begin_outside(job, day)
+        if wanted != _STATUS.STARTED.value and not run.is_finished:
+            self._end(run, _STATUS(wanted), reason)
+        return self.get_job_status(job_id)
+
+    def _begin_outside(self, job: JobName, day: date) -> dg.DagsterRun:
+        from capstone_dagster.direct_runs import begin  # loads the definitions, which only this verb needs
+
+        run = begin(self._instance, job, day, tags={OUTSIDE_TAG: "true"})
+        self._report(run, dg.DagsterEventType.RUN_START, "Work outside Dagster has begun.")
+        return run
+
+    def _begun_outside(self, job: JobName, day: date) -> dg.DagsterRun | None:
+        tags = {PARTITION_TAG: day.isoformat(), OUTSIDE_TAG: "true"}
+        begun = dg.RunsFilter(job_name=job, statuses=_IN_PROGRESS, tags=tags)
+        return next(iter(self._instance.get_runs(begun, limit=1)), None)
+
+    def _end(self, run: dg.DagsterRun, status: dg.DagsterRunStatus, reason: str | None) -> None:
+        if run.status == _STATUS.CANCELING:
+            self._instance.report_run_canceled(run, reason)
+        elif status == _STATUS.FAILURE:
+            self._instance.report_run_failed(run, reason)
+        else:
+            self._report(run, dg.DagsterEventType.RUN_SUCCESS, reason)
+
+    def _report(self, run: dg.DagsterRun, what: dg.DagsterEventType, message: str | None) -> None:
+        self._instance.report_dagster_event(dg.DagsterEvent(what.value, run.job_name, message=message), run.run_id)
+
+    def _runs(self, days: Sequence[str]) -> list[dg.RunRecord]:
+        """The runs of these days, the oldest first; those whose process is gone are ended first."""
+        wanted = dg.RunsFilter(tags={PARTITION_TAG: list(days)})
+        records = self._instance.get_run_records(wanted, ascending=True)
+        ended = [end_if_dead(self._instance, record.dagster_run) for record in records]
+        return list(self._instance.get_run_records(wanted, ascending=True) if any(ended) else records)
+
+    def _attempts(self, job: JobName, day: date, records: Iterable[dg.RunRecord]) -> list[JobAttempt]:
+        attempts: list[JobAttempt] = []
+        for record in records:
+            run = record.dagster_run
+            if run.tags[PARTITION_TAG] != day.isoformat():
+                continue
+            if run.job_name == job:
+                attempts.append(_attempt(job, day, record, run.status, record.update_timestamp))
+            elif run.job_name == "daily_pipeline" and job in HALVES and (half := self._half(job, record)):
+                attempts.append(_attempt(job, day, record, *half))
+        return attempts
+
+    def _half(self, job: JobName, record: dg.RunRecord) -> tuple[dg.DagsterRunStatus, datetime] | None:
+        """How far a run of `daily_pipeline` is with one of its halves, or None if it never got there."""
+        run = record.dagster_run
+        if OUTSIDE_TAG in run.tags:
+            return run.status, record.update_timestamp
+        last: dict[str, tuple[dg.DagsterEventType, float]] = {}
+        for entry in self._instance.all_logs(run.run_id, of_type=_STEP_EVENTS):
+            if entry.dagster_event and entry.step_key in HALVES[job]:
+                last[entry.step_key] = (entry.dagster_event.event_type, entry.timestamp)
+        if not last:
+            if run.is_finished:
+                return None
+            waits = job == "analytical" and run.status in (_STATUS.STARTING, _STATUS.STARTED)
+            return _STATUS.QUEUED if waits else run.status, record.update_timestamp
+        ends = {event for event, _ in last.values()}
+        latest = datetime.fromtimestamp(max(at for _, at in last.values()), UTC)
+        if dg.DagsterEventType.STEP_FAILURE in ends:
+            return _STATUS.FAILURE, latest
+        if ends == {dg.DagsterEventType.STEP_SUCCESS} and len(last) == len(HALVES[job]):
+            return _STATUS.SUCCESS, latest
+        return run.status, record.update_timestamp
+
+    def _status(self, attempts: list[JobAttempt], *, with_error: bool) -> JobStatus:
+        current = max(attempts, key=lambda attempt: attempt.currency)
+        failed = with_error and current.status in (_STATUS.FAILURE.value, _STATUS.CANCELED.value)
+        return JobStatus(
+            job_id=current.job_id,
+            status=current.status,
+            updated_time=current.updated_time,
+            run_id=current.run_id,
+            attempts=len(attempts),
+            error=self.reason(current) if failed else None,
+        )
+
+
+def _attempt(
+    job: JobName, day: date, record: dg.RunRecord, status: dg.DagsterRunStatus, updated: datetime
+) -> JobAttempt:
+    run_job: JobName = next(name for name in JOB_NAMES if name == record.dagster_run.job_name)
+    return JobAttempt(
+        job_id=job_id(job, day),
+        status=status.value,
+        run_id=record.dagster_run.run_id,
+        run_job=run_job,
+        started=datetime.fromtimestamp(record.start_time, UTC) if record.start_time else None,
+        updated_time=updated if updated.tzinfo else updated.replace(tzinfo=UTC),
+        storage_id=record.storage_id,
+    )
+
+
+def _is_day(text: str) -> bool:
+    return bool(re.fullmatch(r"\d{4}-\d{2}-\d{2}", text))

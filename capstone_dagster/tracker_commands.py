@@ -1,0 +1,131 @@
+"""The commands of the job tracker: ``capstone status``, ``history``, ``track`` and ``migrate``."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from capstone_dagster.jobs import JOB_NAMES, JobName
+from capstone_dagster.run_storage import ready
+from capstone_dagster.settings import Settings
+from capstone_dagster.showing import as_text
+from capstone_dagster.trading_days import parse_day, trading_days
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+@contextmanager
+def _instance(settings: Settings) -> "Iterator[dg.DagsterInstance]":
+    with ready(settings):
+        import dagster as dg
+
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+
+
+@click.command()
+@click.argument("job_id", required=False)
+@click.option("--days", type=click.IntRange(1, 1000), default=10, show_default=True, help="Of how many days.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(job_id: str | None, days: int, as_json: bool) -> None:
+    """Print where JOB_ID (e.g. preprocessing_2020-08-06) stands, or every job of the last days with runs."""
+    from capstone_dagster.tracker import Tracker
+
+    with _instance(Settings.from_environment()) as instance:
+        tracker = Tracker(instance)
+        if job_id:
+            found = asdict(tracker.get_job_status(job_id))
+            lines = [f"{name.replace('_', ' '):<13} {_shown(value)}" for name, value in found.items() if value]
+            click.echo(_as_json(found) if as_json else "\n".join(lines))
+            return
+        latest = [asdict(job) for job in tracker.latest(days)]
+    if as_json:
+        click.echo(_as_json(latest))
+    elif latest:
+        columns = ["job_id", "status", "updated_time", "attempts", "run_id"]
+        rows = [[_shown(job[column]) for column in columns] for job in latest]
+        click.echo(as_text([column.replace("_", " ") for column in columns], rows))
+    else:
+        click.echo("no job has been run yet; start one with: capstone run DATE")
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def history(job_id: str, as_json: bool) -> None:
+    """Print all attempts at JOB_ID, the oldest first, with the reasons of those that failed."""
+    from capstone_dagster.tracker import Tracker
+
+    with _instance(Settings.from_environment()) as instance:
+        tracker = Tracker(instance)
+        tracker.get_job_status(job_id)  # an id that has never been run is an error
+        attempts = [
+            {
+                "attempt": number,
+                "status": attempt.status,
+                "started": attempt.started,
+                "updated_time": attempt.updated_time,
+                "run_id": attempt.run_id,
+                "run_of": attempt.run_job,
+                "reason": tracker.reason(attempt) if attempt.status in ("FAILURE", "CANCELED") else None,
+            }
+            for number, attempt in enumerate(tracker.history(job_id), start=1)
+        ]
+    if as_json:
+        click.echo(_as_json(attempts))
+        return
+    for attempt in attempts:
+        click.echo(
+            f"{attempt['attempt']:>3}  {attempt['status']:<9} {_shown(attempt['started'])} to "
+            f"{_shown(attempt['updated_time'])}  run {attempt['run_id']} of {attempt['run_of']}"
+        )
+        if attempt["reason"]:
+            click.echo(f"     {attempt['reason']}")
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--job", type=click.Choice(JOB_NAMES), required=True, help="What the command does.")
+@click.option("--date", "day", metavar="DATE", required=True, help="Of which trading day.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def track(job: JobName, day: str, command: tuple[str, ...]) -> NoReturn:
+    """Run a COMMAND outside Dagster as an attempt at a job: in its slot, with its result in the run storage.
+
+    Refused while another run of the day is in progress. Exits as the command does. The command finds the run's id in
+    TRACKED_RUN_ID, the previous trading day in TRACKED_PREVIOUS_DAY, and every setting as CAPSTONE_*.
+    """
+    settings = Settings.from_environment()
+    trade_dt = trading_days(settings.first_trading_day).require(parse_day(day))
+    with _instance(settings) as instance:
+        from capstone_dagster.tracking import TrackedJob, track
+
+        work = TrackedJob(settings, job, trade_dt)
+        ended = track(instance, work, command)
+        click.echo(f"{work.id}: {'FAILURE' if ended.exit_code else 'SUCCESS'}", err=True)
+    sys.exit(ended.exit_code)
+
+
+@click.command()
+@click.option("--grant", metavar="ROLE", help="Let this role of the database read job_status.")
+def migrate(grant: str | None) -> None:
+    """Bring the run storage up to this release: Dagster's tables and the SQL view job_status."""
+    from capstone_dagster.job_status_view import migrate as bring_up
+
+    with _instance(Settings.from_environment()) as instance:
+        bring_up(instance, grant_to=grant)
+    click.echo(f"the run storage is up to date{f'; {grant} may read job_status' if grant else ''}")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else str(value)
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, indent=2, default=lambda moment: moment.isoformat())

@@ -1,0 +1,147 @@
+"""``capstone track``: a command outside Dagster as an attempt at a job, in its slot and in the UI.
+
+The command does the work and publishes into the lake, by ``spark-submit`` or otherwise; what it has
+published is reported as materializations of the run that stands for it.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.events import StepMaterializationData
+
+from capstone_dagster.inputs import Need, require_published
+from capstone_dagster.jobs import JobName, job_id
+from capstone_dagster.metadata import materialization_metadata
+from capstone_dagster.restarts import outlasting_restarts
+from capstone_dagster.settings import Settings
+from capstone_dagster.showing import first_rows
+from capstone_dagster.signals import Ended, exiting_on_termination, run_apart
+from capstone_dagster.tracker import Tracker
+from capstone_dagster.trading_days import trading_days
+from spark_code.lake import Lake
+from spark_code.raw_files import RawFolder
+from spark_code.schemas import CLOSES, QUOTES, TABLES, TRADES, Table
+
+_PREVIEWED_ROWS = 5
+
+_LAYERS: Mapping[JobName, tuple[str, ...]] = {
+    "preprocessing": ("ingested", "eod"),
+    "analytical": ("report",),
+    "daily_pipeline": ("ingested", "eod", "report"),
+}
+
+
+class TrackError(Exception):
+    """The command was not begun, or what it published cannot be told; recorded as the reason of the failure."""
+
+
+@dataclass(frozen=True)
+class TrackedJob:
+    """One job of one trading day that a command shall do."""
+
+    settings: Settings
+    job: JobName
+    day: date
+
+    @property
+    def id(self) -> str:
+        """The job id."""
+        return job_id(self.job, self.day)
+
+    @property
+    def lake(self) -> Lake:
+        """Where the command publishes."""
+        return Lake(self.settings.lake_uri)
+
+    @property
+    def previous_day(self) -> date | None:
+        """The trading day whose closes the report looks at."""
+        return trading_days(self.settings.first_trading_day).previous(self.day)
+
+    @property
+    def tables(self) -> list[Table]:
+        """What the job makes."""
+        return [table for table in TABLES.values() if table.layer in _LAYERS[self.job]]
+
+    def versions(self) -> dict[Table, str]:
+        """The published version of each of the job's tables that has one."""
+        manifests = {table: self.lake.manifest(table, self.day) for table in self.tables}
+        return {table: manifest.version for table, manifest in manifests.items() if manifest}
+
+    def require_inputs(self) -> None:
+        """Refuse a command whose deliveries or published inputs are missing."""
+        if "ingested" in _LAYERS[self.job]:
+            RawFolder(self.settings.raw_uri).deliveries(self.day)
+        needs: list[Need] = []
+        if self.job == "analytical":
+            needs += [(TRADES, self.day), (QUOTES, self.day)]
+        if "report" in _LAYERS[self.job] and self.previous_day:
+            needs.append((CLOSES, self.previous_day))
+        try:
+            require_published(self.lake, needs, self.day)
+        except dg.Failure as missing:
+            raise TrackError(missing.description) from None
+
+    def environment(self, run_id: str) -> dict[str, str]:
+        """What the command finds: every setting as it counts, the run, and the previous trading day if there is one."""
+        tracked = {
+            "TRACKED_RUN_ID": run_id,
+            "TRACKED_PREVIOUS_DAY": self.previous_day.isoformat() if self.previous_day else "",
+            # As if the virtual environment were activated: its spark-submit, with its Python.
+            "PATH": os.pathsep.join([str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)]),
+        }
+        return {**os.environ, **self.settings.as_environment(), **tracked}
+
+
+def track(instance: dg.DagsterInstance, work: TrackedJob, command: Sequence[str]) -> Ended:
+    """Run the command in the job's slot and record how it went; refused if the slot is taken."""
+    tracker = Tracker(instance)
+    with outlasting_restarts(), exiting_on_termination():
+        run_id = tracker.update_job_status(work.id, "STARTED").run_id
+        try:
+            work.require_inputs()
+            before = work.versions()
+            ended = run_apart(command, work.environment(run_id))
+            _report_published(instance, work, run_id, before)
+        except BaseException as error:
+            reason = (
+                f"{type(error).__name__} {error}" if isinstance(error, SystemExit | KeyboardInterrupt) else str(error)
+            )
+            tracker.update_job_status(work.id, "FAILURE", reason or type(error).__name__, run_id=run_id)
+            raise
+        status = "FAILURE" if ended.exit_code else "SUCCESS"
+        tracker.update_job_status(work.id, status, _how_it_ended(command, ended), run_id=run_id)
+        return ended
+
+
+def _how_it_ended(command: Sequence[str], ended: Ended) -> str:
+    after = f" after {', '.join(ended.signals)}" if ended.signals else ""
+    return f"{Path(command[0]).name} ended with exit code {ended.exit_code}{after}"
+
+
+def _report_published(instance: dg.DagsterInstance, work: TrackedJob, run_id: str, before: Mapping[Table, str]) -> None:
+    """One materialization for every table of which the command has published a new version, even if it failed later."""
+    now = work.versions()
+    published = [table for table in work.tables if now.get(table) != before.get(table)]
+    run = instance.get_run_by_id(run_id)
+    for table in published:
+        rows = first_rows(work.lake, table, work.day, _PREVIEWED_ROWS)
+        manifest = work.lake.require(table, work.day)
+        materialization = dg.AssetMaterialization(
+            table.path.split("/"),
+            partition=work.day.isoformat(),
+            metadata=materialization_metadata(table, manifest, rows, None, work.lake),
+        )
+        event = dg.DagsterEvent(
+            dg.DagsterEventType.ASSET_MATERIALIZATION.value,
+            work.job,
+            event_specific_data=StepMaterializationData(materialization),
+        )
+        instance.report_dagster_event(event, run_id)
+    if not published:
+        instance.report_engine_event(f"The command has published nothing of {work.id}.", run)

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# The spark-submit itself, as `capstone track` runs it: settings come as CAPSTONE_*, the run as TRACKED_*.
+#   SPARK_MASTER   where Spark runs; local[*] unless set
+#   SPARK_SUBMIT   another spark-submit than that of the virtual environment
+set -euo pipefail
+job=$1 date=$2
+shift 2
+cd "$(dirname "$0")/../.."
+
+package="$CAPSTONE_HOME/spark_code.zip"
+part=$(mktemp -d "$CAPSTONE_HOME/spark_code.XXXXXX")
+trap 'rm -rf "$part"' EXIT
+python3 -m zipfile -c "$part/spark_code.zip" spark_code
+mv -f "$part/spark_code.zip" "$package" # in one step: another job may be reading it
+rm -rf "$part"
+
+conf=(--master "${SPARK_MASTER:-local[*]}" --name "${job}_$date" --py-files "$package")
+if [[ ${SPARK_MASTER:-local} == local* ]]; then
+    # One process, its log in a file, as in every other local run.
+    mkdir -p "$CAPSTONE_HOME/logs"
+    conf+=(--driver-memory "$CAPSTONE_DRIVER_MEMORY" --conf spark.ui.enabled=false --conf spark.driver.host=127.0.0.1
+        --conf spark.driver.bindAddress=127.0.0.1 --driver-java-options
+        "\"-Dlog4j2.configurationFile=$PWD/spark_code/log4j2.properties\" \"-Dcapstone.spark.log=$CAPSTONE_HOME/logs/spark.log\"")
+fi
+
+arguments=(--date "$date" --lake "$CAPSTONE_LAKE_URI" --run-id "$TRACKED_RUN_ID")
+case $job in
+    preprocessing) arguments+=(--raw "$CAPSTONE_RAW_URI") ;;
+    analytical)
+        if [ -n "$TRACKED_PREVIOUS_DAY" ]; then
+            arguments+=(--previous-day "$TRACKED_PREVIOUS_DAY")
+        else
+            arguments+=(--first-day)
+        fi
+        ;;
+esac
+exec "${SPARK_SUBMIT:-spark-submit}" "${conf[@]}" "$@" spark_code/submit.py "$job" "${arguments[@]}"

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# One job of one trading day under the job tracker: its slot, its status, its tables in the UI.
+#   tracked.sh preprocessing|analytical DATE [options of spark-submit]
+set -euo pipefail
+if [ $# -lt 2 ]; then
+    echo "usage: deploy/submit/${1:-preprocessing}.sh DATE [options of spark-submit]" >&2
+    exit 2
+fi
+here=$(cd "$(dirname "$0")" && pwd)
+capstone="$here/../../.venv/bin/capstone"
+[ -x "$capstone" ] || capstone=capstone
+exec "$capstone" track --job "$1" --date "$2" -- "$here/spark_submit.sh" "$@"
