@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy.exc import DBAPIError
 
 from capstone_dagster.embedded_postgres import EmbeddedPostgresError
 from capstone_dagster.job_status_view import JobStatusViewError
@@ -177,4 +179,8 @@ def main() -> None:
         cli()
     except _EXPECTED_ERRORS as error:
         click.echo(f"capstone: {error}{_remedy(error)}", err=True)
+        sys.exit(1)
+    except (DagsterPostgresException, DBAPIError) as error:
+        cause = " ".join(str(error.__cause__ or error).split())
+        click.echo(f"capstone: the run storage failed; what was published stays, try again: {cause}", err=True)
         sys.exit(1)

@@ -1,5 +1,6 @@
 """Runs that start at once instead of through the queue: those of ``capstone run`` and ``capstone track``."""
 
+import uuid
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from capstone_dagster.definitions import defs
-from capstone_dagster.jobs import PARTITION_TAG, JobName
+from capstone_dagster.jobs import OUTSIDE_TAG, PARTITION_TAG, JobName
 from capstone_dagster.slots import claiming, mark_starting
 from capstone_dagster.workers import Worker
 
@@ -31,15 +32,22 @@ def begin(
     day: date,
     *,
     run_config: Mapping[str, Any] | None = None,
-    tags: Mapping[str, str] | None = None,
+    is_outside: bool = False,
 ) -> dg.DagsterRun:
     """Take the day's slot with a new run of the job, signed by this process and marked as starting."""
-    form = reconstructable(name)
+    form, run_id = reconstructable(name), str(uuid.uuid4())
+    outside = {OUTSIDE_TAG: run_id} if is_outside else {}
     with claiming(instance, day):
         run = instance.create_run_for_job(
             form.get_definition(),
+            run_id=run_id,
             run_config=run_config,
-            tags={PARTITION_TAG: day.isoformat(), **_REPOSITORY_TAG, **Worker.this_process().tag, **(tags or {})},
+            tags={
+                PARTITION_TAG: day.isoformat(),
+                **_REPOSITORY_TAG,
+                **Worker.this_process().signature(run_id),
+                **outside,
+            },
             job_code_origin=form.get_python_origin(),
         )
         return mark_starting(instance, run)

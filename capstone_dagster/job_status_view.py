@@ -12,13 +12,12 @@ from dagster_postgres import PostgresRunStorage
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from capstone_dagster.jobs import HALVES, JOB_NAMES
-from capstone_dagster.tracker import OUTSIDE_TAG
+from capstone_dagster.jobs import HALVES, JOB_NAMES, OUTSIDE_TAG
 
 # What it reads of Dagster's own tables.
 COLUMNS = {
     "runs": ("id", "run_id", "pipeline_name", "status", "partition", "update_timestamp", "start_time"),
-    "run_tags": ("run_id", "key"),
+    "run_tags": ("run_id", "key", "value"),
     "event_logs": ("id", "run_id", "step_key", "dagster_event_type", "timestamp"),
 }
 
@@ -59,7 +58,8 @@ attempts AS (
     CROSS JOIN halves
     CROSS JOIN LATERAL (
         SELECT EXISTS (
-            SELECT FROM run_tags WHERE run_tags.run_id = runs.run_id AND key = {outside}
+            SELECT FROM run_tags
+            WHERE run_tags.run_id = runs.run_id AND key = {outside} AND value = runs.run_id
         ) AS is_outside
     ) AS tags
     CROSS JOIN LATERAL (

@@ -13,18 +13,17 @@ _NO_REASON = "This run has been marked as failed from outside the execution cont
 def run_reason(instance: dg.DagsterInstance, run_id: str) -> str | None:
     """Why a run failed or was canceled, or None if it was not."""
     types = dg.DagsterEventType
-    ended = {types.STEP_FAILURE, types.RUN_FAILURE, types.RUN_CANCELED}
-    events = [entry.dagster_event for entry in instance.all_logs(run_id, of_type=ended) if entry.dagster_event]
-    by_type = {event.event_type: event for event in reversed(events)}  # the first of each type
-    if types.STEP_FAILURE in by_type:
-        return failure_reason(by_type[types.STEP_FAILURE])
-    last = by_type.get(types.RUN_FAILURE) or by_type.get(types.RUN_CANCELED)
-    if last is None:
-        return None
-    if last.message == _NO_REASON:
-        engine = [entry.message for entry in instance.all_logs(run_id, of_type=types.ENGINE_EVENT)]
-        return engine[-1] if engine else last.message
-    return last.message
+    wanted = {types.STEP_FAILURE, types.RUN_FAILURE, types.RUN_CANCELED, types.ENGINE_EVENT}
+    said_before = None
+    for entry in instance.all_logs(run_id, of_type=wanted):
+        event = entry.dagster_event
+        if event is None or event.event_type == types.ENGINE_EVENT:
+            said_before = entry.message
+        elif event.event_type == types.STEP_FAILURE:
+            return failure_reason(event)
+        else:
+            return said_before if said_before and event.message == _NO_REASON else event.message
+    return None
 
 
 def failure_reason(event: dg.DagsterEvent) -> str:
@@ -38,6 +37,8 @@ def failure_reason(event: dg.DagsterEvent) -> str:
     # Dagster wraps what a step raised.
     while error.cause and (error.cls_name or "").startswith("Dagster"):
         error = error.cause
+    if error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+        return "interrupted: the run was stopped, or its process was asked to end"
     # Spark wraps the reason in stacks of two languages; the reasons are these lines.
     causes = re.findall(r"^(?:.*\[[A-Z][A-Z_.]{3,}\].*|Caused by: .*)$", error.to_string(), re.MULTILINE)
     distinct = list(dict.fromkeys(cause.strip() for cause in causes))

@@ -9,13 +9,11 @@ from datetime import date
 
 import dagster as dg
 from dagster._core.execution.api import execute_run
-from dagster_postgres.utils import DagsterPostgresException
-from sqlalchemy.exc import DBAPIError
 
 from capstone_dagster.direct_runs import begin, reconstructable
 from capstone_dagster.jobs import JobName, job_id
 from capstone_dagster.metadata import rejects_by_reason
-from capstone_dagster.run_storage import RunStorageError
+from capstone_dagster.restarts import outlasting_restarts
 from capstone_dagster.slots import SlotTakenError
 from capstone_dagster.spark_process import forget_dead_session
 from spark_code.lake import Lake
@@ -46,20 +44,14 @@ def run_day(instance: dg.DagsterInstance, name: JobName, day: date, *, allow_mis
     config: dict[str, object] = {"loggers": {"progress": {}}}
     if allow_missing_closes:
         config["resources"] = {"report_options": {"config": {"allow_missing_closes": True}}}
-    try:
-        run = begin(instance, name, day, run_config=config)
-    except SlotTakenError as taken:
-        return Outcome(job_id(name, day), day, REFUSED, taken.run_id, str(taken))
-    try:
-        succeeded = execute_run(reconstructable(name), run, instance).success
-    except (DagsterPostgresException, DBAPIError) as error:
-        raise RunStorageError(
-            f"{job_id(name, day)} (run {run.run_id}) was given up: the run storage does not answer; "
-            "what was published stays, and a second try does the rest"
-        ) from error
-    if not succeeded:
-        forget_dead_session()
-    ended = instance.get_run_by_id(run.run_id) or run
+    with outlasting_restarts():
+        try:
+            run = begin(instance, name, day, run_config=config)
+        except SlotTakenError as taken:
+            return Outcome(job_id(name, day), day, REFUSED, taken.run_id, str(taken))
+        if not execute_run(reconstructable(name), run, instance).success:
+            forget_dead_session()
+        ended = instance.get_run_by_id(run.run_id) or run
     return Outcome(job_id(name, day), day, ended.status.value, run.run_id)
 
 

@@ -16,7 +16,7 @@ def forget_dead_session() -> None:
         return
     try:
         session.range(1).count()
-    except (Py4JError, PySparkException, OSError):
+    except (Py4JError, PySparkException, OSError, AttributeError):  # the last: Spark stopped itself at a signal
         SparkContext._active_spark_context = None  # noqa: SLF001
         SparkContext._gateway = SparkContext._jvm = None  # noqa: SLF001
         SparkSession._instantiatedSession = None  # noqa: SLF001

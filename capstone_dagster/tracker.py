@@ -14,13 +14,10 @@ from typing import get_args
 
 import dagster as dg
 
-from capstone_dagster.jobs import HALVES, JOB_NAMES, PARTITION_TAG, JobName, job_id
+from capstone_dagster.jobs import HALVES, JOB_NAMES, OUTSIDE_TAG, PARTITION_TAG, JobName, job_id
 from capstone_dagster.reasons import run_reason
 from capstone_dagster.slots import end_if_dead
 from capstone_dagster.trading_days import parse_day
-
-# On runs that record work done outside Dagster: they have no steps.
-OUTSIDE_TAG = "capstone/outside"
 
 _STATUS = dg.DagsterRunStatus
 _IN_PROGRESS = (_STATUS.STARTING, _STATUS.STARTED, _STATUS.CANCELING)
@@ -136,14 +133,14 @@ class Tracker:
     def _begin_outside(self, job: JobName, day: date) -> dg.DagsterRun:
         from capstone_dagster.direct_runs import begin  # loads the definitions, which only this verb needs
 
-        run = begin(self._instance, job, day, tags={OUTSIDE_TAG: "true"})
+        run = begin(self._instance, job, day, is_outside=True)
         self._report(run, dg.DagsterEventType.RUN_START, "Work outside Dagster has begun.")
         return run
 
     def _begun_outside(self, job: JobName, day: date) -> dg.DagsterRun | None:
-        tags = {PARTITION_TAG: day.isoformat(), OUTSIDE_TAG: "true"}
-        begun = dg.RunsFilter(job_name=job, statuses=_IN_PROGRESS, tags=tags)
-        return next(iter(self._instance.get_runs(begun, limit=1)), None)
+        tags = {PARTITION_TAG: day.isoformat()}
+        begun = self._instance.get_runs(dg.RunsFilter(job_name=job, statuses=_IN_PROGRESS, tags=tags))
+        return next((run for run in begun if _is_outside(run)), None)
 
     def _end(self, run: dg.DagsterRun, status: dg.DagsterRunStatus, reason: str | None) -> None:
         if run.status == _STATUS.CANCELING:
@@ -178,7 +175,7 @@ class Tracker:
     def _half(self, job: JobName, record: dg.RunRecord) -> tuple[dg.DagsterRunStatus, datetime] | None:
         """How far a run of `daily_pipeline` is with one of its halves, or None if it never got there."""
         run = record.dagster_run
-        if OUTSIDE_TAG in run.tags:
+        if _is_outside(run):
             return run.status, record.update_timestamp
         last: dict[str, tuple[dg.DagsterEventType, float]] = {}
         for entry in self._instance.all_logs(run.run_id, of_type=_STEP_EVENTS):
@@ -223,6 +220,10 @@ def _attempt(
         updated_time=updated if updated.tzinfo else updated.replace(tzinfo=UTC),
         storage_id=record.storage_id,
     )
+
+
+def _is_outside(run: dg.DagsterRun) -> bool:
+    return run.tags.get(OUTSIDE_TAG) == run.run_id
 
 
 def _is_day(text: str) -> bool:

@@ -104,10 +104,9 @@ def track(job: JobName, day: str, command: tuple[str, ...]) -> NoReturn:
     with _instance(settings) as instance:
         from capstone_dagster.tracking import TrackedJob, track
 
-        work = TrackedJob(settings, job, trade_dt)
-        ended = track(instance, work, command)
-        click.echo(f"{work.id}: {'FAILURE' if ended.exit_code else 'SUCCESS'}", err=True)
-    sys.exit(ended.exit_code)
+        code, now = track(instance, TrackedJob(settings, job, trade_dt), command)
+        click.echo(f"{now.job_id}: {now.status}", err=True)
+    sys.exit(code)
 
 
 @click.command()

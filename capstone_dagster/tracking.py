@@ -21,7 +21,7 @@ from capstone_dagster.restarts import outlasting_restarts
 from capstone_dagster.settings import Settings
 from capstone_dagster.showing import first_rows
 from capstone_dagster.signals import Ended, exiting_on_termination, run_apart
-from capstone_dagster.tracker import Tracker
+from capstone_dagster.tracker import JobStatus, Tracker
 from capstone_dagster.trading_days import trading_days
 from spark_code.lake import Lake
 from spark_code.raw_files import RawFolder
@@ -98,8 +98,11 @@ class TrackedJob:
         return {**os.environ, **self.settings.as_environment(), **tracked}
 
 
-def track(instance: dg.DagsterInstance, work: TrackedJob, command: Sequence[str]) -> Ended:
-    """Run the command in the job's slot and record how it went; refused if the slot is taken."""
+def track(instance: dg.DagsterInstance, work: TrackedJob, command: Sequence[str]) -> tuple[int, JobStatus]:
+    """Run the command in the job's slot and record how it went; refused if the slot is taken.
+
+    Returns the command's exit code and where the job stands now.
+    """
     tracker = Tracker(instance)
     with outlasting_restarts(), exiting_on_termination():
         run_id = tracker.update_job_status(work.id, "STARTED").run_id
@@ -115,8 +118,7 @@ def track(instance: dg.DagsterInstance, work: TrackedJob, command: Sequence[str]
             tracker.update_job_status(work.id, "FAILURE", reason or type(error).__name__, run_id=run_id)
             raise
         status = "FAILURE" if ended.exit_code else "SUCCESS"
-        tracker.update_job_status(work.id, status, _how_it_ended(command, ended), run_id=run_id)
-        return ended
+        return ended.exit_code, tracker.update_job_status(work.id, status, _how_it_ended(command, ended), run_id=run_id)
 
 
 def _how_it_ended(command: Sequence[str], ended: Ended) -> str:

@@ -6,6 +6,7 @@ a run signs it with a tag, and whoever needs the run's slot can look.
 """
 
 import os
+import re
 import signal
 import socket
 from dataclasses import dataclass
@@ -36,17 +37,15 @@ class Worker:
 
     @classmethod
     def of(cls, run: dg.DagsterRun) -> Self | None:
-        """Who signed the run, or None if nobody has."""
-        signature = run.tags.get(WORKER_TAG)
-        if not signature:
+        """Who signed the run, or None if nobody has; retries come with a copy of another run's signature."""
+        signature = re.fullmatch(r"(\S+) (\d+) ([\d.]+) (\S+)", run.tags.get(WORKER_TAG, ""))
+        if signature is None or signature[4] != run.run_id:
             return None
-        host, pid, started = signature.rsplit(" ", 2)
-        return cls(host, int(pid), float(started))
+        return cls(signature[1], int(signature[2]), float(signature[3]))
 
-    @property
-    def tag(self) -> dict[str, str]:
-        """The signature of a run this process works on."""
-        return {WORKER_TAG: f"{self.host} {self.pid} {self.started}"}
+    def signature(self, run_id: str) -> dict[str, str]:
+        """The tag of a run this process works on."""
+        return {WORKER_TAG: f"{self.host} {self.pid} {self.started} {run_id}"}
 
     @property
     def is_dead(self) -> bool:

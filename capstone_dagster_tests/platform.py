@@ -7,6 +7,8 @@ are real processes with the embedded Postgres.
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -14,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from capstone_dagster.definitions import build_defs
+from capstone_dagster.run_storage import ready
 from capstone_dagster.sample import Sample
 from capstone_dagster.settings import Settings
 from capstone_dagster.showing import first_rows
@@ -34,10 +38,13 @@ class Platform:
 
     folder: Path
     first_day: date
+    postgres_url: str = ""
+    """A server that is up already; else every process starts the embedded one."""
 
     @property
     def environment(self) -> dict[str, str]:
         return {
+            "CAPSTONE_POSTGRES_URL": self.postgres_url,
             "CAPSTONE_HOME": str(self.folder),
             "CAPSTONE_FIRST_TRADING_DAY": self.first_day.isoformat(),
             "CAPSTONE_DRIVER_MEMORY": "1g",
@@ -81,6 +88,15 @@ class Platform:
             check=False,
             timeout=300,
         )
+
+    @contextmanager
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        """The run storage, kept up meanwhile; commands that are run from here find it up, and are quicker."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("CAPSTONE_POSTGRES_URL", "DAGSTER_COMPUTE_LOGS", "DAGSTER_HOME"):
+                patch.setenv(name, "")
+            with ready(self.settings), dg.DagsterInstance.get() as instance:
+                yield instance
 
     def rows(self, table: Table, day: date) -> Rows:
         """The published rows, sorted."""
