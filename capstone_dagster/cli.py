@@ -10,11 +10,11 @@ import click
 from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import DBAPIError
 
-from capstone_dagster.embedded_postgres import EmbeddedPostgresError
+from capstone_dagster.embedded_postgres import EmbeddedPostgresError, client_programs
 from capstone_dagster.job_status_view import JobStatusViewError
 from capstone_dagster.jobs import JOB_NAMES, JobName, job_id
 from capstone_dagster.prerequisites import MissingPrerequisite, require_java
-from capstone_dagster.run_storage import RunStorageError, ready
+from capstone_dagster.run_storage import RunStorageError, libpq_environment, ready
 from capstone_dagster.sample import Sample, SampleError
 from capstone_dagster.settings import Settings, SettingsError, require_folders_for_local_spark, unknown_variables
 from capstone_dagster.signals import ChildError, noticing_interruptions, run_child
@@ -151,12 +151,15 @@ def sample(*, out: str, days: int, symbols: int, events: int, first_day: str | N
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(command: tuple[str, ...]) -> NoReturn:
     """Run a COMMAND (dagster, dg, psql...) with the run storage up and Dagster's home set."""
-    # As if the virtual environment were activated: dg and dagster are found, and agree on it.
+    # As if the virtual environment were activated: dg and dagster are found, and agree on it. psql is found
+    # last, and connects to the run storage.
+    own, path = str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)
     os.environ["VIRTUAL_ENV"] = sys.prefix
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)])
+    os.environ["PATH"] = os.pathsep.join([own, path, str(client_programs())])
     with ready(Settings.from_environment()):
+        os.environ.update(libpq_environment())
         code = run_child(command)
-    sys.exit(code if code >= 0 else 128 - code)
+    sys.exit(code)
 
 
 for command in (status, history, track, migrate):

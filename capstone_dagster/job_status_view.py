@@ -131,7 +131,10 @@ def _grant(connection: Any, role: str) -> None:
     try:
         connection.execute(text(f"GRANT SELECT ON job_status TO {name}"))
     except ProgrammingError as error:
-        raise JobStatusViewError(f"job_status cannot be granted to {role}: {str(error.orig).strip()}") from None
+        raise JobStatusViewError(
+            f"job_status cannot be granted to {role}: {str(error.orig).strip()}; make the role first, e.g. with: "
+            f"capstone exec -- psql -c 'CREATE ROLE {name} LOGIN'"
+        ) from None
 
 
 def _list(names: tuple[str, ...]) -> str:

@@ -1,7 +1,8 @@
-"""A run outlasts a restart of its run storage: connecting waits for the server to come back.
+"""A run outlasts a restart of its run storage: connecting waits for the server, and what was cut off is repeated.
 
-Dagster tries again for about ten seconds, which a failover or an upgrade of the server outlasts. Only
-while a run works: whoever asks with no run at stake shall hear at once that the server is down.
+Dagster tries to connect for about ten seconds, which a failover or an upgrade of the server outlasts, and
+gives up a statement that the restart cut off. Only while a run works: whoever asks with no run at stake
+shall hear at once that the server is down.
 """
 
 import logging
@@ -11,7 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-from sqlalchemy import Dialect, Engine, event
+from sqlalchemy import Connection, Dialect, Engine, event
+from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
+from sqlalchemy.exc import DBAPIError
 
 _log = logging.getLogger(__name__)
 
@@ -43,12 +46,34 @@ class _Patience:
                 return connection
 
 
+class _PersistentConnection(Connection):
+    """Repeats a statement whose connection was cut: a server that is shut down has rolled it back.
+
+    Dagster's connections commit every statement by itself, so no earlier one is lost with it; and rows are
+    kept here, because those of an earlier statement go with the connection if they are read later.
+    """
+
+    def execute(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            result = super().execute(*arguments, **options)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            self.rollback()  # of the transaction that went with the connection; the next statement connects anew
+            return self.execute(*arguments, **options)
+        if result.returns_rows and result.cursor is not None:
+            result.cursor_strategy = FullyBufferedCursorFetchStrategy(result.cursor)
+        return result
+
+
 @contextmanager
 def outlasting_restarts() -> Iterator[None]:
-    """For the duration, every connection this process makes to the run storage waits for the server."""
-    connect = _Patience().connect
+    """For the duration, this process waits for the server of the run storage, and goes on where it was cut off."""
+    connect, connection_class = _Patience().connect, Engine._connection_cls  # noqa: SLF001 - there is no public way
     event.listen(Engine, "do_connect", connect)
+    Engine._connection_cls = _PersistentConnection  # noqa: SLF001
     try:
         yield
     finally:
+        Engine._connection_cls = connection_class  # noqa: SLF001
         event.remove(Engine, "do_connect", connect)

@@ -16,6 +16,15 @@ from capstone_dagster.settings import CHECKOUT, Settings
 from spark_code.storage import Storage
 
 _CONNECT_SECONDS = 5
+_LIBPQ = {
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "dbname": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+}
 
 
 class RunStorageError(Exception):
@@ -39,6 +48,14 @@ def ready(settings: Settings) -> Iterator[None]:
         os.environ["DAGSTER_HOME"] = str(_dagster_home(settings.home))
         os.environ["DAGSTER_COMPUTE_LOGS"] = str(settings.log_dir / "runs")
         yield
+
+
+def libpq_environment() -> dict[str, str]:
+    """The ready storage as psql and its like take it, from the variables of libpq."""
+    from psycopg2.extensions import parse_dsn
+
+    given: dict[str, str] = parse_dsn(os.environ["CAPSTONE_POSTGRES_URL"])
+    return {_LIBPQ[name]: value for name, value in given.items() if name in _LIBPQ}
 
 
 def _dagster_home(home: Path) -> Path:

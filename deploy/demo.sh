@@ -22,6 +22,9 @@ python capstone_dagster/prerequisites.py
 say "Sample files of three trading days"
 capstone sample "$CAPSTONE_RAW_URI" --days 3 --symbols 20 --events 100000 --first-day 2020-08-05 --seed 7
 
+say "The run storage, with the view job_status"
+capstone migrate
+
 say "The daily pipeline, day by day"
 capstone run 2020-08-05..2020-08-07
 
@@ -29,6 +32,9 @@ say "The report, from the first trade on: capstone show report/quote_analytics 2
 capstone show report/quote_analytics 2020-08-07 --limit 26 | sed -n '1p;20,$p'
 say "The summary: capstone show report/daily_summary 2020-08-07 --limit 5"
 capstone show report/daily_summary 2020-08-07 --limit 5
+
+say "The job tracker: capstone status"
+capstone status
 
 say "Next"
 if [ "$CAPSTONE_HOME" = "$configured_home" ]; then

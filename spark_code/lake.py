@@ -137,7 +137,7 @@ def require_common_inputs(*tables: Published) -> None:
     if len({json.dumps(inputs, sort_keys=True) for inputs in origins.values()}) > 1:
         raise LakeError(
             f"{' and '.join(origins)} of {tables[0].day} come from different ingests {origins}: "
-            "a preprocessing run ended between publishing them; run preprocessing of the day again"
+            f"preprocessing was caught between publishing them; run preprocessing_{tables[0].day} to its end"
         )
 
 

