@@ -1,7 +1,7 @@
 # Everything a person types. `make help` lists it.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check lint types definitions fmt lock clean
+.PHONY: help setup demo dev test check lint types definitions fmt bench lock clean
 
 # The first Python on the PATH that the dependencies support; the check below explains if there is none.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -54,6 +54,9 @@ definitions: setup
 fmt: setup ## format the code, fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
+
+bench: setup ## what the platform costs, beside its targets (some minutes)
+	@$(BIN)/python -m benchmarks
 
 lock: setup ## renew requirements.lock from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv

@@ -1,35 +1,30 @@
-"""Checks people see beside an asset. They read manifests only, so they cost no Spark.
+"""Checks people see beside an asset. They judge manifests only, so they cost no Spark.
 
 What must hold before a day may be published is audited in ``spark_code.lake``; these checks are
 about data that is published and still deserves a look, so they warn and stop nothing.
 """
 
+from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from capstone_dagster.jobs import PARTITION_TAG
 from capstone_dagster.metadata import rejects_by_reason
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import trading_days
 from spark_code.lake import Lake, Manifest
 from spark_code.schemas import EVENTS, QUOTE_ANALYTICS, Table
 
+_Judge = Callable[[Manifest], dg.AssetCheckResult]
 
-def all_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
-    """The checks of one lake."""
 
-    def published(context: dg.AssetCheckExecutionContext, table: Table) -> Manifest:
-        partition = context.run.tags.get("dagster/partition")
-        if partition is None:
-            raise dg.Failure("this check looks at one trading day: run it with a job of that day", allow_retries=False)
-        day = date.fromisoformat(partition)
-        return Lake(settings.lake_uri).require(table, day)
+def _judges(settings: Settings) -> list[tuple[Table, _Judge]]:
+    """The checks as functions of a published day; their names and texts are those in the UI."""
 
-    @dg.asset_check(asset=dg.AssetKey(["ingested", "events"]))
-    def reject_ratio(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    def reject_ratio(manifest: Manifest) -> dg.AssetCheckResult:
         """Few enough of the day's lines were rejected (CAPSTONE_MAX_REJECT_RATIO)."""
-        manifest = published(context, EVENTS)
         ratio = manifest.measures["rejected"] / manifest.rows if manifest.rows else 0.0
         return _warn_unless(
             ratio <= settings.max_reject_ratio,
@@ -38,21 +33,52 @@ def all_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
             rejects=rejects_by_reason(manifest),
         )
 
-    @dg.asset_check(asset=dg.AssetKey(["ingested", "events"]))
-    def schema_drift(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    def schema_drift(manifest: Manifest) -> dg.AssetCheckResult:
         """No file brought fields that the contract does not know."""
-        drift = published(context, EVENTS).facts["schema_drift"]
+        drift = manifest.facts["schema_drift"]
         return _warn_unless(not drift, unknown_fields=drift)
 
-    @dg.asset_check(asset=dg.AssetKey(["report", "quote_analytics"]))
-    def previous_close_known(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    def previous_close_known(manifest: Manifest) -> dg.AssetCheckResult:
         """Every quote could be compared with a close of the previous trading day, if there is one."""
-        manifest = published(context, QUOTE_ANALYTICS)
         is_first = manifest.trade_dt == trading_days(settings.first_trading_day).first.isoformat()
         without = manifest.rows - manifest.measures["with_close"]
         return _warn_unless(is_first or without == 0, quotes=manifest.rows, without_close=without)
 
-    return [reject_ratio, schema_drift, previous_close_known]
+    return [(EVENTS, reject_ratio), (EVENTS, schema_drift), (QUOTE_ANALYTICS, previous_close_known)]
+
+
+def all_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """The checks of one lake, for runs of Dagster."""
+    return [_check(settings, table, judge) for table, judge in _judges(settings)]
+
+
+def evaluations(settings: Settings, table: Table, manifest: Manifest) -> Iterator[dg.AssetCheckEvaluation]:
+    """The same checks of a table that was published outside Dagster."""
+    for judged, judge in _judges(settings):
+        if judged == table:
+            result = judge(manifest)
+            yield dg.AssetCheckEvaluation(
+                asset_key=_key(table),
+                check_name=judge.__name__,
+                passed=result.passed,
+                metadata=result.metadata,
+                severity=result.severity,
+            )
+
+
+def _check(settings: Settings, table: Table, judge: _Judge) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=_key(table), name=judge.__name__, description=judge.__doc__)
+    def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        day = context.run.tags.get(PARTITION_TAG)
+        if day is None:
+            raise dg.Failure("this check looks at one trading day: run it with a job of that day", allow_retries=False)
+        return judge(Lake(settings.lake_uri).require(table, date.fromisoformat(day)))
+
+    return check
+
+
+def _key(table: Table) -> dg.AssetKey:
+    return dg.AssetKey(table.path.split("/"))
 
 
 def _warn_unless(holds: bool, **metadata: Any) -> dg.AssetCheckResult:

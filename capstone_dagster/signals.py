@@ -31,17 +31,22 @@ class Ended:
     """The signals that were passed on to it."""
 
 
+def _is_ignored(number: signal.Signals) -> bool:
+    return signal.getsignal(number) == signal.SIG_IGN
+
+
 @contextmanager
 def _collecting(numbers: Iterable[signal.Signals]) -> Iterator[list[signal.Signals]]:
-    """Collect signals instead of dying of them; those that are ignored, as under nohup, stay ignored."""
+    """Collect signals instead of dying of them; a hang-up that is ignored, as under nohup, stays ignored."""
     received: list[signal.Signals] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         del frame
         received.append(signal.Signals(number))
 
-    # A function and not SIG_IGN, which the child would inherit.
-    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    # A function and not SIG_IGN, which the child would inherit: also a shell's background job, which is started
+    # with SIGINT ignored, must end when it is told to.
+    heard = [number for number in numbers if number != signal.SIGHUP or not _is_ignored(number)]
     before = {number: signal.signal(number, note) for number in heard}
     try:
         yield received
@@ -58,7 +63,7 @@ def exiting_on_termination() -> Iterator[None]:
         del frame
         sys.exit(128 + number)
 
-    heard = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    heard = [number for number in (signal.SIGTERM, signal.SIGHUP) if not _is_ignored(number)]
     before = {number: signal.signal(number, leave) for number in heard}
     try:
         yield

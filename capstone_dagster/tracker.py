@@ -7,12 +7,14 @@ people with psql, are in ``job_status_view``.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import get_args
 
 import dagster as dg
+from dagster._core.storage.event_log import SqlEventLogStorage, SqlEventLogStorageTable
+from sqlalchemy import select
 
 from capstone_dagster.jobs import HALVES, JOB_NAMES, OUTSIDE_TAG, PARTITION_TAG, JobName, job_id
 from capstone_dagster.reasons import run_reason
@@ -21,11 +23,10 @@ from capstone_dagster.trading_days import parse_day
 
 _STATUS = dg.DagsterRunStatus
 _IN_PROGRESS = (_STATUS.STARTING, _STATUS.STARTED, _STATUS.CANCELING)
-_STEP_EVENTS = {
-    dg.DagsterEventType.STEP_START,
-    dg.DagsterEventType.STEP_SUCCESS,
-    dg.DagsterEventType.STEP_FAILURE,
-}
+_STEP_EVENTS = ("STEP_START", "STEP_SUCCESS", "STEP_FAILURE")
+
+# Of a run: each of its steps with the last of these events and its moment.
+_Steps = dict[str, tuple[str, datetime]]
 
 
 class JobIdError(Exception):
@@ -97,7 +98,8 @@ class Tracker:
     def history(self, job_id: str) -> list[JobAttempt]:
         """All attempts at the job, the oldest first."""
         job, day = parse_job_id(job_id)
-        return self._attempts(job, day, self._runs([day.isoformat()]))
+        records = self._runs([day.isoformat()])
+        return self._attempts(job, day, records, self._steps(records))
 
     def reason(self, attempt: JobAttempt) -> str | None:
         """Why the attempt failed or was canceled, or None."""
@@ -108,7 +110,8 @@ class Tracker:
         known = dict(self._instance.get_run_tags(tag_keys=[PARTITION_TAG]))
         newest = sorted((day for day in known.get(PARTITION_TAG, ()) if _is_day(day)), reverse=True)[:days]
         records = self._runs(newest) if newest else []
-        of_jobs = (self._attempts(job, date.fromisoformat(day), records) for day in newest for job in JOB_NAMES)
+        steps = self._steps(records)
+        of_jobs = (self._attempts(job, date.fromisoformat(day), records, steps) for day in newest for job in JOB_NAMES)
         return [self._status(attempts, with_error=False) for attempts in of_jobs if attempts]
 
     def update_job_status(
@@ -160,7 +163,9 @@ class Tracker:
         ended = [end_if_dead(self._instance, record.dagster_run) for record in records]
         return list(self._instance.get_run_records(wanted, ascending=True) if any(ended) else records)
 
-    def _attempts(self, job: JobName, day: date, records: Iterable[dg.RunRecord]) -> list[JobAttempt]:
+    def _attempts(
+        self, job: JobName, day: date, records: Iterable[dg.RunRecord], steps: Mapping[str, _Steps]
+    ) -> list[JobAttempt]:
         attempts: list[JobAttempt] = []
         for record in records:
             run = record.dagster_run
@@ -168,31 +173,27 @@ class Tracker:
                 continue
             if run.job_name == job:
                 attempts.append(_attempt(job, day, record, run.status, record.update_timestamp))
-            elif run.job_name == "daily_pipeline" and job in HALVES and (half := self._half(job, record)):
-                attempts.append(_attempt(job, day, record, *half))
+            elif run.job_name == "daily_pipeline" and job in HALVES:
+                half = _half(job, record, steps.get(run.run_id, {}))
+                attempts += [_attempt(job, day, record, *half)] if half else []
         return attempts
 
-    def _half(self, job: JobName, record: dg.RunRecord) -> tuple[dg.DagsterRunStatus, datetime] | None:
-        """How far a run of `daily_pipeline` is with one of its halves, or None if it never got there."""
-        run = record.dagster_run
-        if _is_outside(run):
-            return run.status, record.update_timestamp
-        last: dict[str, tuple[dg.DagsterEventType, float]] = {}
-        for entry in self._instance.all_logs(run.run_id, of_type=_STEP_EVENTS):
-            if entry.dagster_event and entry.step_key in HALVES[job]:
-                last[entry.step_key] = (entry.dagster_event.event_type, entry.timestamp)
-        if not last:
-            if run.is_finished:
-                return None
-            waits = job == "analytical" and run.status in (_STATUS.STARTING, _STATUS.STARTED)
-            return _STATUS.QUEUED if waits else run.status, record.update_timestamp
-        ends = {event for event, _ in last.values()}
-        latest = datetime.fromtimestamp(max(at for _, at in last.values()), UTC)
-        if dg.DagsterEventType.STEP_FAILURE in ends:
-            return _STATUS.FAILURE, latest
-        if ends == {dg.DagsterEventType.STEP_SUCCESS} and len(last) == len(HALVES[job]):
-            return _STATUS.SUCCESS, latest
-        return run.status, record.update_timestamp
+    def _steps(self, records: Iterable[dg.RunRecord]) -> dict[str, _Steps]:
+        """The steps of all these runs of `daily_pipeline`: one query, where Dagster has one per run."""
+        runs = [record.dagster_run.run_id for record in records if record.dagster_run.job_name == "daily_pipeline"]
+        storage, log = self._instance.event_log_storage, SqlEventLogStorageTable.c
+        found: dict[str, _Steps] = {run_id: {} for run_id in runs}
+        if not runs or not isinstance(storage, SqlEventLogStorage):
+            return found
+        query = (
+            select(log.run_id, log.step_key, log.dagster_event_type, log.timestamp)
+            .where(log.run_id.in_(runs), log.dagster_event_type.in_(_STEP_EVENTS), log.step_key.is_not(None))
+            .order_by(log.id)
+        )
+        with storage.index_connection() as connection:
+            for run_id, step, event, moment in connection.execute(query):
+                found[run_id][step] = event, moment.replace(tzinfo=UTC)
+        return found
 
     def _status(self, attempts: list[JobAttempt], *, with_error: bool) -> JobStatus:
         current = max(attempts, key=lambda attempt: attempt.currency)
@@ -205,6 +206,24 @@ class Tracker:
             attempts=len(attempts),
             error=self.reason(current) if failed else None,
         )
+
+
+def _half(job: JobName, record: dg.RunRecord, steps: _Steps) -> tuple[dg.DagsterRunStatus, datetime] | None:
+    """How far a run of `daily_pipeline` is with one of its halves, or None if it never got there."""
+    run = record.dagster_run
+    if _is_outside(run):
+        return run.status, record.update_timestamp
+    own = [steps[step] for step in HALVES[job] if step in steps]
+    if not own:
+        waits = job == "analytical" and run.status in (_STATUS.STARTING, _STATUS.STARTED)
+        status = _STATUS.QUEUED if waits else run.status
+        return None if run.is_finished else (status, record.update_timestamp)
+    events, latest = [event for event, _ in own], max(moment for _, moment in own)
+    if "STEP_FAILURE" in events:
+        return _STATUS.FAILURE, latest
+    if events.count("STEP_SUCCESS") == len(HALVES[job]):
+        return _STATUS.SUCCESS, latest
+    return run.status, record.update_timestamp
 
 
 def _attempt(

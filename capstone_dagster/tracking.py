@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.events import StepMaterializationData
 
+from capstone_dagster.checks import evaluations
 from capstone_dagster.inputs import Need, require_published
 from capstone_dagster.jobs import JobName, job_id
 from capstone_dagster.metadata import materialization_metadata
@@ -127,23 +129,26 @@ def _how_it_ended(command: Sequence[str], ended: Ended) -> str:
 
 
 def _report_published(instance: dg.DagsterInstance, work: TrackedJob, run_id: str, before: Mapping[Table, str]) -> None:
-    """One materialization for every table of which the command has published a new version, even if it failed later."""
+    """What a step would report of every table of which the command has published a new version, even if it failed."""
     now = work.versions()
     published = [table for table in work.tables if now.get(table) != before.get(table)]
-    run = instance.get_run_by_id(run_id)
+    types = dg.DagsterEventType
     for table in published:
-        rows = first_rows(work.lake, table, work.day, _PREVIEWED_ROWS)
         manifest = work.lake.require(table, work.day)
         materialization = dg.AssetMaterialization(
             table.path.split("/"),
             partition=work.day.isoformat(),
-            metadata=materialization_metadata(table, manifest, rows, None, work.lake),
+            metadata=materialization_metadata(
+                table, manifest, first_rows(work.lake, table, work.day, _PREVIEWED_ROWS), None, work.lake
+            ),
         )
-        event = dg.DagsterEvent(
-            dg.DagsterEventType.ASSET_MATERIALIZATION.value,
-            work.job,
-            event_specific_data=StepMaterializationData(materialization),
-        )
-        instance.report_dagster_event(event, run_id)
+        events: list[tuple[dg.DagsterEventType, Any]] = [
+            (types.ASSET_MATERIALIZATION, StepMaterializationData(materialization))
+        ]
+        events += [(types.ASSET_CHECK_EVALUATION, judged) for judged in evaluations(work.settings, table, manifest)]
+        for what, data in events:
+            event = dg.DagsterEvent(what.value, work.job, event_specific_data=data)
+            instance.report_dagster_event(event, run_id)
     if not published:
-        instance.report_engine_event(f"The command has published nothing of {work.id}.", run)
+        nothing = f"The command has published nothing of {work.id}."
+        instance.report_engine_event(nothing, instance.get_run_by_id(run_id))
