@@ -7,21 +7,16 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
-from dagster_postgres.utils import DagsterPostgresException
-from sqlalchemy.exc import DBAPIError
 
-from capstone_dagster.embedded_postgres import EmbeddedPostgresError, client_programs
-from capstone_dagster.job_status_view import JobStatusViewError
+from capstone_dagster.embedded_postgres import client_programs
+from capstone_dagster.errors import ExpectedError
 from capstone_dagster.jobs import JOB_NAMES, JobName, job_id
 from capstone_dagster.prerequisites import MissingPrerequisite, require_java
-from capstone_dagster.run_storage import RunStorageError, libpq_environment, ready
-from capstone_dagster.sample import Sample, SampleError
-from capstone_dagster.settings import Settings, SettingsError, require_folders_for_local_spark, unknown_variables
-from capstone_dagster.signals import ChildError, noticing_interruptions, run_child
-from capstone_dagster.slots import SlotTakenError
-from capstone_dagster.tracker import JobIdError
+from capstone_dagster.run_storage import libpq_environment, ready
+from capstone_dagster.sample import Sample
+from capstone_dagster.settings import Settings, require_folders_for_local_spark, unknown_variables
+from capstone_dagster.signals import noticing_interruptions, run_child
 from capstone_dagster.tracker_commands import history, migrate, status, track
-from capstone_dagster.tracking import TrackError
 from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
 from spark_code.lake import Lake, LakeError, NotPublishedError
 from spark_code.raw_files import MissingDeliveryError, UnreadableNameError
@@ -29,20 +24,11 @@ from spark_code.schemas import TABLES, Table
 from spark_code.storage import StorageError
 
 _EXPECTED_ERRORS = (
-    ChildError,
-    EmbeddedPostgresError,
-    JobIdError,
-    JobStatusViewError,
+    ExpectedError,
+    MissingPrerequisite,
     LakeError,
     MissingDeliveryError,
-    MissingPrerequisite,
-    NoTradingDayError,
-    RunStorageError,
-    SampleError,
-    SettingsError,
-    SlotTakenError,
     StorageError,
-    TrackError,
     UnreadableNameError,
 )
 
@@ -182,8 +168,4 @@ def main() -> None:
         cli()
     except _EXPECTED_ERRORS as error:
         click.echo(f"capstone: {error}{_remedy(error)}", err=True)
-        sys.exit(1)
-    except (DagsterPostgresException, DBAPIError) as error:
-        cause = " ".join(str(error.__cause__ or error).split())
-        click.echo(f"capstone: the run storage failed; what was published stays, try again: {cause}", err=True)
         sys.exit(1)

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
+from capstone_dagster.errors import ExpectedError
+
 _log = logging.getLogger(__name__)
 
 # Linux's limit for a socket's path is 107 bytes; Postgres appends /.s.PGSQL.5432 and .lock.
@@ -30,7 +32,7 @@ _DATABASE = "postgres"
 _LOG = "server.log"  # in the data folder
 
 
-class EmbeddedPostgresError(Exception):
+class EmbeddedPostgresError(ExpectedError):
     """The embedded server did not start; says where its log is."""
 
 

@@ -12,6 +12,7 @@ from dagster_postgres import PostgresRunStorage
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from capstone_dagster.errors import ExpectedError
 from capstone_dagster.jobs import HALVES, JOB_NAMES, OUTSIDE_TAG
 
 # What it reads of Dagster's own tables.
@@ -34,7 +35,7 @@ WHERE table_name = 'job_status' AND privilege_type = 'SELECT'
 """
 
 
-class JobStatusViewError(Exception):
+class JobStatusViewError(ExpectedError):
     """The view could not be made or granted."""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from capstone_dagster.embedded_postgres import serving
+from capstone_dagster.errors import ExpectedError
 from capstone_dagster.settings import CHECKOUT, Settings
 from spark_code.storage import Storage
 
@@ -27,7 +28,7 @@ _LIBPQ = {
 }
 
 
-class RunStorageError(Exception):
+class RunStorageError(ExpectedError):
     """The named server cannot be used; the message holds no password."""
 
 
@@ -47,7 +48,22 @@ def ready(settings: Settings) -> Iterator[None]:
         os.environ["CAPSTONE_POSTGRES_URL"] = url
         os.environ["DAGSTER_HOME"] = str(_dagster_home(settings.home))
         os.environ["DAGSTER_COMPUTE_LOGS"] = str(settings.log_dir / "runs")
+        with _told_in_a_sentence():
+            yield
+
+
+@contextmanager
+def _told_in_a_sentence() -> Iterator[None]:
+    try:
         yield
+    except Exception as error:
+        from dagster_postgres.utils import DagsterPostgresException
+        from sqlalchemy.exc import DBAPIError
+
+        if not isinstance(error, DagsterPostgresException | DBAPIError):
+            raise
+        cause = " ".join(str(error.__cause__ or error).split())
+        raise RunStorageError(f"the run storage failed; what was published stays, try again: {cause}") from error
 
 
 def libpq_environment() -> dict[str, str]:

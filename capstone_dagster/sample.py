@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from string import ascii_uppercase
 
+from capstone_dagster.errors import ExpectedError
 from capstone_dagster.trading_days import trading_days
 from spark_code.raw_files import SOURCES, Source
 from spark_code.storage import Storage
@@ -24,7 +25,7 @@ _ON_TIME, _LATER = "16:15:00.000", "20:30:00.000"
 _MARKER = "_SAMPLE"
 
 
-class SampleError(Exception):
+class SampleError(ExpectedError):
     """A sample that cannot be written, with the reason."""
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from capstone_dagster.errors import ExpectedError
 from capstone_dagster.trading_days import EARLIEST_FIRST_DAY, LATEST_FIRST_DAY
 from spark_code.storage import StorageError, location
 
@@ -27,7 +28,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 _DEFAULT_HOME = CHECKOUT / ".capstone"
 
 
-class SettingsError(Exception):
+class SettingsError(ExpectedError):
     """A variable with a value that cannot be used; names it and says what it takes."""
 
 

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from capstone_dagster.errors import ExpectedError
+
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
 
-class ChildError(Exception):
+class ChildError(ExpectedError):
     """A command that could not be started."""
 
 

@@ -13,13 +13,14 @@ import dagster as dg
 from dagster_postgres import PostgresRunStorage
 from sqlalchemy import text
 
+from capstone_dagster.errors import ExpectedError
 from capstone_dagster.jobs import PARTITION_TAG, job_id
 from capstone_dagster.workers import Worker
 
 _IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
-class SlotTakenError(Exception):
+class SlotTakenError(ExpectedError):
     """Another run of the trading day is in progress."""
 
     def __init__(self, day: date, holder: dg.RunRecord) -> None:

@@ -16,6 +16,7 @@ import dagster as dg
 from dagster._core.storage.event_log import SqlEventLogStorage, SqlEventLogStorageTable
 from sqlalchemy import select
 
+from capstone_dagster.errors import ExpectedError
 from capstone_dagster.jobs import HALVES, JOB_NAMES, OUTSIDE_TAG, PARTITION_TAG, JobName, job_id
 from capstone_dagster.reasons import run_reason
 from capstone_dagster.slots import end_if_dead
@@ -29,7 +30,7 @@ _STEP_EVENTS = ("STEP_START", "STEP_SUCCESS", "STEP_FAILURE")
 _Steps = dict[str, tuple[str, datetime]]
 
 
-class JobIdError(Exception):
+class JobIdError(ExpectedError):
     """No job id, or one that has never been run."""
 
 

@@ -16,6 +16,7 @@ import dagster as dg
 from dagster._core.events import StepMaterializationData
 
 from capstone_dagster.checks import evaluations
+from capstone_dagster.errors import ExpectedError
 from capstone_dagster.inputs import Need, require_published
 from capstone_dagster.jobs import JobName, job_id
 from capstone_dagster.metadata import materialization_metadata
@@ -38,7 +39,7 @@ _LAYERS: Mapping[JobName, tuple[str, ...]] = {
 }
 
 
-class TrackError(Exception):
+class TrackError(ExpectedError):
     """The command was not begun, or what it published cannot be told; recorded as the reason of the failure."""
 
 

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from capstone_dagster.errors import ExpectedError
+
 NEW_YORK = ZoneInfo("America/New_York")
 
 # The excluded days are part of the partitions' identity, so they are fixed years ahead instead of
@@ -18,7 +20,7 @@ LAST_KNOWN_DAY = date(2040, 12, 31)
 EARLIEST_FIRST_DAY, LATEST_FIRST_DAY = date(2004, 1, 1), date(2039, 12, 31)
 
 
-class NoTradingDayError(Exception):
+class NoTradingDayError(ExpectedError):
     """A day that cannot be run, with the reason."""
 
 
