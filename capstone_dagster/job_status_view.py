@@ -9,11 +9,13 @@ from typing import Any
 
 import dagster as dg
 from dagster_postgres import PostgresRunStorage
-from sqlalchemy import text
+from sqlalchemy import Connection
 from sqlalchemy.exc import ProgrammingError
 
+from capstone_dagster.database_locks import locked
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.jobs import HALVES, JOB_NAMES, OUTSIDE_TAG
+from capstone_dagster.tracker import STEP_EVENTS
 
 # What it reads of Dagster's own tables.
 COLUMNS = {
@@ -26,12 +28,15 @@ COLUMNS = {
 _INDEX = """
 CREATE INDEX IF NOT EXISTS job_status_steps ON event_logs (run_id, step_key, id DESC)
 INCLUDE (dagster_event_type, "timestamp")
-WHERE dagster_event_type IN ('STEP_START', 'STEP_SUCCESS', 'STEP_FAILURE')
+WHERE dagster_event_type IN ({step_events})
 """
 
-_READERS = """
-SELECT DISTINCT grantee FROM information_schema.role_table_grants
-WHERE table_name = 'job_status' AND privilege_type = 'SELECT'
+# The view while Dagster's own tables are changed: it stands on none of them, and keeps the grants.
+_STUB = """
+CREATE OR REPLACE VIEW job_status AS
+SELECT NULL::text AS job_id, NULL::text AS status, NULL::timestamptz AS updated_time, NULL::text AS run_id,
+    NULL::bigint AS attempts
+WHERE false
 """
 
 
@@ -54,11 +59,12 @@ attempts AS (
             WHEN is_outside THEN runs.status
             WHEN steps.begun = 0 AND halves.job = 'analytical' AND runs.status IN ('STARTING', 'STARTED') THEN 'QUEUED'
             WHEN steps.failed > 0 THEN 'FAILURE'
-            WHEN steps.succeeded = cardinality(halves.step_keys) THEN 'SUCCESS'
+            WHEN steps.succeeded = steps.planned THEN 'SUCCESS'
             ELSE runs.status
         END,
         CASE
-            WHEN steps.failed > 0 OR steps.succeeded = cardinality(halves.step_keys) THEN steps.updated
+            WHEN is_outside OR steps.begun = 0 THEN runs.update_timestamp
+            WHEN steps.failed > 0 OR steps.succeeded = steps.planned THEN steps.updated
             ELSE runs.update_timestamp
         END,
         runs.run_id, runs.start_time, runs.id
@@ -72,27 +78,31 @@ attempts AS (
     ) AS tags
     CROSS JOIN LATERAL (
         SELECT
-            count(*) AS begun,
+            count(*) AS planned,
+            count(*) FILTER (WHERE starts_with(last.type, 'STEP_')) AS begun,
             count(*) FILTER (WHERE last.type = 'STEP_FAILURE') AS failed,
             count(*) FILTER (WHERE last.type = 'STEP_SUCCESS') AS succeeded,
-            max(last.at) AS updated
+            max(last.at) FILTER (WHERE starts_with(last.type, 'STEP_')) AS updated
         FROM (
             SELECT DISTINCT ON (step_key) dagster_event_type AS type, "timestamp" AS at
             FROM event_logs
             WHERE event_logs.run_id = runs.run_id
                 AND step_key = ANY (halves.step_keys)
-                AND dagster_event_type IN ('STEP_START', 'STEP_SUCCESS', 'STEP_FAILURE')
+                AND dagster_event_type IN ({step_events})
             ORDER BY step_key, id DESC
         ) AS last
     ) AS steps
     WHERE runs.pipeline_name = 'daily_pipeline' AND runs.partition IS NOT NULL
-        AND (is_outside OR steps.begun > 0 OR runs.status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED'))
+        AND (
+            is_outside OR steps.begun > 0
+            OR (steps.planned > 0 AND runs.status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED'))
+        )
 )
 SELECT DISTINCT ON (job_id)
     job_id,
-    status,
+    status::text,
     updated AT TIME ZONE 'UTC' AS updated_time,
-    run_id,
+    run_id::text,
     count(*) OVER (PARTITION BY job_id) AS attempts
 FROM attempts
 -- One in progress speaks for the job, else one that waits, else the latest begun.
@@ -107,7 +117,9 @@ ORDER BY
 def definition() -> str:
     """The statement that creates or replaces the view."""
     halves = ", ".join(f"({_quoted(job)}, ARRAY[{_list(steps)}])" for job, steps in HALVES.items())
-    return _VIEW.format(halves=halves, jobs=_list(JOB_NAMES), outside=_quoted(OUTSIDE_TAG))
+    return _VIEW.format(
+        halves=halves, jobs=_list(JOB_NAMES), outside=_quoted(OUTSIDE_TAG), step_events=_list(STEP_EVENTS)
+    )
 
 
 def migrate(instance: dg.DagsterInstance, *, grant_to: str | None = None) -> None:
@@ -115,18 +127,14 @@ def migrate(instance: dg.DagsterInstance, *, grant_to: str | None = None) -> Non
     storage = instance.run_storage
     if not isinstance(storage, PostgresRunStorage):
         raise JobStatusViewError("the view needs the run storage on Postgres, as deploy/dagster.yaml has it")
-    with storage.connect() as connection:
-        # A lock of the session: two upgrades at once would fail. It goes with the connection.
-        connection.execute(text("SELECT pg_advisory_lock(hashtextextended('capstone migrate', 0))"))
-        readers = {reader for (reader,) in connection.execute(text(_READERS))} | ({grant_to} - {None})
+    with locked(storage, "capstone migrate") as connection:  # two upgrades at once would fail
         if _is_outdated(instance):
-            # Dagster's migrations may change what the view stands on.
-            connection.execute(text("DROP VIEW IF EXISTS job_status"))
+            connection.exec_driver_sql(_STUB)
             instance.upgrade()
-        connection.execute(text(_INDEX))
-        connection.execute(text(definition()))
-        for reader in readers:
-            _grant(connection, str(reader))
+        connection.exec_driver_sql(_INDEX.format(step_events=_list(STEP_EVENTS)))
+        connection.exec_driver_sql(definition())
+        if grant_to:
+            _grant(connection, grant_to)
 
 
 def _is_outdated(instance: dg.DagsterInstance) -> bool:
@@ -135,10 +143,11 @@ def _is_outdated(instance: dg.DagsterInstance) -> bool:
     return any(current != newest for current, newest in revisions)
 
 
-def _grant(connection: Any, role: str) -> None:
-    name = connection.dialect.identifier_preparer.quote(role) if role != "PUBLIC" else role
+def _grant(connection: Connection, role: str) -> None:
+    name = role if role == "PUBLIC" else '"' + role.replace('"', '""') + '"'
+    escaped = name.replace("%", "%%")  # the driver looks for parameters
     try:
-        connection.execute(text(f"GRANT SELECT ON job_status TO {name}"))
+        connection.exec_driver_sql(f"GRANT SELECT ON job_status TO {escaped}")
     except ProgrammingError as error:
         raise JobStatusViewError(
             f"job_status cannot be granted to {role}: {str(error.orig).strip()}; make the role first, e.g. with: "

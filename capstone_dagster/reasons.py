@@ -18,7 +18,8 @@ def run_reason(instance: dg.DagsterInstance, run_id: str) -> str | None:
     for entry in instance.all_logs(run_id, of_type=wanted):
         event = entry.dagster_event
         if event is None or event.event_type == types.ENGINE_EVENT:
-            said_before = entry.message
+            error = event and event.engine_event_data.error
+            said_before = f"{entry.message} {error.message.strip()}" if error else entry.message
         elif event.event_type == types.STEP_FAILURE:
             return failure_reason(event)
         else:

@@ -20,6 +20,9 @@ _log = logging.getLogger(__name__)
 
 OUTAGE_SECONDS = 180.0
 _PAUSE_SECONDS = 1.0
+_REPEATS = 5  # a statement that itself ends its connection must not be repeated for ever
+
+_Statements = tuple[tuple[Any, Any], ...]
 
 
 class _Patience:
@@ -47,23 +50,42 @@ class _Patience:
 
 
 class _PersistentConnection(Connection):
-    """Repeats a statement whose connection was cut: a server that is shut down has rolled it back.
+    """Repeats what was cut off: a server that is shut down has rolled it back.
 
-    Dagster's connections commit every statement by itself, so no earlier one is lost with it; and rows are
-    kept here, because those of an earlier statement go with the connection if they are read later.
+    Most of Dagster's connections commit every statement by itself, so that no earlier one is lost with it; where one
+    has asked for a real transaction, all of it is repeated. Rows are kept here, because those of an earlier
+    statement go with the connection if they are read later.
     """
 
+    _transaction_so_far: _Statements = ()
+
     def execute(self, *arguments: Any, **options: Any) -> Any:
-        try:
-            result = super().execute(*arguments, **options)
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-            self.rollback()  # of the transaction that went with the connection; the next statement connects anew
-            return self.execute(*arguments, **options)
-        if result.returns_rows and result.cursor is not None:
-            result.cursor_strategy = FullyBufferedCursorFetchStrategy(result.cursor)
+        statements = (*self._transaction_so_far, (arguments, options))
+        result = self._execute_all(statements[-1:], or_else=statements)
+        if "isolation_level" in self.get_execution_options():
+            self._transaction_so_far = statements
         return result
+
+    def _execute_all(self, statements: _Statements, *, or_else: _Statements, repeats: int = _REPEATS) -> Any:
+        try:
+            for arguments, options in statements:
+                result = super().execute(*arguments, **options)
+                if result.returns_rows and result.cursor is not None:
+                    result.cursor_strategy = FullyBufferedCursorFetchStrategy(result.cursor)
+        except DBAPIError as error:
+            if not error.connection_invalidated or not repeats:
+                raise
+            self._connect_anew()
+            return self._execute_all(or_else, or_else=or_else, repeats=repeats - 1)
+        return result
+
+    def _connect_anew(self) -> None:
+        # It refuses while the transaction of the old connection is not over; that one goes on with the new.
+        transaction, self._transaction = self._transaction, None
+        try:
+            _ = self.connection
+        finally:
+            self._transaction = transaction
 
 
 @contextmanager

@@ -46,6 +46,8 @@ def ready(settings: Settings) -> Iterator[None]:
         else:
             url = stack.enter_context(serving(settings.home))
         os.environ["CAPSTONE_POSTGRES_URL"] = url
+        # Dagster writes moments that know their zone into columns that do not, and reads them as UTC.
+        os.environ["PGTZ"] = "UTC"
         os.environ["DAGSTER_HOME"] = str(_dagster_home(settings.home))
         os.environ["DAGSTER_COMPUTE_LOGS"] = str(settings.log_dir / "runs")
         with _told_in_a_sentence():

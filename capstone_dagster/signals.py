@@ -1,22 +1,17 @@
 """Ctrl-C and SIGTERM: passed on to a child, or noticed whoever else handles them."""
 
-import ctypes
-import functools
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 from capstone_dagster.errors import ExpectedError
-
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
 
 
 class ChildError(ExpectedError):
@@ -57,6 +52,11 @@ def _collecting(numbers: Iterable[signal.Signals]) -> Iterator[list[signal.Signa
             signal.signal(number, handler)
 
 
+def deferring_signals() -> AbstractContextManager[list[signal.Signals]]:
+    """Collect what would end this process, while it does what must not be left half done."""
+    return _collecting((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+
+
 @contextmanager
 def exiting_on_termination() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise SystemExit, so that what was begun is ended in order."""
@@ -86,15 +86,38 @@ def run_child(command: Sequence[str]) -> int:
 
 def run_apart(command: Sequence[str], environment: Mapping[str, str]) -> Ended:
     """Run a command in a group of its own, which every signal is passed on to; it ends when this process dies."""
-    with _collecting((signal.SIGINT, signal.SIGTERM, signal.SIGHUP)) as received:
+    with deferring_signals() as received, _group_watched() as watch:
         child = _start(
             command,
             env=dict(environment),
             process_group=0,
             stdin=subprocess.DEVNULL,  # a group in the background that reads the terminal would be stopped
-            preexec_fn=functools.partial(_die_with, os.getpid()),
         )
+        watch(child.pid)
         return _ended(child, received, set(signal.Signals), os.killpg)
+
+
+@contextmanager
+def _group_watched() -> Iterator[Callable[[int], None]]:
+    """Kill a group of processes if this process dies before the end of the block.
+
+    A shell waits for two lines. The group is the first; in place of the second it finds the end of the pipe if this
+    process is killed, whatever the signal.
+    """
+    reader, writer = os.pipe()
+    script = 'read -r group && { read -r ended || kill -s KILL -- "-$group"; }'
+    watcher = _start(["/bin/sh", "-c", script], stdin=reader, stderr=subprocess.DEVNULL, process_group=0)
+    os.close(reader)
+
+    def say(line: object) -> None:
+        os.write(writer, f"{line}\n".encode())
+
+    try:
+        yield say
+        say("ended")
+    finally:
+        os.close(writer)
+        watcher.wait()
 
 
 def _start(command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
@@ -122,14 +145,6 @@ def _ended(
         except subprocess.TimeoutExpired:
             continue
         return Ended(code if code >= 0 else 128 - code, tuple(sent))
-
-
-def _die_with(parent: int) -> None:
-    """Linux ends this process with its parent, also if that is killed; elsewhere it is left behind."""
-    if sys.platform == "linux":
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before it could be said
-            os._exit(1)
 
 
 @contextmanager

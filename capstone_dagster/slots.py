@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 from dagster_postgres import PostgresRunStorage
-from sqlalchemy import text
 
+from capstone_dagster.database_locks import locked
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.jobs import PARTITION_TAG, job_id
 from capstone_dagster.workers import Worker
@@ -41,15 +41,12 @@ def day_locked(instance: dg.DagsterInstance, day: str) -> Iterator[None]:
     if not isinstance(storage, PostgresRunStorage):  # in memory: nobody else is there
         yield
         return
-    with storage.connect() as connection:
-        # A lock of the session: it goes with the connection, also if this process is killed.
-        connection.execute(text("SET lock_timeout = '60s'"))
-        connection.execute(text("SELECT pg_advisory_lock(hashtextextended(:slot, 0))"), {"slot": f"capstone {day}"})
+    with locked(storage, f"capstone {day}"):
         yield
 
 
 def holder(instance: dg.DagsterInstance, day: str, besides: str | None = None) -> dg.RunRecord | None:
-    """The run that holds the day's slot, other than ``besides``; runs whose process is gone are ended first."""
+    """The run that holds the day's slot, other than ``besides``; one whose process is gone is ended, and holds none."""
     in_progress = instance.get_run_records(dg.RunsFilter(statuses=_IN_PROGRESS, tags={PARTITION_TAG: day}))
     others = [record for record in in_progress if record.dagster_run.run_id != besides]
     return next((record for record in others if not end_if_dead(instance, record.dagster_run)), None)

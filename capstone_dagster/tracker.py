@@ -20,13 +20,20 @@ from capstone_dagster.errors import ExpectedError
 from capstone_dagster.jobs import HALVES, JOB_NAMES, OUTSIDE_TAG, PARTITION_TAG, JobName, job_id
 from capstone_dagster.reasons import run_reason
 from capstone_dagster.slots import end_if_dead
-from capstone_dagster.trading_days import parse_day
+from capstone_dagster.trading_days import NoTradingDayError, parse_day
 
 _STATUS = dg.DagsterRunStatus
 _IN_PROGRESS = (_STATUS.STARTING, _STATUS.STARTED, _STATUS.CANCELING)
-_STEP_EVENTS = ("STEP_START", "STEP_SUCCESS", "STEP_FAILURE")
+# What tells how far a step is; a step that is planned and has not begun has only the first two.
+STEP_EVENTS = (
+    "ASSET_MATERIALIZATION_PLANNED",
+    "ASSET_CHECK_EVALUATION_PLANNED",
+    "STEP_START",
+    "STEP_SUCCESS",
+    "STEP_FAILURE",
+)
 
-# Of a run: each of its steps with the last of these events and its moment.
+# Of a run: each of its steps with the last of these events and its moment. A retry has only the steps that were left.
 _Steps = dict[str, tuple[str, datetime]]
 
 
@@ -126,13 +133,19 @@ class Tracker:
         wanted = status.upper()
         if wanted not in (_STATUS.STARTED.value, _STATUS.SUCCESS.value, _STATUS.FAILURE.value):
             raise JobIdError(f"{status!r} is no status to set; there are STARTED, SUCCESS and FAILURE")
-        run = self._instance.get_run_by_id(run_id) if run_id else None
+        run = self._named(run_id, job_id) if run_id else None
         if run is None and wanted != _STATUS.STARTED.value:
             run = self._begun_outside(job, day)
         run = run or self._begin_outside(job, day)
         if wanted != _STATUS.STARTED.value and not run.is_finished:
             self._end(run, _STATUS(wanted), reason)
         return self.get_job_status(job_id)
+
+    def _named(self, run_id: str, job_id: str) -> dg.DagsterRun:
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or not _is_outside(run) or _job_id(run) != job_id:
+            raise JobIdError(f"run {run_id} is no work outside Dagster on {job_id}")
+        return run
 
     def _begin_outside(self, job: JobName, day: date) -> dg.DagsterRun:
         from capstone_dagster.direct_runs import begin  # loads the definitions, which only this verb needs
@@ -188,7 +201,7 @@ class Tracker:
             return found
         query = (
             select(log.run_id, log.step_key, log.dagster_event_type, log.timestamp)
-            .where(log.run_id.in_(runs), log.dagster_event_type.in_(_STEP_EVENTS), log.step_key.is_not(None))
+            .where(log.run_id.in_(runs), log.dagster_event_type.in_(STEP_EVENTS), log.step_key.is_not(None))
             .order_by(log.id)
         )
         with storage.index_connection() as connection:
@@ -215,15 +228,16 @@ def _half(job: JobName, record: dg.RunRecord, steps: _Steps) -> tuple[dg.Dagster
     if _is_outside(run):
         return run.status, record.update_timestamp
     own = [steps[step] for step in HALVES[job] if step in steps]
-    if not own:
+    moments = [moment for event, moment in own if event.startswith("STEP_")]
+    if not moments:
         waits = job == "analytical" and run.status in (_STATUS.STARTING, _STATUS.STARTED)
         status = _STATUS.QUEUED if waits else run.status
-        return None if run.is_finished else (status, record.update_timestamp)
-    events, latest = [event for event, _ in own], max(moment for _, moment in own)
+        return (status, record.update_timestamp) if own and not run.is_finished else None
+    events = {event for event, _ in own}
     if "STEP_FAILURE" in events:
-        return _STATUS.FAILURE, latest
-    if events.count("STEP_SUCCESS") == len(HALVES[job]):
-        return _STATUS.SUCCESS, latest
+        return _STATUS.FAILURE, max(moments)
+    if events == {"STEP_SUCCESS"}:
+        return _STATUS.SUCCESS, max(moments)
     return run.status, record.update_timestamp
 
 
@@ -246,5 +260,12 @@ def _is_outside(run: dg.DagsterRun) -> bool:
     return run.tags.get(OUTSIDE_TAG) == run.run_id
 
 
+def _job_id(run: dg.DagsterRun) -> str:
+    return job_id(run.job_name, run.tags.get(PARTITION_TAG))
+
+
 def _is_day(text: str) -> bool:
-    return bool(re.fullmatch(r"\d{4}-\d{2}-\d{2}", text))
+    try:
+        return bool(parse_day(text))
+    except NoTradingDayError:
+        return False

@@ -23,7 +23,7 @@ from capstone_dagster.metadata import materialization_metadata
 from capstone_dagster.restarts import outlasting_restarts
 from capstone_dagster.settings import Settings
 from capstone_dagster.showing import first_rows
-from capstone_dagster.signals import Ended, exiting_on_termination, run_apart
+from capstone_dagster.signals import Ended, deferring_signals, exiting_on_termination, run_apart
 from capstone_dagster.tracker import JobStatus, Tracker
 from capstone_dagster.trading_days import trading_days
 from spark_code.lake import Lake
@@ -113,15 +113,14 @@ def track(instance: dg.DagsterInstance, work: TrackedJob, command: Sequence[str]
             work.require_inputs()
             before = work.versions()
             ended = run_apart(command, work.environment(run_id))
-            _report_published(instance, work, run_id, before)
+            with deferring_signals():  # the work is done: let it be recorded
+                _report_published(instance, work, run_id, before)
+                status, reason = "FAILURE" if ended.exit_code else "SUCCESS", _how_it_ended(command, ended)
+                return ended.exit_code, tracker.update_job_status(work.id, status, reason, run_id=run_id)
         except BaseException as error:
-            reason = (
-                f"{type(error).__name__} {error}" if isinstance(error, SystemExit | KeyboardInterrupt) else str(error)
-            )
+            reason = "interrupted" if isinstance(error, SystemExit | KeyboardInterrupt) else str(error)
             tracker.update_job_status(work.id, "FAILURE", reason or type(error).__name__, run_id=run_id)
             raise
-        status = "FAILURE" if ended.exit_code else "SUCCESS"
-        return ended.exit_code, tracker.update_job_status(work.id, status, _how_it_ended(command, ended), run_id=run_id)
 
 
 def _how_it_ended(command: Sequence[str], ended: Ended) -> str:

@@ -10,16 +10,13 @@ import re
 import signal
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import dagster as dg
 import psutil
 
 WORKER_TAG = "capstone/worker"
-
-# Clocks are set now and then, and the start of a process is counted from the boot: two processes with
-# the same number do not start within this time.
-_SAME_START_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -28,20 +25,20 @@ class Worker:
 
     host: str
     pid: int
-    started: float
+    started: str
 
     @classmethod
     def this_process(cls) -> Self:
         """The process that asks."""
-        return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
+        return cls(socket.gethostname(), os.getpid(), _start_of(psutil.Process()))
 
     @classmethod
     def of(cls, run: dg.DagsterRun) -> Self | None:
         """Who signed the run, or None if nobody has; retries come with a copy of another run's signature."""
-        signature = re.fullmatch(r"(\S+) (\d+) ([\d.]+) (\S+)", run.tags.get(WORKER_TAG, ""))
+        signature = re.fullmatch(r"(\S+) (\d+) (\d+(?:\.\d+)?) (\S+)", run.tags.get(WORKER_TAG, ""))
         if signature is None or signature[4] != run.run_id:
             return None
-        return cls(signature[1], int(signature[2]), float(signature[3]))
+        return cls(signature[1], int(signature[2]), signature[3])
 
     def signature(self, run_id: str) -> dict[str, str]:
         """The tag of a run this process works on."""
@@ -56,7 +53,10 @@ class Worker:
         """Ask the process to end, if it lives on this host."""
         if not self._is_of_this_host or self._process() is None:
             return False
-        os.kill(self.pid, signal.SIGTERM)
+        try:
+            os.kill(self.pid, signal.SIGTERM)
+        except (ProcessLookupError, PermissionError):  # gone meanwhile, or another user's
+            return False
         return True
 
     @property
@@ -66,7 +66,15 @@ class Worker:
     def _process(self) -> psutil.Process | None:
         try:
             process = psutil.Process(self.pid)
-            is_same = abs(process.create_time() - self.started) <= _SAME_START_SECONDS
+            is_same = _start_of(process) == self.started
             return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.NoSuchProcess:
             return None
+
+
+def _start_of(process: psutil.Process) -> str:
+    """When the process started: on Linux in ticks since the boot, which stay when the clock is set."""
+    try:
+        return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except FileNotFoundError:
+        return str(process.create_time())

@@ -1,0 +1,232 @@
+"""A server that is really down for a while, and the connections that outlast it."""
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from capstone_dagster import restarts
+from capstone_dagster.embedded_postgres import serving
+from capstone_dagster.restarts import OUTAGE_SECONDS, outlasting_restarts
+
+WAITS = "the run storage does not answer; waiting for it up to 180 s"
+
+
+class Server:
+    """The embedded server below a home; its client's engine is older than every outage, and as Dagster's are."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._use = ExitStack()
+        self.engine = sqlalchemy.create_engine(
+            self.start(), poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT"
+        )
+
+    def start(self) -> str:
+        return self._use.enter_context(serving(self._home))
+
+    def stop(self) -> None:
+        self._use.close()
+
+    def restart(self) -> None:
+        """Cuts every connection."""
+        self.stop()
+        self.start()
+
+    def answer(self) -> int:
+        """Over a new connection."""
+        with self.engine.connect() as connection:
+            answer: int = connection.execute(text("SELECT 42")).scalar_one()
+            return answer
+
+
+class Clock:
+    """Stands for ``time``: pauses pass at once, and what was to happen in them happens."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.in_the_next_pause: Callable[[], object] | None = None
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        happens, self.in_the_next_pause = self.in_the_next_pause, None
+        if happens:
+            happens()
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """Not below ``tmp_path``, where the server's user may not go."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[Server]:
+    server = Server(home)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(restarts, "time", clock)
+    return clock
+
+
+def test_a_connection_waits_for_a_server_that_is_down_for_three_seconds(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.stop()
+    back = threading.Timer(3, server.start)
+    back.start()
+
+    try:
+        with outlasting_restarts():
+            assert server.answer() == 42
+    finally:
+        back.join()
+    assert caplog.messages == [WAITS]
+
+
+def test_nobody_waits_for_a_server_that_is_up(server: Server, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    with outlasting_restarts():
+        assert server.answer() == 42
+
+    assert clock.now == 0
+    assert caplog.messages == []
+
+
+def test_a_server_that_stays_down_is_given_up_once_and_then_fails_at_once(
+    server: Server, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.stop()
+
+    with outlasting_restarts():
+        with pytest.raises(OperationalError, match="No such file or directory"):
+            server.answer()
+        given_up = clock.now
+        with pytest.raises(OperationalError, match="No such file or directory"):
+            server.answer()
+
+    assert OUTAGE_SECONDS < given_up < OUTAGE_SECONDS + 10
+    assert clock.now == given_up
+    assert caplog.messages == [WAITS]
+
+
+def test_the_outage_that_is_outlasted_can_be_set(server: Server, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restarts, "OUTAGE_SECONDS", 5.0)
+    server.stop()
+
+    with outlasting_restarts(), pytest.raises(OperationalError):
+        server.answer()
+
+    assert 5 < clock.now < 15
+
+
+def test_a_server_that_was_given_up_is_used_when_it_is_back_and_waited_for_when_it_goes_again(
+    server: Server, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.stop()
+
+    with outlasting_restarts():
+        with pytest.raises(OperationalError):
+            server.answer()
+        server.start()
+        assert server.answer() == 42
+
+        server.stop()
+        clock.in_the_next_pause = server.start
+        assert server.answer() == 42
+
+    assert caplog.messages == [WAITS, WAITS]
+
+
+def test_without_a_run_at_stake_a_server_that_is_down_fails_at_once(server: Server, clock: Clock) -> None:
+    with outlasting_restarts():
+        pass
+    server.stop()
+
+    with pytest.raises(OperationalError, match="No such file or directory"):
+        server.answer()
+
+    assert clock.now == 0
+
+
+def test_an_error_of_the_run_ends_the_waiting_too(server: Server, clock: Clock) -> None:
+    with pytest.raises(ZeroDivisionError), outlasting_restarts():
+        raise ZeroDivisionError
+    server.stop()
+
+    with pytest.raises(OperationalError):
+        server.answer()
+
+    assert clock.now == 0
+
+
+def test_a_run_within_another_s_waiting_leaves_that_in_place(server: Server, clock: Clock) -> None:
+    with outlasting_restarts():
+        with outlasting_restarts():
+            assert server.answer() == 42
+        server.stop()
+        clock.in_the_next_pause = server.start
+
+        assert server.answer() == 42
+
+
+def test_a_statement_whose_connection_was_cut_off_is_repeated_once(server: Server) -> None:
+    with outlasting_restarts(), server.engine.connect() as connection:
+        connection.execute(text("CREATE TABLE events (id serial, name text)"))
+        connection.execute(text("INSERT INTO events (name) VALUES ('before')"))
+        server.restart()
+        connection.execute(text("INSERT INTO events (name) VALUES ('after')"))
+        server.restart()
+        names = connection.execute(text("SELECT name FROM events ORDER BY id")).scalars().all()
+
+    assert names == ["before", "after"]
+
+
+def test_a_statement_that_is_cut_off_waits_until_the_server_is_back(server: Server, clock: Clock) -> None:
+    with outlasting_restarts(), server.engine.connect() as connection:
+        server.stop()
+        clock.in_the_next_pause = server.start
+
+        assert connection.execute(text("SELECT 42")).scalar_one() == 42
+
+
+def test_rows_that_were_asked_for_before_a_restart_can_be_read_after_it(server: Server) -> None:
+    with outlasting_restarts(), server.engine.connect() as connection:
+        asked_before = connection.execute(text("SELECT generate_series(1, 3)"))
+        server.restart()
+        connection.execute(text("SELECT 1"))
+
+        assert asked_before.scalars().all() == [1, 2, 3]
+
+
+def test_a_statement_that_is_wrong_fails_at_once(server: Server, clock: Clock) -> None:
+    with outlasting_restarts(), server.engine.connect() as connection:
+        with pytest.raises(ProgrammingError, match="no_such_table"):
+            connection.execute(text("SELECT * FROM no_such_table"))
+
+        assert connection.execute(text("SELECT 42")).scalar_one() == 42
+    assert clock.now == 0
+
+
+def test_without_a_run_at_stake_a_statement_that_was_cut_off_fails(server: Server) -> None:
+    with outlasting_restarts():
+        pass
+
+    with server.engine.connect() as connection:
+        server.restart()
+        with pytest.raises(OperationalError, match=r"terminating connection|server closed the connection"):
+            connection.execute(text("SELECT 42"))
