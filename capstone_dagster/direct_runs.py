@@ -45,7 +45,7 @@ def begin(
             tags={
                 PARTITION_TAG: day.isoformat(),
                 **_REPOSITORY_TAG,
-                **Worker.this_process().signature(run_id),
+                **Worker.process().signature(run_id),
                 **outside,
             },
             job_code_origin=form.get_python_origin(),

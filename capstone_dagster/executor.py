@@ -25,7 +25,7 @@ class _SigningExecutor(dg.Executor):
     def execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
-        plan_context.instance.add_run_tags(plan_context.run_id, Worker.this_process().signature(plan_context.run_id))
+        plan_context.instance.add_run_tags(plan_context.run_id, Worker.process().signature(plan_context.run_id))
         with outlasting_restarts():
             yield from self._inner.execute(plan_context, execution_plan)
 

@@ -28,9 +28,10 @@ class Worker:
     started: str
 
     @classmethod
-    def this_process(cls) -> Self:
-        """The process that asks."""
-        return cls(socket.gethostname(), os.getpid(), _start_of(psutil.Process()))
+    def process(cls, pid: int | None = None) -> Self:
+        """A living process of this host, or the one that asks."""
+        found = psutil.Process(pid)
+        return cls(socket.gethostname(), found.pid, _start_of(found))
 
     @classmethod
     def of(cls, run: dg.DagsterRun) -> Self | None:

@@ -6,20 +6,18 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from capstone_dagster_tests.platform import CAPSTONE, Platform
+from capstone_dagster_tests.processes import eventually
 
 ROOT = Path(__file__).parents[1]
-
-_T = TypeVar("_T")
 
 _LAUNCH = """
 mutation($job: String!, $tags: [ExecutionTag!]!) {
@@ -61,17 +59,6 @@ class Services:
         return status
 
 
-def eventually(ask: Callable[[], _T], wanted: Callable[[_T], object], *, seconds: float = 180) -> _T:
-    """Ask until the answer is the wanted one; the bound is only there to end a test that fails."""
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = ask()
-        if wanted(answer):
-            return answer
-        assert time.monotonic() < deadline, f"still {answer!r} after {seconds} s"
-        time.sleep(0.3)
-
-
 @contextmanager
 def services(platform: Platform, folder: Path) -> Iterator[Services]:
     """Start what `make dev` starts, wait until it answers, and end it."""
@@ -97,7 +84,7 @@ def services(platform: Platform, folder: Path) -> Iterator[Services]:
             return False
 
     try:
-        eventually(is_up, bool)
+        eventually(is_up)
         yield started
     finally:
         process.send_signal(signal.SIGTERM)

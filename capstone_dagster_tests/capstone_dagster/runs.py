@@ -1,23 +1,16 @@
-"""Runs of trading days as somebody would have left them in the run storage, and processes that sign them."""
+"""Runs of trading days as somebody would have left them in the run storage."""
 
 import itertools
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 import dagster as dg
-import psutil
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
 from dagster._core.utils import make_new_run_id
 
 from capstone_dagster.jobs import PARTITION_TAG, JobName
-from capstone_dagster.workers import Worker, _start_of
+from capstone_dagster.workers import Worker
 
 # What a run must name to be in the queue.
 _REPOSITORY = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("capstone"), "__repository__")
@@ -64,42 +57,3 @@ def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun
 def runs_of(instance: dg.DagsterInstance, day: date) -> list[str]:
     """The ids of the day's runs."""
     return [run.run_id for run in instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: day.isoformat()}))]
-
-
-def wait_until(happened: Callable[[], bool], *, seconds: float = 60) -> None:
-    """Wait for something that another process does; a minute is far more than it takes."""
-    given_up = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < given_up
-        time.sleep(0.02)
-
-
-def worker_of(pid: int) -> Worker:
-    """The process as it would sign."""
-    return Worker(socket.gethostname(), pid, _start_of(psutil.Process(pid)))
-
-
-@contextmanager
-def sleeping() -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that lives until it is asked to end."""
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"]) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def dead_worker() -> Worker:
-    """A process of this host that is gone."""
-    with sleeping() as process:
-        return worker_of(process.pid)
-
-
-@contextmanager
-def heard(number: signal.Signals) -> Iterator[None]:
-    """Processes that are started meanwhile hear the signal, also if these tests run under nohup."""
-    before = signal.signal(number, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)

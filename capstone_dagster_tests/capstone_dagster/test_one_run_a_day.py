@@ -13,8 +13,9 @@ import pytest
 from psycopg2 import connect
 
 from capstone_dagster.embedded_postgres import serving
-from capstone_dagster_tests.dagster_services import ROOT, Services, eventually, services
+from capstone_dagster_tests.dagster_services import ROOT, Services, services
 from capstone_dagster_tests.platform import CAPSTONE, Platform
+from capstone_dagster_tests.processes import eventually
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES
 
 DAY = date(2020, 8, 5)

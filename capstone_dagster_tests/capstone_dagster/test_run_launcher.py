@@ -18,8 +18,9 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from capstone_dagster.run_launcher import DayRunLauncher
 from capstone_dagster.slots import SlotTakenError, claiming, mark_starting
 from capstone_dagster.workers import Worker
-from capstone_dagster_tests.capstone_dagster.runs import dead_worker, run_of, sleeping, status_of, unused_day, worker_of
+from capstone_dagster_tests.capstone_dagster.runs import run_of, status_of, unused_day
 from capstone_dagster_tests.platform import Platform
+from capstone_dagster_tests.processes import dead_worker, sleeping
 
 STATUS = dg.DagsterRunStatus
 ROUNDS = 30
@@ -180,7 +181,7 @@ def test_run_monitoring_may_ask_and_hears_of_the_dead_only(
     instance: dg.DagsterInstance, launcher: DayRunLauncher, day: date
 ) -> None:
     gone = dead_worker()
-    workers = {"unsigned": None, "living": Worker.this_process(), "elsewhere": Worker("elsewhere", 1, "1")}
+    workers = {"unsigned": None, "living": Worker.process(), "elsewhere": Worker("elsewhere", 1, "1")}
     alive = {name: run_of(instance, day, STATUS.STARTED, worker=worker) for name, worker in workers.items()}
     lost = launcher.check_run_worker_health(run_of(instance, day, STATUS.STARTED, worker=gone))
 
@@ -195,7 +196,7 @@ def test_stopping_a_run_asks_the_process_that_signed_it_to_end(
     instance: dg.DagsterInstance, launcher: DayRunLauncher, day: date
 ) -> None:
     with sleeping() as process:
-        run = run_of(instance, day, STATUS.STARTED, worker=worker_of(process.pid))
+        run = run_of(instance, day, STATUS.STARTED, worker=Worker.process(process.pid))
 
         assert launcher.terminate(run.run_id)
 
@@ -219,7 +220,7 @@ def test_stopping_a_run_of_the_code_server_is_left_to_dagster(
     instance: dg.DagsterInstance, launcher: DayRunLauncher, left_to_dagster: list[str], day: date
 ) -> None:
     with sleeping() as process:
-        worker = worker_of(process.pid)
+        worker = Worker.process(process.pid)
         of_code_server = run_of(instance, day, STATUS.STARTED, worker=worker, tags={GRPC_INFO_TAG: "{}"})
         unsigned = run_of(instance, day, STATUS.STARTED)
         finished = run_of(instance, day, STATUS.SUCCESS, worker=worker)

@@ -18,16 +18,9 @@ from capstone_dagster.direct_runs import begin
 from capstone_dagster.jobs import PARTITION_TAG
 from capstone_dagster.slots import SlotTakenError, claiming
 from capstone_dagster.workers import Worker
-from capstone_dagster_tests.capstone_dagster.runs import (
-    dead_worker,
-    run_of,
-    runs_of,
-    sleeping,
-    status_of,
-    unused_day,
-    worker_of,
-)
+from capstone_dagster_tests.capstone_dagster.runs import run_of, runs_of, status_of, unused_day
 from capstone_dagster_tests.platform import Platform
+from capstone_dagster_tests.processes import dead_worker, sleeping
 
 STATUS = dg.DagsterRunStatus
 IN_PROGRESS = [STATUS.STARTING, STATUS.STARTED, STATUS.CANCELING]
@@ -146,7 +139,7 @@ def test_a_run_whose_process_lives_keeps_its_slot_beside_one_whose_process_is_go
     instance: dg.DagsterInstance, day: date
 ) -> None:
     with sleeping() as process:
-        living = run_of(instance, day, STATUS.STARTED, worker=worker_of(process.pid))
+        living = run_of(instance, day, STATUS.STARTED, worker=Worker.process(process.pid))
         dead = run_of(instance, day, STATUS.STARTED, worker=dead_worker())
         with pytest.raises(SlotTakenError, match=living.run_id):
             claim(instance, day)

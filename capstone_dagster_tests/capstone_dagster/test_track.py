@@ -18,9 +18,11 @@ import pytest
 from capstone_dagster.settings import Settings
 from capstone_dagster.slots import claiming
 from capstone_dagster.tracker import Tracker
+from capstone_dagster.workers import Worker
 from capstone_dagster_tests.capstone_dagster.command_line import Run, usage_error
-from capstone_dagster_tests.capstone_dagster.runs import heard, runs_of, wait_until, worker_of
+from capstone_dagster_tests.capstone_dagster.runs import runs_of
 from capstone_dagster_tests.platform import CAPSTONE, Platform
+from capstone_dagster_tests.processes import eventually, heard
 
 # Labor Day lies between the first and the second trading day; every test has days of its own.
 FRIDAY, LABOR_DAY, TUESDAY = date(2020, 9, 4), date(2020, 9, 7), date(2020, 9, 8)
@@ -154,12 +156,12 @@ def test_a_signal_to_the_tracker_reaches_the_command_and_its_children_and_is_rec
     platform.sample(day)
     with heard(number), tracking(platform, day, "(echo up; exec sleep 300); true") as process:
         # The first is the shell that ends the group with its tracker.
-        _, shell, child = (worker_of(each.pid) for each in psutil.Process(process.pid).children(recursive=True))
+        _, shell, child = (Worker.process(each.pid) for each in psutil.Process(process.pid).children(recursive=True))
 
         process.send_signal(number)
 
         assert process.wait(timeout=60) == 128 + number
-        wait_until(lambda: shell.is_dead and child.is_dead)
+        eventually(lambda: shell.is_dead and child.is_dead)
     status = tracker.get_job_status(f"preprocessing_{day}")
     assert (status.status, status.error) == ("FAILURE", f"sh ended with exit code {128 + number} after {number.name}")
 
@@ -177,12 +179,12 @@ def test_the_command_of_a_killed_tracker_dies_with_it_and_its_slot_is_free(
 ) -> None:
     platform.sample(day)
     with tracking(platform, day, script) as process:
-        command = [worker_of(each.pid) for each in psutil.Process(process.pid).children(recursive=True)]
+        command = [Worker.process(each.pid) for each in psutil.Process(process.pid).children(recursive=True)]
         process.kill()
         process.wait(timeout=60)
         status = tracker.get_job_status(f"preprocessing_{day}")
         try:
-            wait_until(lambda: all(each.is_dead for each in command), seconds=5)
+            eventually(lambda: all(each.is_dead for each in command), seconds=5)
         finally:
             for each in command:
                 each.terminate()

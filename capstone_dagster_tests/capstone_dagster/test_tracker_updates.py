@@ -13,7 +13,6 @@ from capstone_dagster.slots import SlotTakenError
 from capstone_dagster.tracker import JobIdError, Tracker
 from capstone_dagster.workers import Worker
 from capstone_dagster_tests.capstone_dagster.run_histories import CANCELING, QUEUED, STARTED, Event, Histories
-from capstone_dagster_tests.capstone_dagster.runs import worker_of
 
 ID = "preprocessing_2020-08-06"
 
@@ -39,7 +38,7 @@ def tracker(histories: Histories) -> Tracker:
 def gone() -> Worker:
     """A process of this host that has ended."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        worker = worker_of(process.pid)
+        worker = Worker.process(process.pid)
         assert not worker.is_dead
     return worker
 
@@ -232,7 +231,7 @@ def test_a_signature_copied_from_another_run_is_nobody_s(histories: Histories, t
 def test_a_run_whose_process_may_live_goes_on(
     histories: Histories, tracker: Tracker, gone: Worker, host: str | None
 ) -> None:
-    worker = Worker(host, gone.pid, gone.started) if host else Worker.this_process()
+    worker = Worker(host, gone.pid, gone.started) if host else Worker.process()
     histories.run("preprocessing", STARTED, run_id="alive", tags=worker.signature("alive"))
 
     assert tracker.get_job_status(ID).status == "STARTED"

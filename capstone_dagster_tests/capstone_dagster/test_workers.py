@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from capstone_dagster.workers import WORKER_TAG, Worker
-from capstone_dagster_tests.capstone_dagster.runs import dead_worker, sleeping, wait_until, worker_of
+from capstone_dagster_tests.processes import dead_worker, eventually, sleeping
 
 RUN_ID, OTHER_RUN_ID = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 
@@ -29,14 +29,14 @@ def run(tags: dict[str, str]) -> dg.DagsterRun:
 def make_zombie(process: "subprocess.Popen[bytes]") -> None:
     """End it without asking for its exit code."""
     process.kill()
-    wait_until(lambda: bool(psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE))
+    eventually(lambda: bool(psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE))
 
 
 def test_who_signed_a_run_is_found_again() -> None:
-    this = Worker.this_process()
+    this = Worker.process()
 
     assert Worker.of(run(this.signature(RUN_ID))) == this
-    assert this == worker_of(os.getpid())
+    assert this == Worker.process(os.getpid())
 
 
 def test_an_unsigned_run_is_nobodys() -> None:
@@ -44,7 +44,7 @@ def test_an_unsigned_run_is_nobodys() -> None:
 
 
 def test_the_copied_signature_of_another_run_is_nobodys() -> None:
-    assert Worker.of(run(Worker.this_process().signature(OTHER_RUN_ID))) is None
+    assert Worker.of(run(Worker.process().signature(OTHER_RUN_ID))) is None
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_malformed_signature_is_nobodys(signature: str) -> None:
 
 
 def test_a_living_process_is_not_dead(process: "subprocess.Popen[bytes]") -> None:
-    assert not worker_of(process.pid).is_dead
+    assert not Worker.process(process.pid).is_dead
 
 
 def test_an_ended_process_is_dead() -> None:
@@ -79,7 +79,7 @@ def test_an_ended_process_is_dead() -> None:
 
 
 def test_a_process_that_nobody_has_waited_for_is_dead(process: "subprocess.Popen[bytes]") -> None:
-    worker = worker_of(process.pid)
+    worker = Worker.process(process.pid)
 
     make_zombie(process)
 
@@ -87,7 +87,7 @@ def test_a_process_that_nobody_has_waited_for_is_dead(process: "subprocess.Popen
 
 
 def test_a_later_process_with_the_same_number_does_not_pass_for_it(process: "subprocess.Popen[bytes]") -> None:
-    assert replace(worker_of(process.pid), started="1").is_dead
+    assert replace(Worker.process(process.pid), started="1").is_dead
 
 
 def test_a_process_of_another_host_is_never_dead() -> None:
@@ -95,16 +95,16 @@ def test_a_process_of_another_host_is_never_dead() -> None:
 
 
 def test_a_number_no_process_can_have_is_dead() -> None:
-    assert replace(Worker.this_process(), pid=10**30).is_dead
+    assert replace(Worker.process(), pid=10**30).is_dead
 
 
 def test_terminating_asks_the_process_to_end(process: "subprocess.Popen[bytes]") -> None:
-    assert worker_of(process.pid).terminate()
+    assert Worker.process(process.pid).terminate()
     assert process.wait(timeout=30) == -signal.SIGTERM
 
 
 def test_a_process_that_is_gone_cannot_be_terminated(process: "subprocess.Popen[bytes]") -> None:
-    worker = worker_of(process.pid)
+    worker = Worker.process(process.pid)
 
     make_zombie(process)
 
@@ -116,7 +116,7 @@ def test_a_process_that_is_gone_cannot_be_terminated(process: "subprocess.Popen[
 def test_terminating_spares_a_process_that_only_has_the_same_number(
     process: "subprocess.Popen[bytes]", other: dict[str, object]
 ) -> None:
-    worker = replace(worker_of(process.pid), **other)  # type: ignore[arg-type]
+    worker = replace(Worker.process(process.pid), **other)  # type: ignore[arg-type]
 
     assert not worker.terminate()
     assert process.poll() is None
