@@ -82,7 +82,7 @@ def record(instance: dg.DagsterInstance, course: Course, day: date) -> str:
 
 
 def _execute(instance: dg.DagsterInstance, course: Course, day: date) -> str:
-    run = direct_runs.begin(instance, course.job, day, run_config={"loggers": {"progress": {}}})
+    run = direct_runs.begin(instance, course.job, day, worker=None, run_config={"loggers": {"progress": {}}})
     reporter = _Reporter(instance, run)
     reporter.event(_EVENT.RUN_START)
     _report_steps(reporter, course, day)

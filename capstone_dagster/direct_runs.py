@@ -26,15 +26,16 @@ def reconstructable(name: JobName) -> Any:
     return dg.build_reconstructable_job(__name__, job.__name__, (name,))
 
 
-def begin(
+def begin(  # noqa: PLR0913 - a run has that many facets, and all but three are named
     instance: dg.DagsterInstance,
     name: JobName,
     day: date,
     *,
+    worker: Worker | None,
     run_config: Mapping[str, Any] | None = None,
     is_outside: bool = False,
 ) -> dg.DagsterRun:
-    """Take the day's slot with a new run of the job, signed by this process and marked as starting."""
+    """Take the day's slot with a new run of the job, signed by its worker and marked as starting."""
     form, run_id = reconstructable(name), str(uuid.uuid4())
     outside = {OUTSIDE_TAG: run_id} if is_outside else {}
     with claiming(instance, day):
@@ -45,7 +46,8 @@ def begin(
             tags={
                 PARTITION_TAG: day.isoformat(),
                 **_REPOSITORY_TAG,
-                **Worker.process().signature(run_id),
+                **(worker.signature(run_id) if worker else {}),
+                "dagster/max_retries": "0",  # nobody but the queue can start it again
                 **outside,
             },
             job_code_origin=form.get_python_origin(),

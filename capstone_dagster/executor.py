@@ -25,8 +25,8 @@ class _SigningExecutor(dg.Executor):
     def execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
-        plan_context.instance.add_run_tags(plan_context.run_id, Worker.process().signature(plan_context.run_id))
         with outlasting_restarts():
+            plan_context.instance.add_run_tags(plan_context.run_id, Worker.process().signature(plan_context.run_id))
             yield from self._inner.execute(plan_context, execution_plan)
 
 

@@ -5,12 +5,13 @@ another pins the columns it stands on. Columns are only ever added at the end, s
 replaced in place and keeps its grants.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import dagster as dg
 from dagster_postgres import PostgresRunStorage
 from sqlalchemy import Connection
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from capstone_dagster.database_locks import locked
 from capstone_dagster.errors import ExpectedError
@@ -130,7 +131,12 @@ def migrate(instance: dg.DagsterInstance, *, grant_to: str | None = None) -> Non
     with locked(storage, "capstone migrate") as connection:  # two upgrades at once would fail
         if _is_outdated(instance):
             connection.exec_driver_sql(_STUB)
-            instance.upgrade()
+            try:
+                instance.upgrade()
+            except Exception:
+                with suppress(SQLAlchemyError):  # the tables may be those of either release
+                    connection.exec_driver_sql(definition())
+                raise
         connection.exec_driver_sql(_INDEX.format(step_events=_list(STEP_EVENTS)))
         connection.exec_driver_sql(definition())
         if grant_to:

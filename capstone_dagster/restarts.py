@@ -83,9 +83,12 @@ class _PersistentConnection(Connection):
         # It refuses while the transaction of the old connection is not over; that one goes on with the new.
         transaction, self._transaction = self._transaction, None
         try:
-            _ = self.connection
+            connected = self.connection
         finally:
             self._transaction = transaction
+        level = self.get_execution_options().get("isolation_level")
+        if level and connected.dbapi_connection:
+            self.dialect.set_isolation_level(connected.dbapi_connection, level)
 
 
 @contextmanager

@@ -49,5 +49,9 @@ class DayRunLauncher(DefaultRunLauncher):
         worker = Worker.of(run) if run else None
         if run is None or run.is_finished or worker is None or GRPC_INFO_TAG in run.tags:
             return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]
+        if not worker.is_of_this_host:
+            # Marked as canceling, it would give its slot back after a while, and work on.
+            self._instance.report_engine_event(f"This run works on {worker.host}; stop it there.", run)
+            return False
         self._instance.report_run_canceling(run)
         return worker.terminate()

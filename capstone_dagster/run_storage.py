@@ -25,6 +25,9 @@ _LIBPQ = {
     "dbname": "PGDATABASE",
     "sslmode": "PGSSLMODE",
     "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "options": "PGOPTIONS",
 }
 
 
@@ -60,9 +63,9 @@ def _told_in_a_sentence() -> Iterator[None]:
         yield
     except Exception as error:
         from dagster_postgres.utils import DagsterPostgresException
-        from sqlalchemy.exc import DBAPIError
+        from sqlalchemy.exc import SQLAlchemyError
 
-        if not isinstance(error, DagsterPostgresException | DBAPIError):
+        if not isinstance(error, DagsterPostgresException | SQLAlchemyError):
             raise
         cause = " ".join(str(error.__cause__ or error).split())
         raise RunStorageError(f"the run storage failed; what was published stays, try again: {cause}") from error

@@ -16,6 +16,7 @@ from capstone_dagster.metadata import rejects_by_reason
 from capstone_dagster.restarts import outlasting_restarts
 from capstone_dagster.slots import SlotTakenError
 from capstone_dagster.spark_process import forget_dead_session
+from capstone_dagster.workers import Worker
 from spark_code.lake import Lake
 from spark_code.schemas import EVENTS, QUOTE_ANALYTICS
 
@@ -46,7 +47,7 @@ def run_day(instance: dg.DagsterInstance, name: JobName, day: date, *, allow_mis
         config["resources"] = {"report_options": {"config": {"allow_missing_closes": True}}}
     with outlasting_restarts():
         try:
-            run = begin(instance, name, day, run_config=config)
+            run = begin(instance, name, day, worker=Worker.process(), run_config=config)
         except SlotTakenError as taken:
             return Outcome(job_id(name, day), day, REFUSED, taken.run_id, str(taken))
         if not execute_run(reconstructable(name), run, instance).success:

@@ -91,7 +91,8 @@ def run_apart(command: Sequence[str], environment: Mapping[str, str]) -> Ended:
             command,
             env=dict(environment),
             process_group=0,
-            stdin=subprocess.DEVNULL,  # a group in the background that reads the terminal would be stopped
+            # A group in the background that reads the terminal would be stopped.
+            stdin=subprocess.DEVNULL if sys.stdin and sys.stdin.isatty() else None,
         )
         watch(child.pid)
         return _ended(child, received, set(signal.Signals), os.killpg)

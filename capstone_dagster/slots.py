@@ -14,10 +14,10 @@ from dagster_postgres import PostgresRunStorage
 
 from capstone_dagster.database_locks import locked
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.jobs import PARTITION_TAG, job_id
+from capstone_dagster.jobs import JOB_NAMES, PARTITION_TAG, job_id
 from capstone_dagster.workers import Worker
 
-_IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
 class SlotTakenError(ExpectedError):
@@ -29,7 +29,7 @@ class SlotTakenError(ExpectedError):
         began = holder.start_time and datetime.fromtimestamp(holder.start_time, UTC)
         since = f" since {began:%H:%M:%S} UTC" if began else ""
         super().__init__(
-            f"{day} is being worked on by {job_id(run.job_name, day)} ({run.status.value}{since}, run {run.run_id}); "
+            f"{day} is being worked on by {_named(run, day)} ({run.status.value}{since}, run {run.run_id}); "
             "wait until it has ended, or stop it in the UI"
         )
 
@@ -47,7 +47,7 @@ def day_locked(instance: dg.DagsterInstance, day: str) -> Iterator[None]:
 
 def holder(instance: dg.DagsterInstance, day: str, besides: str | None = None) -> dg.RunRecord | None:
     """The run that holds the day's slot, other than ``besides``; one whose process is gone is ended, and holds none."""
-    in_progress = instance.get_run_records(dg.RunsFilter(statuses=_IN_PROGRESS, tags={PARTITION_TAG: day}))
+    in_progress = instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS, tags={PARTITION_TAG: day}))
     others = [record for record in in_progress if record.dagster_run.run_id != besides]
     return next((record for record in others if not end_if_dead(instance, record.dagster_run)), None)
 
@@ -66,6 +66,15 @@ def end_if_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     else:
         instance.report_run_failed(current, gone)
     return True
+
+
+def end_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """The same for those who do not hold the day's lock: of many who look at once, one records the end."""
+    worker = Worker.of(run)
+    if run.is_finished or worker is None or not worker.is_dead:
+        return False
+    with day_locked(instance, run.tags[PARTITION_TAG]):
+        return end_if_dead(instance, run)
 
 
 @contextmanager
@@ -92,3 +101,7 @@ def back_to_queue(instance: dg.DagsterInstance, run: dg.DagsterRun, taken: dg.Ru
 
 def _report(instance: dg.DagsterInstance, run: dg.DagsterRun, what: dg.DagsterEventType) -> None:
     instance.report_dagster_event(dg.DagsterEvent(what.value, run.job_name), run.run_id)
+
+
+def _named(run: dg.DagsterRun, day: date) -> str:
+    return job_id(run.job_name, day) if run.job_name in JOB_NAMES else "a materialization of single assets"

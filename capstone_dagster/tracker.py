@@ -16,14 +16,14 @@ import dagster as dg
 from dagster._core.storage.event_log import SqlEventLogStorage, SqlEventLogStorageTable
 from sqlalchemy import select
 
+from capstone_dagster import outside_work
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.jobs import HALVES, JOB_NAMES, OUTSIDE_TAG, PARTITION_TAG, JobName, job_id
+from capstone_dagster.jobs import HALVES, JOB_NAMES, PARTITION_TAG, JobName, job_id
 from capstone_dagster.reasons import run_reason
-from capstone_dagster.slots import end_if_dead
+from capstone_dagster.slots import IN_PROGRESS, end_dead
 from capstone_dagster.trading_days import NoTradingDayError, parse_day
 
 _STATUS = dg.DagsterRunStatus
-_IN_PROGRESS = (_STATUS.STARTING, _STATUS.STARTED, _STATUS.CANCELING)
 # What tells how far a step is; a step that is planned and has not begun has only the first two.
 STEP_EVENTS = (
     "ASSET_MATERIALIZATION_PLANNED",
@@ -58,7 +58,7 @@ class JobAttempt:
     def currency(self) -> tuple[int, float, int]:
         """Which attempt speaks for the job: one in progress, else one that waits, else the latest begun."""
         status = _STATUS(self.status)
-        rank = 2 if status in _IN_PROGRESS else 1 if status == _STATUS.QUEUED else 0
+        rank = 2 if status in IN_PROGRESS else 1 if status == _STATUS.QUEUED else 0
         return rank, self.started.timestamp() if self.started else 0.0, self.storage_id
 
 
@@ -122,59 +122,29 @@ class Tracker:
         of_jobs = (self._attempts(job, date.fromisoformat(day), records, steps) for day in newest for job in JOB_NAMES)
         return [self._status(attempts, with_error=False) for attempts in of_jobs if attempts]
 
-    def update_job_status(
-        self, job_id: str, status: str, reason: str | None = None, *, run_id: str | None = None
-    ) -> JobStatus:
+    def update_job_status(self, job_id: str, status: str, reason: str | None = None) -> JobStatus:
         """Record work that is done outside Dagster: STARTED takes the day's slot, SUCCESS or FAILURE gives it back.
 
-        The work begun last is meant, or the one of ``run_id``. A result without a beginning begins and ends at once.
+        The calling process may come and go: a slot without a result is given back when the maximum runtime of
+        ``deploy/dagster.yaml`` is over. A result without a beginning begins and ends at once.
         """
         job, day = parse_job_id(job_id)
         wanted = status.upper()
         if wanted not in (_STATUS.STARTED.value, _STATUS.SUCCESS.value, _STATUS.FAILURE.value):
             raise JobIdError(f"{status!r} is no status to set; there are STARTED, SUCCESS and FAILURE")
-        run = self._named(run_id, job_id) if run_id else None
-        if run is None and wanted != _STATUS.STARTED.value:
-            run = self._begun_outside(job, day)
-        run = run or self._begin_outside(job, day)
-        if wanted != _STATUS.STARTED.value and not run.is_finished:
-            self._end(run, _STATUS(wanted), reason)
+        is_result = wanted != _STATUS.STARTED.value
+        run = outside_work.begun(self._instance, job, day) if is_result else None
+        run = run or outside_work.begin(self._instance, job, day, worker=None)
+        if is_result:
+            succeeded = wanted == _STATUS.SUCCESS.value
+            outside_work.end(self._instance, run.run_id, succeeded=succeeded, reason=reason)
         return self.get_job_status(job_id)
-
-    def _named(self, run_id: str, job_id: str) -> dg.DagsterRun:
-        run = self._instance.get_run_by_id(run_id)
-        if run is None or not _is_outside(run) or _job_id(run) != job_id:
-            raise JobIdError(f"run {run_id} is no work outside Dagster on {job_id}")
-        return run
-
-    def _begin_outside(self, job: JobName, day: date) -> dg.DagsterRun:
-        from capstone_dagster.direct_runs import begin  # loads the definitions, which only this verb needs
-
-        run = begin(self._instance, job, day, is_outside=True)
-        self._report(run, dg.DagsterEventType.RUN_START, "Work outside Dagster has begun.")
-        return run
-
-    def _begun_outside(self, job: JobName, day: date) -> dg.DagsterRun | None:
-        tags = {PARTITION_TAG: day.isoformat()}
-        begun = self._instance.get_runs(dg.RunsFilter(job_name=job, statuses=_IN_PROGRESS, tags=tags))
-        return next((run for run in begun if _is_outside(run)), None)
-
-    def _end(self, run: dg.DagsterRun, status: dg.DagsterRunStatus, reason: str | None) -> None:
-        if run.status == _STATUS.CANCELING:
-            self._instance.report_run_canceled(run, reason)
-        elif status == _STATUS.FAILURE:
-            self._instance.report_run_failed(run, reason)
-        else:
-            self._report(run, dg.DagsterEventType.RUN_SUCCESS, reason)
-
-    def _report(self, run: dg.DagsterRun, what: dg.DagsterEventType, message: str | None) -> None:
-        self._instance.report_dagster_event(dg.DagsterEvent(what.value, run.job_name, message=message), run.run_id)
 
     def _runs(self, days: Sequence[str]) -> list[dg.RunRecord]:
         """The runs of these days, the oldest first; those whose process is gone are ended first."""
         wanted = dg.RunsFilter(tags={PARTITION_TAG: list(days)})
         records = self._instance.get_run_records(wanted, ascending=True)
-        ended = [end_if_dead(self._instance, record.dagster_run) for record in records]
+        ended = [end_dead(self._instance, record.dagster_run) for record in records]
         return list(self._instance.get_run_records(wanted, ascending=True) if any(ended) else records)
 
     def _attempts(
@@ -225,7 +195,7 @@ class Tracker:
 def _half(job: JobName, record: dg.RunRecord, steps: _Steps) -> tuple[dg.DagsterRunStatus, datetime] | None:
     """How far a run of `daily_pipeline` is with one of its halves, or None if it never got there."""
     run = record.dagster_run
-    if _is_outside(run):
+    if outside_work.is_outside(run):
         return run.status, record.update_timestamp
     own = [steps[step] for step in HALVES[job] if step in steps]
     moments = [moment for event, moment in own if event.startswith("STEP_")]
@@ -254,14 +224,6 @@ def _attempt(
         updated_time=updated if updated.tzinfo else updated.replace(tzinfo=UTC),
         storage_id=record.storage_id,
     )
-
-
-def _is_outside(run: dg.DagsterRun) -> bool:
-    return run.tags.get(OUTSIDE_TAG) == run.run_id
-
-
-def _job_id(run: dg.DagsterRun) -> str:
-    return job_id(run.job_name, run.tags.get(PARTITION_TAG))
 
 
 def _is_day(text: str) -> bool:

@@ -104,8 +104,9 @@ def track(job: JobName, day: str, command: tuple[str, ...]) -> NoReturn:
     with _instance(settings) as instance:
         from capstone_dagster.tracking import TrackedJob, track
 
-        code, now = track(instance, TrackedJob(settings, job, trade_dt), command)
-        click.echo(f"{now.job_id}: {now.status}", err=True)
+        work = TrackedJob(settings, job, trade_dt)
+        code, ended = track(instance, work, command)
+        click.echo(f"{work.id}: {ended}", err=True)
     sys.exit(code)
 
 

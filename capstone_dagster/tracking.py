@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.events import StepMaterializationData
 
+from capstone_dagster import outside_work
 from capstone_dagster.checks import evaluations
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.inputs import Need, require_published
@@ -24,8 +25,8 @@ from capstone_dagster.restarts import outlasting_restarts
 from capstone_dagster.settings import Settings
 from capstone_dagster.showing import first_rows
 from capstone_dagster.signals import Ended, deferring_signals, exiting_on_termination, run_apart
-from capstone_dagster.tracker import JobStatus, Tracker
 from capstone_dagster.trading_days import trading_days
+from capstone_dagster.workers import Worker
 from spark_code.lake import Lake
 from spark_code.raw_files import RawFolder
 from spark_code.schemas import CLOSES, QUOTES, TABLES, TRADES, Table
@@ -101,25 +102,25 @@ class TrackedJob:
         return {**os.environ, **self.settings.as_environment(), **tracked}
 
 
-def track(instance: dg.DagsterInstance, work: TrackedJob, command: Sequence[str]) -> tuple[int, JobStatus]:
+def track(instance: dg.DagsterInstance, work: TrackedJob, command: Sequence[str]) -> tuple[int, str]:
     """Run the command in the job's slot and record how it went; refused if the slot is taken.
 
-    Returns the command's exit code and where the job stands now.
+    Returns the command's exit code and the status of its run.
     """
-    tracker = Tracker(instance)
     with outlasting_restarts(), exiting_on_termination():
-        run_id = tracker.update_job_status(work.id, "STARTED").run_id
+        run_id = outside_work.begin(instance, work.job, work.day, worker=Worker.process()).run_id
         try:
             work.require_inputs()
             before = work.versions()
             ended = run_apart(command, work.environment(run_id))
             with deferring_signals():  # the work is done: let it be recorded
                 _report_published(instance, work, run_id, before)
-                status, reason = "FAILURE" if ended.exit_code else "SUCCESS", _how_it_ended(command, ended)
-                return ended.exit_code, tracker.update_job_status(work.id, status, reason, run_id=run_id)
+                reason = _how_it_ended(command, ended)
+                status = outside_work.end(instance, run_id, succeeded=not ended.exit_code, reason=reason)
+                return ended.exit_code, status
         except BaseException as error:
             reason = "interrupted" if isinstance(error, SystemExit | KeyboardInterrupt) else str(error)
-            tracker.update_job_status(work.id, "FAILURE", reason or type(error).__name__, run_id=run_id)
+            outside_work.end(instance, run_id, succeeded=False, reason=reason or type(error).__name__)
             raise
 
 

@@ -31,7 +31,7 @@ class Worker:
     def process(cls, pid: int | None = None) -> Self:
         """A living process of this host, or the one that asks."""
         found = psutil.Process(pid)
-        return cls(socket.gethostname(), found.pid, _start_of(found))
+        return cls(_this_host(), found.pid, _start_of(found))
 
     @classmethod
     def of(cls, run: dg.DagsterRun) -> Self | None:
@@ -46,13 +46,18 @@ class Worker:
         return {WORKER_TAG: f"{self.host} {self.pid} {self.started} {run_id}"}
 
     @property
+    def is_of_this_host(self) -> bool:
+        """Whether the process can be seen from here."""
+        return self.host == _this_host()
+
+    @property
     def is_dead(self) -> bool:
         """Whether it is certain that the process is gone; of another host nothing is certain."""
-        return self._is_of_this_host and self._process() is None
+        return self.is_of_this_host and self._is_gone()
 
     def terminate(self) -> bool:
         """Ask the process to end, if it lives on this host."""
-        if not self._is_of_this_host or self._process() is None:
+        if not self.is_of_this_host or self._is_gone():
             return False
         try:
             os.kill(self.pid, signal.SIGTERM)
@@ -60,17 +65,23 @@ class Worker:
             return False
         return True
 
-    @property
-    def _is_of_this_host(self) -> bool:
-        return self.host == socket.gethostname()
-
-    def _process(self) -> psutil.Process | None:
+    def _is_gone(self) -> bool:
         try:
+            os.kill(self.pid, 0)
             process = psutil.Process(self.pid)
-            is_same = _start_of(process) == self.started
-            return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.NoSuchProcess:
-            return None
+            return _start_of(process) != self.started or process.status() == psutil.STATUS_ZOMBIE
+        except (ProcessLookupError, OverflowError):
+            return True
+        except (PermissionError, psutil.Error):  # another user's, perhaps hidden from us
+            return False
+
+
+def _this_host() -> str:
+    """The host's name, and on Linux which of its containers: each counts its processes for itself."""
+    try:
+        return f"{socket.gethostname()}:{Path('/proc/self/ns/pid').stat().st_ino}"
+    except FileNotFoundError:
+        return socket.gethostname()
 
 
 def _start_of(process: psutil.Process) -> str:

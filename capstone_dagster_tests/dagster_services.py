@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from capstone_dagster_tests.platform import CAPSTONE, Platform
 from capstone_dagster_tests.processes import eventually
 
@@ -87,5 +89,8 @@ def services(platform: Platform, folder: Path) -> Iterator[Services]:
         eventually(is_up)
         yield started
     finally:
+        started_by_it = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
+        for survivor in psutil.wait_procs(started_by_it, timeout=5)[1]:  # a run goes on for a while
+            survivor.kill()

@@ -49,8 +49,8 @@ def die_before(owner, name, is_meant):
         return real(*args, **kwargs)
     setattr(owner, name, fake)
 
-def die_while_writing(data):
-    while not any(data.glob("*/*/_temporary")):
+def die_while_writing(data, before):
+    while not any(any(version.glob("*/_temporary")) for version in set(data.glob("*")) - before):
         time.sleep(0.001)
     die()
 
@@ -62,7 +62,7 @@ if point == "before reading":
 elif point == "while writing ingested/events":
     data = Path(os.environ["CAPSTONE_HOME"], "lake/ingested/events/data")
     before = set(data.glob("*"))
-    threading.Thread(target=die_while_writing, args=(data,), daemon=True).start()
+    threading.Thread(target=die_while_writing, args=(data, before), daemon=True).start()
 elif point == "written, not audited":
     die_before(lake.Lake, "_audit", lambda self, draft, *_: draft.table.path == table)
 elif point == "audited, not published":

@@ -230,3 +230,25 @@ def test_without_a_run_at_stake_a_statement_that_was_cut_off_fails(server: Serve
         server.restart()
         with pytest.raises(OperationalError, match=r"terminating connection|server closed the connection"):
             connection.execute(text("SELECT 42"))
+
+
+@pytest.mark.parametrize("cuts", [1, 2])
+@pytest.mark.parametrize("is_kept", [True, False], ids=["committed", "rolled back"])
+def test_a_transaction_that_was_cut_off_is_repeated_as_a_whole(server: Server, cuts: int, is_kept: bool) -> None:
+    with server.engine.connect() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS told"))
+        connection.execute(text("CREATE TABLE told (word text)"))
+
+    with outlasting_restarts(), server.engine.connect() as plain:
+        connection = plain.execution_options(isolation_level="READ COMMITTED")
+        with connection.begin() as transaction:
+            for number, word in enumerate("abc"):
+                if 0 < number <= cuts:
+                    server.restart()
+                connection.execute(text("INSERT INTO told VALUES (:word)"), {"word": word})
+            if not is_kept:
+                transaction.rollback()
+
+    with server.engine.connect() as connection:
+        kept = connection.execute(text("SELECT word FROM told ORDER BY word")).scalars().all()
+    assert kept == (["a", "b", "c"] if is_kept else [])

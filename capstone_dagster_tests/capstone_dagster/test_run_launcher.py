@@ -216,6 +216,18 @@ def test_stopping_a_run_of_the_dead_lets_it_end_canceled(
         assert status_of(instance, run) == STATUS.CANCELED
 
 
+def test_a_run_of_another_host_cannot_be_stopped_from_here_and_goes_on(
+    instance: dg.DagsterInstance, launcher: DayRunLauncher, day: date
+) -> None:
+    run = run_of(instance, day, STATUS.STARTED, worker=Worker("elsewhere", 1, "1"))
+
+    assert not launcher.terminate(run.run_id)
+
+    assert status_of(instance, run) == STATUS.STARTED
+    said = [entry.message for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)]
+    assert said[-1] == "This run works on elsewhere; stop it there."
+
+
 def test_stopping_a_run_of_the_code_server_is_left_to_dagster(
     instance: dg.DagsterInstance, launcher: DayRunLauncher, left_to_dagster: list[str], day: date
 ) -> None:

@@ -55,7 +55,7 @@ def claim(instance: dg.DagsterInstance, day: date) -> None:
 def attempt(instance: dg.DagsterInstance, day: date, together: threading.Barrier) -> dg.DagsterRun | SlotTakenError:
     together.wait()
     try:
-        return begin(instance, "daily_pipeline", day)
+        return begin(instance, "daily_pipeline", day, worker=Worker.process())
     except SlotTakenError as refused:
         return refused
 
@@ -90,11 +90,11 @@ def test_a_day_in_progress_is_refused_and_the_refusal_names_the_run(
 
 
 def test_the_refusal_says_since_when_the_other_run_works(instance: dg.DagsterInstance, day: date) -> None:
-    run = begin(instance, "preprocessing", day)
+    run = begin(instance, "preprocessing", day, worker=Worker.process())
     instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name), run.run_id)
 
     with pytest.raises(SlotTakenError) as refused:
-        begin(instance, "analytical", day)
+        begin(instance, "analytical", day, worker=Worker.process())
 
     assert re.search(rf"preprocessing_{day} \(STARTED since \d\d:\d\d:\d\d UTC, run {run.run_id}\)", str(refused.value))
     assert runs_of(instance, day) == [run.run_id]
@@ -184,9 +184,9 @@ def test_while_another_process_decides_a_day_only_that_day_waits_and_a_kill_lets
     instance: dg.DagsterInstance, day: date
 ) -> None:
     with locking_process(day) as process, ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(begin, instance, "daily_pipeline", day)
+        waiting = pool.submit(lambda: begin(instance, "daily_pipeline", day, worker=Worker.process()))
 
-        other = begin(instance, "daily_pipeline", unused_day())
+        other = begin(instance, "daily_pipeline", unused_day(), worker=Worker.process())
         assert other.status == STATUS.STARTING
         assert not waiting.done()
         assert runs_of(instance, day) == []

@@ -28,7 +28,7 @@ from capstone_dagster_tests.processes import eventually, heard
 FRIDAY, LABOR_DAY, TUESDAY = date(2020, 9, 4), date(2020, 9, 7), date(2020, 9, 8)
 FAILING, NO_COMMAND, OCCUPIED, KILLED = (date(2020, 9, day) for day in (9, 10, 11, 14))
 STOPPED = {signal.SIGTERM: date(2020, 9, 15), signal.SIGINT: date(2020, 9, 16), signal.SIGHUP: date(2020, 9, 17)}
-UNDELIVERED, ORPHANING = date(2020, 9, 18), date(2020, 9, 21)
+UNDELIVERED, ORPHANING, READING = date(2020, 9, 18), date(2020, 9, 21), date(2020, 9, 22)
 
 KNOWN = "'daily_pipeline', 'preprocessing', 'analytical'"
 
@@ -113,6 +113,22 @@ def test_a_command_that_fails_fails_its_job_and_status_says_so(
     assert f"The command has published nothing of preprocessing_{FAILING}." in said(instance, status["run_id"])
 
 
+def test_a_command_reads_what_it_is_given(platform: Platform, tracker: Tracker) -> None:
+    platform.sample(READING)
+    script = 'read -r word && [ "$word" = hello ]'
+
+    read = subprocess.run(
+        [CAPSTONE, "track", "--job", "preprocessing", "--date", f"{READING}", "--", "sh", "-c", script],
+        env=os.environ | platform.environment,
+        input="hello\n",
+        text=True,
+        check=False,
+    )
+
+    assert read.returncode == 0
+    assert tracker.get_job_status(f"preprocessing_{READING}").status == "SUCCESS"
+
+
 def test_a_command_that_cannot_be_run_fails_its_job(platform: Platform, tracker: Tracker) -> None:
     platform.sample(NO_COMMAND)
 
@@ -166,7 +182,6 @@ def test_a_signal_to_the_tracker_reaches_the_command_and_its_children_and_is_rec
     assert (status.status, status.error) == ("FAILURE", f"sh ended with exit code {128 + number} after {number.name}")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the command is left behind")
 @pytest.mark.parametrize(
     ("day", "script"),
     [

@@ -3,6 +3,10 @@
 #   SPARK_MASTER   where Spark runs; local[*] unless set
 #   SPARK_SUBMIT   another spark-submit than that of the virtual environment
 set -euo pipefail
+if [ -z "${TRACKED_RUN_ID:-}" ]; then
+    echo "this runs under capstone track: start deploy/submit/preprocessing.sh or analytical.sh instead" >&2
+    exit 2
+fi
 job=$1 date=$2
 shift 2
 cd "$(dirname "$0")/../.."

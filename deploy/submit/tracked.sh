@@ -6,6 +6,12 @@ if [ $# -lt 2 ]; then
     echo "usage: deploy/submit/${1:-preprocessing}.sh DATE [options of spark-submit]" >&2
     exit 2
 fi
+case " $* " in
+    *" --master "*)
+        echo "say where Spark runs with SPARK_MASTER, not with --master: other settings depend on it" >&2
+        exit 2
+        ;;
+esac
 here=$(cd "$(dirname "$0")" && pwd)
 capstone="$here/../../.venv/bin/capstone"
 [ -x "$capstone" ] || capstone=capstone

@@ -1,0 +1,53 @@
+"""Work that is done outside Dagster, as runs: begun in the slot of its day, ended with its result."""
+
+from datetime import date
+
+import dagster as dg
+
+from capstone_dagster.jobs import OUTSIDE_TAG, PARTITION_TAG, JobName
+from capstone_dagster.slots import IN_PROGRESS
+from capstone_dagster.workers import Worker
+
+
+def is_outside(run: dg.DagsterRun) -> bool:
+    """Whether the run stands for such work; retries come with a copy of another run's tags."""
+    return run.tags.get(OUTSIDE_TAG) == run.run_id
+
+
+def begin(instance: dg.DagsterInstance, job: JobName, day: date, *, worker: Worker | None) -> dg.DagsterRun:
+    """Take the day's slot; it is held until the work is ended, or its worker is gone if there is one."""
+    from capstone_dagster.direct_runs import begin as begin_run  # loads the definitions, which nobody else here needs
+
+    run = begin_run(instance, job, day, worker=worker, is_outside=True)
+    _report(instance, run, dg.DagsterEventType.RUN_START, "Work outside Dagster has begun.")
+    return run
+
+
+def begun(instance: dg.DagsterInstance, job: JobName, day: date) -> dg.DagsterRun | None:
+    """The work that is in progress, if there is any."""
+    tags = {PARTITION_TAG: day.isoformat()}
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=IN_PROGRESS, tags=tags))
+    return next((run for run in runs if is_outside(run)), None)
+
+
+def end(instance: dg.DagsterInstance, run_id: str, *, succeeded: bool, reason: str | None) -> str:
+    """Record the result, unless the run was ended meanwhile; returns its status."""
+    run = _known(instance, run_id)
+    if run.status == dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(run, reason)
+    elif not run.is_finished and succeeded:
+        _report(instance, run, dg.DagsterEventType.RUN_SUCCESS, reason)
+    elif not run.is_finished:
+        instance.report_run_failed(run, reason)
+    return _known(instance, run_id).status.value
+
+
+def _known(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun:
+    record = instance.get_run_record_by_id(run_id)
+    if record is None:
+        raise LookupError(f"run {run_id} was deleted while its work went on")
+    return record.dagster_run
+
+
+def _report(instance: dg.DagsterInstance, run: dg.DagsterRun, what: dg.DagsterEventType, message: str | None) -> None:
+    instance.report_dagster_event(dg.DagsterEvent(what.value, run.job_name, message=message), run.run_id)
