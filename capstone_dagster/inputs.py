@@ -27,16 +27,23 @@ def needed_inputs(step: dg.StepExecutionContext) -> list[Need]:
     return needs
 
 
-def require_published(lake: Lake, needs: list[Need], day: date) -> None:
-    """Fail, without retry, if any of the inputs of ``day`` is missing: what, and which job makes it."""
+def missing_inputs(lake: Lake, needs: list[Need]) -> str | None:
+    """What of the inputs is not published, and the job ids that make it; None if all is there."""
     missing = [need for need in needs if lake.manifest(*need) is None]
     if not missing:
-        return
+        return None
     what = ", ".join(f"{table.path} of {of}" for table, of in missing)
     jobs = {of: f"preprocessing_{of} (capstone run {of} --job preprocessing)" for _, of in missing}
-    first = ", then ".join(jobs[of] for of in sorted(jobs))
-    message = f"not published: {what}. Run first: {first}, and then capstone run {day} --job analytical"
-    if any(table == CLOSES and of != day for table, of in missing):
+    return f"not published: {what}. Run first: {', then '.join(jobs[of] for of in sorted(jobs))}"
+
+
+def require_published(lake: Lake, needs: list[Need], day: date) -> None:
+    """Fail, without retry, if any of the inputs of ``day`` is missing: what, and which job makes it."""
+    missing = missing_inputs(lake, needs)
+    if missing is None:
+        return
+    message = f"{missing}, and then capstone run {day} --job analytical"
+    if any(table == CLOSES and of != day and lake.manifest(table, of) is None for table, of in needs):
         message += (
             ". To go on without the previous trading day's closes: --allow-missing-closes, or in the UI's launchpad "
             "resources.report_options.config.allow_missing_closes: true"

@@ -59,13 +59,13 @@ attempts AS (
         CASE
             WHEN is_outside THEN runs.status
             WHEN steps.begun = 0 AND halves.job = 'analytical' AND runs.status IN ('STARTING', 'STARTED') THEN 'QUEUED'
-            WHEN steps.failed > 0 THEN 'FAILURE'
+            WHEN steps.failed > 0 AND NOT is_stopped THEN 'FAILURE'
             WHEN steps.succeeded = steps.planned THEN 'SUCCESS'
             ELSE runs.status
         END,
         CASE
             WHEN is_outside OR steps.begun = 0 THEN runs.update_timestamp
-            WHEN steps.failed > 0 OR steps.succeeded = steps.planned THEN steps.updated
+            WHEN (steps.failed > 0 AND NOT is_stopped) OR steps.succeeded = steps.planned THEN steps.updated
             ELSE runs.update_timestamp
         END,
         runs.run_id, runs.start_time, runs.id
@@ -75,8 +75,9 @@ attempts AS (
         SELECT EXISTS (
             SELECT FROM run_tags
             WHERE run_tags.run_id = runs.run_id AND key = {outside} AND value = runs.run_id
-        ) AS is_outside
-    ) AS tags
+        ) AS is_outside,
+        runs.status IN ('CANCELING', 'CANCELED') AS is_stopped
+    ) AS facts
     CROSS JOIN LATERAL (
         SELECT
             count(*) AS planned,

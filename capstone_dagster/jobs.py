@@ -11,8 +11,9 @@ JOB_NAMES: tuple[JobName, ...] = get_args(JobName)
 # The tag that names the trading day of a run.
 PARTITION_TAG = "dagster/partition"
 
-# On a run that records work done outside Dagster, with the run's own id: retries copy the tags of others.
-OUTSIDE_TAG = "capstone/outside"
+# On a run that records work done outside Dagster, with the run's own id: retries copy the tags of others. The UI
+# hides what begins so.
+OUTSIDE_TAG = ".dagster/capstone_outside"
 
 # The steps of the two jobs, in the order in which `daily_pipeline` runs them: what its halves consist of.
 HALVES: Mapping[JobName, tuple[str, ...]] = {

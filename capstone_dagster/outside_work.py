@@ -5,7 +5,9 @@ from datetime import date
 import dagster as dg
 
 from capstone_dagster.jobs import OUTSIDE_TAG, PARTITION_TAG, JobName
+from capstone_dagster.settings import Settings
 from capstone_dagster.slots import IN_PROGRESS
+from capstone_dagster.trading_days import trading_days
 from capstone_dagster.workers import Worker
 
 
@@ -18,6 +20,7 @@ def begin(instance: dg.DagsterInstance, job: JobName, day: date, *, worker: Work
     """Take the day's slot; it is held until the work is ended, or its worker is gone if there is one."""
     from capstone_dagster.direct_runs import begin as begin_run  # loads the definitions, which nobody else here needs
 
+    trading_days(Settings.from_environment().first_trading_day).require(day)
     run = begin_run(instance, job, day, worker=worker, is_outside=True)
     _report(instance, run, dg.DagsterEventType.RUN_START, "Work outside Dagster has begun.")
     return run

@@ -38,7 +38,11 @@ _Steps = dict[str, tuple[str, datetime]]
 
 
 class JobIdError(ExpectedError):
-    """No job id, or one that has never been run."""
+    """No job id, or no status that can be set."""
+
+
+class NeverRunError(ExpectedError):
+    """A job id that has never been run."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,7 @@ class Tracker:
         """Where the job stands, with the reason if it failed; an error if it has never been run."""
         attempts = self.history(job_id)
         if not attempts:
-            job, day = parse_job_id(job_id)
-            raise JobIdError(f"{job_id} has never been run; start it with: capstone run {day} --job {job}")
+            raise NeverRunError(f"{job_id} has never been run")
         return self._status(attempts, with_error=True)
 
     def history(self, job_id: str) -> list[JobAttempt]:
@@ -204,7 +207,7 @@ def _half(job: JobName, record: dg.RunRecord, steps: _Steps) -> tuple[dg.Dagster
         status = _STATUS.QUEUED if waits else run.status
         return (status, record.update_timestamp) if own and not run.is_finished else None
     events = {event for event, _ in own}
-    if "STEP_FAILURE" in events:
+    if "STEP_FAILURE" in events and run.status not in (_STATUS.CANCELING, _STATUS.CANCELED):
         return _STATUS.FAILURE, max(moments)
     if events == {"STEP_SUCCESS"}:
         return _STATUS.SUCCESS, max(moments)

@@ -29,6 +29,18 @@ def _instance(settings: Settings) -> "Iterator[dg.DagsterInstance]":
             yield instance
 
 
+@contextmanager
+def _told_how_to_start(job_id: str | None, settings: Settings) -> Iterator[None]:
+    from capstone_dagster.tracker import NeverRunError, parse_job_id
+
+    try:
+        yield
+    except NeverRunError as never:
+        job, day = parse_job_id(str(job_id))
+        trading_days(settings.first_trading_day).require(day)
+        raise NeverRunError(f"{never}; start it with: capstone run {day} --job {job}") from None
+
+
 @click.command()
 @click.argument("job_id", required=False)
 @click.option("--days", type=click.IntRange(1, 1000), default=10, show_default=True, help="Of how many days.")
@@ -37,7 +49,8 @@ def status(job_id: str | None, days: int, as_json: bool) -> None:
     """Print where JOB_ID (e.g. preprocessing_2020-08-06) stands, or every job of the last days with runs."""
     from capstone_dagster.tracker import Tracker
 
-    with _instance(Settings.from_environment()) as instance:
+    settings = Settings.from_environment()
+    with _instance(settings) as instance, _told_how_to_start(job_id, settings):
         tracker = Tracker(instance)
         if job_id:
             found = asdict(tracker.get_job_status(job_id))
@@ -62,7 +75,8 @@ def history(job_id: str, as_json: bool) -> None:
     """Print all attempts at JOB_ID, the oldest first, with the reasons of those that failed."""
     from capstone_dagster.tracker import Tracker
 
-    with _instance(Settings.from_environment()) as instance:
+    settings = Settings.from_environment()
+    with _instance(settings) as instance, _told_how_to_start(job_id, settings):
         tracker = Tracker(instance)
         tracker.get_job_status(job_id)  # an id that has never been run is an error
         attempts = [
@@ -82,8 +96,8 @@ def history(job_id: str, as_json: bool) -> None:
         return
     for attempt in attempts:
         click.echo(
-            f"{attempt['attempt']:>3}  {attempt['status']:<9} {_shown(attempt['started'])} to "
-            f"{_shown(attempt['updated_time'])}  run {attempt['run_id']} of {attempt['run_of']}"
+            f"{attempt['attempt']:>3}  {attempt['status']:<9} started {_shown(attempt['started'])}, status since "
+            f"{_shown(attempt['updated_time'])}, run {attempt['run_id']} of {attempt['run_of']}"
         )
         if attempt["reason"]:
             click.echo(f"     {attempt['reason']}")

@@ -18,7 +18,7 @@ from dagster._core.events import StepMaterializationData
 from capstone_dagster import outside_work
 from capstone_dagster.checks import evaluations
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.inputs import Need, require_published
+from capstone_dagster.inputs import Need, missing_inputs
 from capstone_dagster.jobs import JobName, job_id
 from capstone_dagster.metadata import materialization_metadata
 from capstone_dagster.restarts import outlasting_restarts
@@ -86,10 +86,8 @@ class TrackedJob:
             needs += [(TRADES, self.day), (QUOTES, self.day)]
         if "report" in _LAYERS[self.job] and self.previous_day:
             needs.append((CLOSES, self.previous_day))
-        try:
-            require_published(self.lake, needs, self.day)
-        except dg.Failure as missing:
-            raise TrackError(missing.description) from None
+        if missing := missing_inputs(self.lake, needs):
+            raise TrackError(f"{missing}, and then {self.id}")
 
     def environment(self, run_id: str) -> dict[str, str]:
         """What the command finds: every setting as it counts, the run, and the previous trading day if there is one."""

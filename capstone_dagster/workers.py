@@ -16,7 +16,7 @@ from typing import Self
 import dagster as dg
 import psutil
 
-WORKER_TAG = "capstone/worker"
+WORKER_TAG = ".dagster/capstone_worker"  # the UI hides what begins so
 
 
 @dataclass(frozen=True)

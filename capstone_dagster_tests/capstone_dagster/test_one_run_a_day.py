@@ -45,6 +45,9 @@ FROM event_logs WHERE run_id IN (SELECT run_id FROM runs WHERE partition = %s) G
 """
 
 
+_SIGNATURE = "SELECT value FROM run_tags WHERE key = %s AND run_id = %s"
+
+
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A home whose database is up for the whole module, also while nothing of Dagster runs."""
@@ -123,7 +126,9 @@ def test_a_killed_worker_of_the_queue_ends_in_failure_and_frees_the_day(platform
     run_id = running.launch("preprocessing", OTHER_DAY, max_retries="0")
     eventually(lambda: running.status(run_id), "STARTED".__eq__)
     signature = eventually(
-        lambda: _query(platform, "SELECT value FROM run_tags WHERE run_id = %s AND key = 'capstone/worker'", run_id),
+        lambda: _query(
+            platform, "SELECT value FROM run_tags WHERE run_id = %s AND key = '.dagster/capstone_worker'", run_id
+        ),
         len,
     )
     worker = psutil.Process(int(str(signature[0][0]).split()[1]))

@@ -263,3 +263,18 @@ def test_a_holiday_is_one_line_and_starts_nothing(capstone: Run, home: Path) -> 
 
     assert (code, out, err) == (1, "", f"capstone: {LABOR_DAY} cannot be run: the NYSE is closed on Labor Day\n")
     assert not home.exists()
+
+
+@pytest.mark.parametrize("command", ["status", "history"])
+def test_a_job_that_has_never_been_run_says_how_to_run_it_or_why_it_cannot(
+    platform: Platform, capstone: Run, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    for name, value in platform.environment.items():
+        monkeypatch.setenv(name, value)
+
+    never = (
+        "capstone: analytical_2020-10-01 has never been run; start it with: capstone run 2020-10-01 --job analytical\n"
+    )
+    assert capstone(command, "analytical_2020-10-01") == (1, "", never)
+    closed = f"capstone: {LABOR_DAY} cannot be run: the NYSE is closed on Labor Day\n"
+    assert capstone(command, f"analytical_{LABOR_DAY}") == (1, "", closed)
