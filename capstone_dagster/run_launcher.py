@@ -40,7 +40,7 @@ class DayRunLauncher(DefaultRunLauncher):
         """Failed if the process that works on the run is gone; running if that is not certain."""
         worker = Worker.of(run)
         if worker and worker.is_dead:
-            return CheckRunHealthResult(WorkerStatus.FAILED, f"process {worker.pid} on {worker.host} is gone")
+            return CheckRunHealthResult(WorkerStatus.FAILED, f"{worker} is gone")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 
     def terminate(self, run_id: str) -> bool:
@@ -51,7 +51,7 @@ class DayRunLauncher(DefaultRunLauncher):
             return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]
         if not worker.is_of_this_host:
             # Marked as canceling, it would give its slot back after a while, and work on.
-            self._instance.report_engine_event(f"This run works on {worker.host}; stop it there.", run)
+            self._instance.report_engine_event(f"{worker} works on this run; stop it there.", run)
             return False
         self._instance.report_run_canceling(run)
         return worker.terminate()

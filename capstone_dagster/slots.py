@@ -60,7 +60,7 @@ def end_if_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     current = instance.get_run_by_id(run.run_id)  # it may have ended well since it was read
     if current is None or current.is_finished:
         return True
-    gone = f"process {worker.pid} on {worker.host}, which worked on this run, is gone without a result"
+    gone = f"{worker}, which worked on this run, is gone without a result"
     if current.status == dg.DagsterRunStatus.CANCELING:
         instance.report_run_canceled(current, gone)
     else:

@@ -27,6 +27,9 @@ class Worker:
     pid: int
     started: str
 
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host.partition(':')[0]}"
+
     @classmethod
     def process(cls, pid: int | None = None) -> Self:
         """A living process of this host, or the one that asks."""

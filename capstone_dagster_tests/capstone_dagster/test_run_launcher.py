@@ -189,7 +189,7 @@ def test_run_monitoring_may_ask_and_hears_of_the_dead_only(
     assert {name: launcher.check_run_worker_health(run).status for name, run in alive.items()} == dict.fromkeys(
         workers, WorkerStatus.RUNNING
     )
-    assert (lost.status, lost.msg) == (WorkerStatus.FAILED, f"process {gone.pid} on {gone.host} is gone")
+    assert (lost.status, lost.msg) == (WorkerStatus.FAILED, f"{gone} is gone")
 
 
 def test_stopping_a_run_asks_the_process_that_signed_it_to_end(
@@ -225,7 +225,7 @@ def test_a_run_of_another_host_cannot_be_stopped_from_here_and_goes_on(
 
     assert status_of(instance, run) == STATUS.STARTED
     said = [entry.message for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)]
-    assert said[-1] == "This run works on elsewhere; stop it there."
+    assert said[-1] == "process 1 on elsewhere works on this run; stop it there."
 
 
 def test_stopping_a_run_of_the_code_server_is_left_to_dagster(

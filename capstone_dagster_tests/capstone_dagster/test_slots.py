@@ -132,7 +132,7 @@ def test_a_run_whose_process_is_gone_is_ended_and_its_slot_is_free(
 
     assert status_of(instance, run) == ended
     last = instance.all_logs(run.run_id)[-1]
-    assert f"process {gone.pid} on {gone.host}, which worked on this run, is gone without a result" in last.message
+    assert f"{gone}, which worked on this run, is gone without a result" in last.message
 
 
 def test_a_run_whose_process_lives_keeps_its_slot_beside_one_whose_process_is_gone(

@@ -190,7 +190,7 @@ def test_a_run_whose_process_is_gone_has_ended_with_it(
 
     found = tracker.get_job_status(ID)
 
-    said = f"process {gone.pid} on {gone.host}, which worked on this run, is gone without a result"
+    said = f"{gone}, which worked on this run, is gone without a result"
     assert (found.status, found.error) == (end, said)
     run = histories.instance.get_run_by_id("killed")
     assert run

@@ -39,6 +39,10 @@ def test_who_signed_a_run_is_found_again() -> None:
     assert this == Worker.process(os.getpid())
 
 
+def test_a_worker_is_told_by_the_name_of_its_host() -> None:
+    assert str(Worker("desk:4026531836", 17, "1")) == "process 17 on desk"
+
+
 def test_an_unsigned_run_is_nobodys() -> None:
     assert Worker.of(run({})) is None
 
