@@ -54,8 +54,8 @@ def holder(instance: dg.DagsterInstance, day: str, besides: str | None = None) -
 
 def end_if_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """If the process that works on the run is gone, record that the run has ended with it."""
-    worker = Worker.of(run)
-    if run.is_finished or worker is None or not worker.is_dead:
+    worker = _dead_worker(run)
+    if worker is None:
         return False
     current = instance.get_run_by_id(run.run_id)  # it may have ended well since it was read
     if current is None or current.is_finished:
@@ -70,11 +70,15 @@ def end_if_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 def end_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """The same for those who do not hold the day's lock: of many who look at once, one records the end."""
-    worker = Worker.of(run)
-    if run.is_finished or worker is None or not worker.is_dead:
+    if _dead_worker(run) is None:
         return False
     with day_locked(instance, run.tags[PARTITION_TAG]):
         return end_if_dead(instance, run)
+
+
+def _dead_worker(run: dg.DagsterRun) -> Worker | None:
+    worker = Worker.of(run)
+    return worker if worker and not run.is_finished and worker.is_dead else None
 
 
 @contextmanager

@@ -1,15 +1,18 @@
-"""The command line in this process, with a home of its own."""
+"""The command line in this process, with a home of its own; the tracker over an instance in memory."""
 
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from capstone_dagster.cli import main
 from capstone_dagster.settings import Settings
+from capstone_dagster.tracker import Tracker
 from capstone_dagster_tests.capstone_dagster.command_line import Run
+from capstone_dagster_tests.capstone_dagster.run_histories import Histories
 
 
 @pytest.fixture
@@ -38,3 +41,23 @@ def capstone(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
         return code, out, err
 
     return run
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[dg.DagsterInstance]:
+    """In memory, and empty again for every test that writes histories."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def histories(instance: dg.DagsterInstance) -> Histories:
+    """What writes runs into it."""
+    instance.wipe()
+    return Histories(instance)
+
+
+@pytest.fixture
+def tracker(histories: Histories) -> Tracker:
+    """The tracker over the same runs."""
+    return Tracker(histories.instance)

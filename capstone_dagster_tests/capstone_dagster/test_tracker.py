@@ -1,6 +1,6 @@
 """The job tracker's ids, and where jobs stand after histories of runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, timedelta
 from typing import Any
 
@@ -31,23 +31,6 @@ VERBS: list[Callable[[Tracker, str], Any]] = [
     Tracker.history,
     lambda tracker, job_id: tracker.update_job_status(job_id, "SUCCESS"),
 ]
-
-
-@pytest.fixture(scope="module")
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
-def histories(instance: dg.DagsterInstance) -> Histories:
-    instance.wipe()
-    return Histories(instance)
-
-
-@pytest.fixture
-def tracker(histories: Histories) -> Tracker:
-    return Tracker(histories.instance)
 
 
 @pytest.mark.parametrize("job", ["daily_pipeline", "preprocessing", "analytical"])

@@ -1,10 +1,8 @@
 """A run of daily_pipeline as an attempt at each of its halves, judged by the half's own steps."""
 
 import uuid
-from collections.abc import Iterator
 from datetime import timedelta
 
-import dagster as dg
 import pytest
 from dagster._core.execution.api import create_execution_plan
 
@@ -30,23 +28,6 @@ from capstone_dagster_tests.capstone_dagster.run_histories import (
 
 PREPROCESSING, ANALYTICAL = "preprocessing_2020-08-06", "analytical_2020-08-06"
 CHECKS = ("ingested__events_reject_ratio", "ingested__events_schema_drift")
-
-
-@pytest.fixture(scope="module")
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
-def histories(instance: dg.DagsterInstance) -> Histories:
-    instance.wipe()
-    return Histories(instance)
-
-
-@pytest.fixture
-def tracker(histories: Histories) -> Tracker:
-    return Tracker(histories.instance)
 
 
 def stands(tracker: Tracker) -> tuple[str | None, str | None]:

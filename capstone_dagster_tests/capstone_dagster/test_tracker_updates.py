@@ -3,10 +3,8 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
-import dagster as dg
 import pytest
 
 from capstone_dagster import outside_work
@@ -16,23 +14,6 @@ from capstone_dagster.workers import Worker
 from capstone_dagster_tests.capstone_dagster.run_histories import CANCELING, QUEUED, STARTED, Event, Histories
 
 ID = "preprocessing_2020-08-06"
-
-
-@pytest.fixture(scope="module")
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
-def histories(instance: dg.DagsterInstance) -> Histories:
-    instance.wipe()
-    return Histories(instance)
-
-
-@pytest.fixture
-def tracker(histories: Histories) -> Tracker:
-    return Tracker(histories.instance)
 
 
 @pytest.fixture(scope="module")
