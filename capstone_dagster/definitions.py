@@ -11,6 +11,7 @@ from capstone_dagster.executor import signing_executor
 from capstone_dagster.jobs import all_jobs
 from capstone_dagster.progress import progress_logger
 from capstone_dagster.resources import resources_for
+from capstone_dagster.sensors import all_sensors
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import trading_days
 
@@ -27,6 +28,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
         ],
         asset_checks=all_checks(settings),
         jobs=all_jobs(),
+        sensors=all_sensors(settings),
         resources=resources_for(settings),
         executor=signing_executor,
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},

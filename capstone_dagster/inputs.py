@@ -8,6 +8,7 @@ from datetime import date
 
 import dagster as dg
 
+from capstone_dagster.failures import final_failures
 from spark_code.lake import Lake
 from spark_code.schemas import CLOSES, TABLES, Table
 
@@ -27,6 +28,13 @@ def needed_inputs(step: dg.StepExecutionContext) -> list[Need]:
     return needs
 
 
+def made_tables(step: dg.StepExecutionContext) -> list[Table]:
+    """Every table that the step publishes."""
+    layer = step.job_def.asset_layer
+    keys = [layer.get_asset_key_for_node_output(step.node_handle, name) for name in step.op_def.output_dict]
+    return [TABLES[key.to_user_string()] for key in keys if key]
+
+
 def missing_inputs(lake: Lake, needs: list[Need]) -> str | None:
     """What of the inputs is not published, and the job ids that make it; None if all is there."""
     missing = [need for need in needs if lake.manifest(*need) is None]
@@ -35,6 +43,15 @@ def missing_inputs(lake: Lake, needs: list[Need]) -> str | None:
     what = ", ".join(f"{table.path} of {of}" for table, of in missing)
     jobs = {of: f"preprocessing_{of} (capstone run {of} --job preprocessing)" for _, of in missing}
     return f"not published: {what}. Run first: {', then '.join(jobs[of] for of in sorted(jobs))}"
+
+
+def require_inputs(step: dg.StepExecutionContext) -> None:
+    """Fail before any work if something that the step reads is not there: raw files, or days of the lake."""
+    resources = step.resources
+    if raw_folder := getattr(resources, "raw_folder", None):
+        with final_failures():
+            raw_folder.deliveries(date.fromisoformat(step.partition_key))
+    resources.lake.require_inputs(step)
 
 
 def require_published(lake: Lake, needs: list[Need], day: date) -> None:

@@ -6,21 +6,19 @@ left to the AWS libraries. ``.env.example`` lists all of them; a test keeps the 
 
 import difflib
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
-from typing import Literal, Self, TypeVar, get_args
-from urllib.parse import urlsplit
+from typing import Any, Self, TypeVar
 
 from dotenv import dotenv_values
 
+from capstone_dagster import setting_values as values
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.trading_days import EARLIEST_FIRST_DAY, LATEST_FIRST_DAY
+from capstone_dagster.setting_values import Deployment, Fleet
 from spark_code.storage import StorageError, location
 
-Deployment = Literal["local"]
 _T = TypeVar("_T")
 _PATHS = ("CAPSTONE_HOME", "CAPSTONE_RAW_URI", "CAPSTONE_LAKE_URI")
 
@@ -30,6 +28,33 @@ _DEFAULT_HOME = CHECKOUT / ".capstone"
 
 class SettingsError(ExpectedError):
     """A variable with a value that cannot be used; names it and says what it takes."""
+
+
+@dataclass(frozen=True)
+class EmrSettings:
+    """Where and how the Spark steps run on EMR. Each field is the variable CAPSTONE_EMR_<FIELD NAME>."""
+
+    create_cluster: bool
+    cluster_id: str | None
+    terminate_cluster: bool
+    release: str
+    master_fleet: Fleet
+    core_fleet: Fleet
+    task_fleet: Fleet
+    subnets: tuple[str, ...]
+    service_role: str
+    instance_profile: str
+    security_configuration: str | None
+    bootstrap_uri: str | None
+    staging_uri: str
+    log_uri: str
+    idle_minutes: float
+    poll_seconds: float
+    start_minutes: float
+    step_minutes: float
+    patience_minutes: float
+    log_seconds: float
+    spark_conf: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -44,11 +69,16 @@ class Settings:
     first_trading_day: date
     driver_memory: str
     max_reject_ratio: float
+    max_retries: int
+    glue_database: str | None
+    emr: EmrSettings | None
+    """Only where the Spark steps run there."""
 
     @classmethod
     def variables(cls) -> list[str]:
         """The names of all variables."""
-        return [_variable(setting.name) for setting in fields(cls)]
+        own = [_variable(setting.name) for setting in fields(cls) if setting.name != "emr"]
+        return own + [_variable(f"emr_{setting.name}") for setting in fields(EmrSettings)]
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -64,33 +94,36 @@ class Settings:
     @classmethod
     def from_mapping(cls, environment: Mapping[str, str]) -> Self:
         """Validate the variables of a mapping; an empty value counts as none."""
-
-        def read(name: str, parse: Callable[[str], _T], default: _T) -> _T:
-            value = environment.get(_variable(name), "").strip()
-            if not value:
-                return default
-            try:
-                return parse(value)
-            except (ValueError, StorageError) as error:
-                shown = "the given value" if "url" in name else repr(value)
-                raise SettingsError(f"{_variable(name)}: {shown} cannot be used: {error}") from None
-
-        home = read("home", _folder, _DEFAULT_HOME)
-        return cls(
-            deployment=read("deployment", _deployment, "local"),
+        read = _Reader(environment)
+        home = read("home", values.folder, _DEFAULT_HOME)
+        local: Deployment = "local"
+        deployment = read("deployment", values.deployment, local)
+        settings = cls(
+            deployment=deployment,
             home=home,
             raw_uri=read("raw_uri", location, str(home / "raw")),
             lake_uri=read("lake_uri", location, str(home / "lake")),
-            postgres_url=read("postgres_url", _postgres_url, None),
-            first_trading_day=read("first_trading_day", _first_trading_day, date(2020, 8, 5)),
-            driver_memory=read("driver_memory", _memory, "4g"),
-            max_reject_ratio=read("max_reject_ratio", _ratio, 0.05),
+            postgres_url=read("postgres_url", values.postgres_url, None),
+            first_trading_day=read("first_trading_day", values.first_trading_day, date(2020, 8, 5)),
+            driver_memory=read("driver_memory", values.memory, "4g"),
+            max_reject_ratio=read("max_reject_ratio", values.ratio, 0.05),
+            max_retries=read("max_retries", values.retries, 3),
+            glue_database=read("glue_database", values.glue_database, None),
+            emr=_emr(read) if deployment == "emr" else None,
         )
+        for name, uri in (("raw_uri", settings.raw_uri), ("lake_uri", settings.lake_uri)):
+            if deployment == "emr" and not uri.startswith("s3://"):
+                raise SettingsError(f"{_variable(name)}: a cluster reads and writes s3://bucket/prefix, not {uri}")
+        if settings.glue_database and not settings.lake_uri.startswith("s3://"):
+            raise SettingsError("CAPSTONE_GLUE_DATABASE: the catalog is for a lake on S3; set CAPSTONE_LAKE_URI to one")
+        return settings
 
     def as_environment(self) -> dict[str, str]:
         """The variables that give these settings, for a process that reads no defaults."""
-        given = {setting.name: getattr(self, setting.name) for setting in fields(self)}
-        return {_variable(name): str(value) for name, value in given.items() if value is not None}
+        given: dict[str, Any] = {setting.name: getattr(self, setting.name) for setting in fields(self)}
+        if emr := given.pop("emr"):
+            given |= {f"emr_{setting.name}": getattr(emr, setting.name) for setting in fields(emr)}
+        return {_variable(name): values.as_text(value) for name, value in given.items() if value is not None}
 
     @property
     def log_dir(self) -> Path:
@@ -120,46 +153,58 @@ def _variable(name: str) -> str:
     return f"CAPSTONE_{name.upper()}"
 
 
-def _deployment(value: str) -> Deployment:
-    for known in get_args(Deployment):
-        if value == known:
-            return known  # type: ignore[no-any-return]
-    raise ValueError(f"must be one of {', '.join(get_args(Deployment))}")
+class _Reader:
+    """Reads variables of a mapping; what cannot be used is told by the variable's name."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def __call__(self, name: str, parse: Callable[[str], _T], default: _T) -> _T:
+        value = self._environment.get(_variable(name), "").strip()
+        if not value:
+            return default
+        try:
+            return parse(value)
+        except (ValueError, StorageError) as error:
+            # A URL may hold a password, and so may a setting of Spark that does not belong there.
+            shown = "the given value" if name in ("postgres_url", "emr_spark_conf") else repr(value)
+            raise SettingsError(f"{_variable(name)}: {shown} cannot be used: {error}") from None
+
+    def require(self, name: str, parse: Callable[[str], _T], why: str) -> _T:
+        """A variable that has no default."""
+        value = self(name, parse, None)
+        if value is None:
+            raise SettingsError(f"{_variable(name)} must be set: {why}")
+        return value
 
 
-def _folder(value: str) -> Path:
-    return Path(location(str(Path(value).expanduser())))
-
-
-def _postgres_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        is_usable = parts.scheme in ("postgresql", "postgres") and parts.path.strip("/") and parts.port != 0
-    except ValueError:  # its text would show the password
-        is_usable = False
-    if not is_usable:
-        raise ValueError("must look like postgresql://user:password@host:5432/database") from None
-    # The short scheme is common, and SQLAlchemy does not know it.
-    return "postgresql" + value[value.index(":") :]
-
-
-def _first_trading_day(value: str) -> date:
-    # fromisoformat takes 20200805 too, which would not look like the partition it names.
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
-        raise ValueError("must be a date like 2020-08-05")
-    day = date.fromisoformat(value)
-    if not EARLIEST_FIRST_DAY <= day <= LATEST_FIRST_DAY:
-        raise ValueError(f"must be from {EARLIEST_FIRST_DAY} to {LATEST_FIRST_DAY}")
-    return day
-
-
-def _memory(value: str) -> str:
-    if not re.fullmatch(r"[1-9]\d*[mg]", value):
-        raise ValueError("must be a size for Spark like 4g or 1500m")
-    return value
-
-
-def _ratio(value: str) -> float:
-    if not re.fullmatch(r"0|1|0?\.\d+|[01]\.0*", value):
-        raise ValueError("must be a share between 0 and 1")
-    return float(value)
+def _emr(read: _Reader) -> EmrSettings:
+    cluster_id = read("emr_cluster_id", values.cluster_id, None)
+    create = read("emr_create_cluster", values.yes_or_no, cluster_id is None)
+    if create == (cluster_id is not None):
+        wrong = "a cluster that is taken is not created" if create else "name the cluster to take in it"
+        raise SettingsError(f"CAPSTONE_EMR_CLUSTER_ID: with CAPSTONE_EMR_CREATE_CLUSTER={str(create).lower()} {wrong}")
+    staging = read.require("emr_staging_uri", values.s3_uri, "where this host and the cluster exchange files")
+    return EmrSettings(
+        create_cluster=create,
+        cluster_id=cluster_id,
+        terminate_cluster=read("emr_terminate_cluster", values.yes_or_no, create),
+        release=read("emr_release", values.word, "emr-spark-8.0.0"),
+        master_fleet=read("emr_master_fleet", Fleet.parse, Fleet(1, ("m6i.xlarge", "m5.xlarge"))),
+        core_fleet=read("emr_core_fleet", Fleet.parse, Fleet(2, ("m6i.xlarge", "m5.xlarge"))),
+        task_fleet=read("emr_task_fleet", Fleet.parse, Fleet(0, ("m6i.xlarge", "m5.xlarge", "m5a.xlarge"))),
+        subnets=read("emr_subnets", values.words, ()),
+        service_role=read("emr_service_role", values.word, "EMR_DefaultRole"),
+        instance_profile=read("emr_instance_profile", values.word, "EMR_EC2_DefaultRole"),
+        security_configuration=read("emr_security_configuration", values.word, None),
+        bootstrap_uri=read("emr_bootstrap_uri", values.s3_uri, None),
+        staging_uri=staging,
+        log_uri=read("emr_log_uri", values.s3_uri, f"{staging}/logs"),
+        idle_minutes=read("emr_idle_minutes", values.positive, 30.0),
+        poll_seconds=read("emr_poll_seconds", values.positive, 10.0),
+        start_minutes=read("emr_start_minutes", values.positive, 30.0),
+        step_minutes=read("emr_step_minutes", values.positive, 240.0),
+        patience_minutes=read("emr_patience_minutes", values.positive, 10.0),
+        log_seconds=read("emr_log_seconds", values.positive, 120.0),
+        spark_conf=read("emr_spark_conf", values.spark_conf, {}),
+    )

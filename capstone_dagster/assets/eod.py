@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from capstone_dagster.assets.tables import table_out
+from capstone_dagster.assets.tables import STEP_LAUNCHER, table_out
 from spark_code import ingested_to_eod
 from spark_code.lake import Draft, Published
 from spark_code.schemas import CLOSES, QUOTES, TRADES
@@ -28,6 +28,7 @@ def eod_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
             ),
         },
         partitions_def=partitions,
+        required_resource_keys={STEP_LAUNCHER},
     )
     def eod(events: Published) -> Iterator[dg.Output[Draft]]:
         for draft in ingested_to_eod.build(events):

@@ -3,13 +3,13 @@
 from datetime import date
 
 import dagster as dg
-from dagster_pyspark import LazyPySparkResource
 
 from capstone_dagster.assets.raw import observation, raw_key
+from capstone_dagster.assets.tables import STEP_LAUNCHER
 from capstone_dagster.failures import final_failures
 from spark_code import raw_to_ingested
 from spark_code.lake import Draft
-from spark_code.raw_files import SOURCES, RawFolder
+from spark_code.raw_files import SOURCES
 
 
 def ingested_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -22,19 +22,18 @@ def ingested_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         group_name="ingested",
         kinds={"pyspark", "parquet"},
         io_manager_key="lake",
+        required_resource_keys={"spark", "raw_folder", STEP_LAUNCHER},
     )
-    def ingested_events(
-        context: dg.AssetExecutionContext, spark: LazyPySparkResource, raw_folder: dg.ResourceParam[RawFolder]
-    ) -> Draft:
+    def ingested_events(context: dg.AssetExecutionContext) -> Draft:
         """One row per delivered line: a trade (T), a quote (Q) or a rejected line with its reason (B).
 
         Source: `raw/nyse` (CSV) and `raw/nasdaq` (JSON lines). Nothing is dropped: lines in = T + Q + B.
         """
         day = date.fromisoformat(context.partition_key)
         with final_failures():
-            deliveries = raw_folder.deliveries(day)
+            deliveries = context.resources.raw_folder.deliveries(day)
         for delivery in deliveries:
             context.log_event(observation(delivery))
-        return raw_to_ingested.build(spark.spark_session, deliveries, day)
+        return raw_to_ingested.build(context.resources.spark.spark_session, deliveries, day)
 
     return ingested_events

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from capstone_dagster.assets.tables import table_out
+from capstone_dagster.assets.tables import STEP_LAUNCHER, table_out
 from capstone_dagster.failures import final_failures
 from spark_code import eod_to_report
 from spark_code.lake import Draft, Published
@@ -37,6 +37,7 @@ def report_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
             ),
         },
         partitions_def=partitions,
+        required_resource_keys={STEP_LAUNCHER},
     )
     def report(trades: Published, quotes: Published, previous_closes: Published) -> Iterator[dg.Output[Draft]]:
         with final_failures():

@@ -4,6 +4,9 @@ import dagster as dg
 
 from spark_code.schemas import Table
 
+# The resource that says where a step with Spark runs: a launcher, or none where it runs in this process.
+STEP_LAUNCHER = "step_launcher"
+
 
 def table_out(table: Table, description: str) -> dg.AssetOut:
     """One table of a step that makes several."""

@@ -1,0 +1,112 @@
+"""How EMR is asked: patiently, with jitter, and never twice for what must happen once.
+
+What is asked for lives in ``cluster`` and ``launcher``. boto3's own retries are off: they would repeat
+a submission whose answer was lost.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Self, TypeVar
+
+import boto3
+from botocore import exceptions as failures
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from dagster._core.errors import raise_execution_interrupts
+
+from capstone_dagster.errors import ExpectedError
+
+_T = TypeVar("_T")
+Answer = dict[str, Any]
+
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 20.0
+_STEADFAST_SECONDS = 60.0
+_THROTTLED = ("Throttl", "TooManyRequests", "RequestLimitExceeded", "RequestExpired", "Timeout")
+
+
+class EmrApiError(ExpectedError):
+    """EMR refused, or gave no answer for too long."""
+
+
+def pause(seconds: float) -> None:
+    """Wait, unless the run is asked to stop: then that is raised at once."""
+    with raise_execution_interrupts():
+        time.sleep(seconds)
+
+
+def jittered(seconds: float) -> float:
+    """About so many seconds: runs that began together shall not ask together."""
+    return seconds * random.uniform(0.8, 1.2)  # noqa: S311 - no secret depends on it
+
+
+@dataclass(frozen=True)
+class Emr:
+    """The EMR of one region."""
+
+    region: str
+    patience_seconds: float
+    """How long throttling, server errors and lost connections are outlasted."""
+    pause: Callable[[float], None] = pause
+    clock: Callable[[], float] = field(default=time.monotonic, compare=False)
+
+    @cached_property
+    def _client(self) -> Any:
+        once = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=30)
+        return boto3.Session(region_name=self.region).client("emr", config=once)
+
+    def steadfast(self) -> Self:
+        """The same, for what must be done although the run was asked to stop; those who asked do not wait for long."""
+        return replace(self, pause=time.sleep, patience_seconds=min(self.patience_seconds, _STEADFAST_SECONDS))
+
+    def ask(self, operation: str, **request: Any) -> Answer:
+        """Ask something that does no harm when it is asked again."""
+        return self._outlasting(operation, lambda _: self._once(operation, request))
+
+    def submit(self, operation: str, find: Callable[[], _T | None], made: Callable[[Answer], _T], **request: Any) -> _T:
+        """Ask for something that must happen once: before it is asked again, look whether it has happened."""
+
+        def attempt(number: int) -> _T:
+            found = find() if number else None
+            return found if found is not None else made(self._once(operation, request))
+
+        return self._outlasting(operation, attempt)
+
+    def pages(self, operation: str, member: str, **request: Any) -> Iterator[Answer]:
+        """All members of a list that comes in pages."""
+        while True:
+            answer = self.ask(operation, **request)
+            yield from answer[member]
+            if not answer.get("Marker"):
+                return
+            request["Marker"] = answer["Marker"]
+
+    def _once(self, operation: str, request: Answer) -> Answer:
+        answer: Answer = getattr(self._client, operation)(**request)
+        return answer
+
+    def _outlasting(self, operation: str, attempt: Callable[[int], _T]) -> _T:
+        began, seconds, number = self.clock(), _FIRST_PAUSE_SECONDS, 0
+        while True:
+            try:
+                return attempt(number)
+            except (ClientError, BotoCoreError) as error:
+                if not _will_pass(error):
+                    raise EmrApiError(f"EMR refused {operation}: {error}") from error
+                waited = self.clock() - began
+                if waited + seconds > self.patience_seconds:
+                    raise EmrApiError(
+                        f"EMR gave no answer to {operation} for {waited:.0f} s, last: {error}; "
+                        "CAPSTONE_EMR_PATIENCE_MINUTES says how long to go on asking"
+                    ) from error
+            self.pause(jittered(seconds))
+            seconds, number = min(seconds * 2, _LONGEST_PAUSE_SECONDS), number + 1
+
+
+def _will_pass(error: ClientError | BotoCoreError) -> bool:
+    if not isinstance(error, ClientError):
+        return isinstance(error, failures.ConnectionError | failures.HTTPClientError)
+    code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+    return status >= 500 or status == 429 or any(part in code for part in _THROTTLED)

@@ -1,0 +1,107 @@
+"""The cluster of a run: created or taken when its first step needs it, given back when the run ends.
+
+Termination protection is on while the run works. What a cluster is made of is said in ``creation``; who
+ends the clusters of runs that died is ``reaper``.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from capstone_dagster.emr.api import Answer, Emr, EmrApiError
+from capstone_dagster.emr.creation import Owner, creation
+from capstone_dagster.errors import ExpectedError
+from capstone_dagster.settings import EmrSettings
+from spark_code.storage import Storage
+
+ACTIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING")
+
+
+class NoClusterError(ExpectedError):
+    """The cluster that was named cannot be used."""
+
+
+@dataclass
+class RunCluster:
+    """One cluster for all steps of one run. Nothing happens before ``require``."""
+
+    emr: Emr
+    wanted: EmrSettings
+    id: str | None = None
+    _was_protected: bool = field(default=False, repr=False)
+    _created: int = field(default=0, repr=False)
+
+    def require(self, owner: Owner, log: logging.Logger) -> str:
+        """The id of a cluster that takes steps; it may still be starting."""
+        if self.id and describe(self.emr, self.id)["Status"]["State"] in ACTIVE:
+            return self.id
+        if self.wanted.cluster_id:
+            self.id = self._take(self.wanted.cluster_id, log)
+        else:
+            self.id = self._create(owner, log)
+        return self.id
+
+    def release(self, log: logging.Logger) -> None:
+        """Protection off, and terminate if that is wanted. Never fails: the run has its result by now."""
+        if self.id is None:
+            return
+        emr = self.emr.steadfast()
+        try:
+            if self.wanted.terminate_cluster:
+                terminate(emr, self.id)
+                log.info("terminated cluster %s", self.id)
+            elif not self._was_protected:
+                protect(emr, self.id, False)
+        except EmrApiError as error:
+            log.warning("cluster %s was not given back, the sensor emr_reaper tries again: %s", self.id, error)
+        self.id = None
+
+    def _take(self, cluster_id: str, log: logging.Logger) -> str:
+        cluster = describe(self.emr, cluster_id)
+        if cluster["Status"]["State"] not in ACTIVE:
+            raise NoClusterError(
+                f"CAPSTONE_EMR_CLUSTER_ID: cluster {cluster_id} takes no steps: {told(cluster)}; name one that "
+                "runs, or leave it empty and every run creates its own"
+            )
+        self._was_protected = cluster["TerminationProtected"]
+        protect(self.emr, cluster_id, True)
+        log.info("taken cluster %s, which is %s", cluster_id, told(cluster))
+        return cluster_id
+
+    def _create(self, owner: Owner, log: logging.Logger) -> str:
+        self._created += 1
+        request = creation(self.wanted, owner, self._created, Storage(self.wanted.staging_uri))
+
+        def find() -> str | None:
+            clusters = self.emr.pages("list_clusters", "Clusters", ClusterStates=list(ACTIVE))
+            return next((cluster["Id"] for cluster in clusters if cluster["Name"] == request["Name"]), None)
+
+        created = self.emr.submit("run_job_flow", find, lambda answer: str(answer["JobFlowId"]), **request)
+        log.info("created cluster %s (%s); its machines start now", created, self.wanted.release)
+        return created
+
+
+def describe(emr: Emr, cluster_id: str) -> Answer:
+    """The cluster as EMR knows it."""
+    cluster: Answer = emr.ask("describe_cluster", ClusterId=cluster_id)["Cluster"]
+    return cluster
+
+
+def told(cluster_or_step: Any) -> str:
+    """Its state, and why it has come to it where EMR says so."""
+    status = cluster_or_step["Status"]
+    details = status.get("FailureDetails", {})
+    reasons = (status.get("StateChangeReason", {}).get("Message"), details.get("Reason"), details.get("Message"))
+    return ": ".join([status["State"], *dict.fromkeys(filter(None, reasons))])
+
+
+def protect(emr: Emr, cluster_id: str, is_protected: bool) -> None:
+    """Switch termination protection."""
+    emr.ask("set_termination_protection", JobFlowIds=[cluster_id], TerminationProtected=is_protected)
+
+
+def terminate(emr: Emr, cluster_id: str) -> None:
+    """End a cluster, protected or not; one that has ended already stays so."""
+    if describe(emr, cluster_id)["Status"]["State"] in ACTIVE:
+        protect(emr, cluster_id, False)
+        emr.ask("terminate_job_flows", JobFlowIds=[cluster_id])

@@ -1,0 +1,38 @@
+"""The program of a step on the cluster: is it the right cluster, and then ``remote_step``.
+
+Uploaded beside the step and named to spark-submit, which has put the archive on the path. Nothing that
+needs Dagster is imported before the versions are known to be right.
+"""
+
+import os
+import posixpath
+import sys
+from pathlib import PurePosixPath
+
+
+def main(bucket: str, step_run_ref_key: str) -> int:
+    """Run the step; the exit code is that of the step of EMR."""
+    import boto3
+
+    from capstone_dagster.emr.staging import END, LAUNCH, End, Launch
+
+    s3, folder = boto3.client("s3"), posixpath.dirname(step_run_ref_key)
+
+    def read(name: str) -> bytes:
+        content: bytes = s3.get_object(Bucket=bucket, Key=f"{folder}/{name}")["Body"].read()
+        return content
+
+    launch = Launch.from_json(read(LAUNCH))
+    if refusal := launch.refusal():
+        s3.put_object(Bucket=bucket, Key=f"{folder}/{END}", Body=End(0, refusal).to_json())
+        return 1
+    # The settings of the host: the definitions are built anew here.
+    os.environ.update(launch.environment)
+
+    from capstone_dagster.emr.remote_step import run
+
+    return run(f"s3://{bucket}/{folder}", read(PurePosixPath(step_run_ref_key).name))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2]))

@@ -1,0 +1,11 @@
+"""What looks around by itself, one list for the code location."""
+
+import dagster as dg
+
+from capstone_dagster.emr.reaper import reaper
+from capstone_dagster.settings import Settings
+
+
+def all_sensors(settings: Settings) -> list[dg.SensorDefinition]:
+    """The sensors of one deployment."""
+    return reaper(settings)
