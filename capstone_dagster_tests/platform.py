@@ -68,7 +68,7 @@ class Platform:
 
     def sample(self, day: date, *, events: int = 120, seed: int = 1) -> None:
         """Write a small day as both exchanges would."""
-        list(Sample(symbols=2, events=events, seed=seed).write(str(self.raw), day, 1))
+        list(Sample(symbols=2, events=events, seed=seed).write(self.settings.raw_uri, day, 1))
 
     def run(self, job: str, day: date, **resources: Any) -> dg.ExecuteInProcessResult:
         """Run a job in this process."""

@@ -56,6 +56,7 @@ def upload(staging: Storage, content: bytes) -> str:
     return staging.uri(key)
 
 
+@cache
 def require_importable(content: bytes) -> None:
     """Import what the cluster will import, from the archive and nowhere else."""
     with tempfile.TemporaryDirectory() as folder:

@@ -19,13 +19,13 @@ from dagster._core.execution.context.system import StepExecutionContext
 from dagster_aws.emr.pyspark_step_launcher import EmrPySparkStepLauncher
 
 from capstone_dagster.emr import archive, step_main
-from capstone_dagster.emr.api import Emr
-from capstone_dagster.emr.cluster import RunCluster
+from capstone_dagster.emr.api import Emr, EmrApiError
+from capstone_dagster.emr.cluster import ACTIVE, RunCluster, describe, told
 from capstone_dagster.emr.creation import NAME, Owner
 from capstone_dagster.emr.events import Relay
 from capstone_dagster.emr.staging import LAUNCH, Launch, Versions
 from capstone_dagster.emr.steps import Steps
-from capstone_dagster.emr.watch import Watch
+from capstone_dagster.emr.watch import Watch, tried_again
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.inputs import require_inputs
 from capstone_dagster.jobs import job_id
@@ -81,7 +81,14 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
         launched.s3_job_package_path = archive.upload(self.staging, archive.build())
         launched.cluster_id = self.cluster.require(launched.owner, step_context.log)
         step_context.instance.add_run_tags(run.run_id, {CLUSTER_TAG: launched.cluster_id})
-        yield from EmrPySparkStepLauncher.launch_step(launched, step_context)
+        try:
+            yield from EmrPySparkStepLauncher.launch_step(launched, step_context)
+        except EmrApiError as error:
+            cluster = describe(self.cluster.emr, launched.cluster_id)
+            if cluster["Status"]["State"] in ACTIVE:
+                raise
+            lost = dg.Failure(f"{error}; cluster {launched.cluster_id} is {told(cluster)}", allow_retries=False)
+            raise tried_again(lost, step_context, self.settings, is_lost=True)  # noqa: B904 - it has its own cause
 
     def wait_for_completion(  # noqa: D102, PLR0913, PLR0917 - the parent's, which calls it
         self,

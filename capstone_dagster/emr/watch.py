@@ -123,13 +123,9 @@ class Watch:
             if last := self._last_words(folder):
                 reasons.append(f"its last lines:\n{last}")
         failure = dg.Failure("; ".join(reasons), metadata, allow_retries=False)
-        may_pass = self._wanted.create_cluster if is_lost else state != "CANCELLED"
-        if not may_pass or not self.settings.max_retries:
+        if state == "CANCELLED" and not is_lost:  # somebody wanted it to end
             return failure
-        seconds = min(_LONGEST_RETRY_SECONDS, self._wanted.poll_seconds * 2**self.step.previous_attempt_count)
-        request = dg.RetryRequested(self.settings.max_retries, jittered(seconds))
-        request.__cause__ = failure
-        return request
+        return tried_again(failure, self.step, self.settings, is_lost=is_lost)
 
     def _last_words(self, folder: str) -> str | None:
         """EMR brings logs to S3 minutes later; the cluster costs meanwhile, so the wait is short."""
@@ -151,3 +147,14 @@ class Watch:
     def _cluster_id(self) -> str:
         assert self.cluster.id  # noqa: S101
         return self.cluster.id
+
+
+def tried_again(failure: dg.Failure, step: StepExecutionContext, settings: Settings, *, is_lost: bool) -> Exception:
+    """The failure as a request to try again, where that may help: a taken cluster that is lost stays lost."""
+    assert settings.emr  # noqa: S101
+    if not settings.max_retries or (is_lost and not settings.emr.create_cluster):
+        return failure
+    seconds = min(_LONGEST_RETRY_SECONDS, settings.emr.poll_seconds * 2**step.previous_attempt_count)
+    request = dg.RetryRequested(settings.max_retries, jittered(seconds))
+    request.__cause__ = failure
+    return request
