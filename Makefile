@@ -1,7 +1,7 @@
 # Everything a person types. `make help` lists it.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check lint types definitions fmt bench lock clean
+.PHONY: help setup demo demo-emr dev test check lint types definitions fmt bench s3-jars lock clean
 
 # The first Python on the PATH that the dependencies support; the check below explains if there is none.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -11,7 +11,7 @@ BIN := .venv/bin
 PORT ?= 3000
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
 		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 setup: .venv/.ready ## make .venv from requirements.lock
@@ -26,6 +26,9 @@ setup: .venv/.ready ## make .venv from requirements.lock
 
 demo: setup ## three sample days from raw files to the report
 	@deploy/demo.sh
+
+demo-emr: setup ## a sample day on EMR, with S3 and EMR as servers on this machine
+	@deploy/demo_emr.sh
 
 dev: setup ## Dagster UI and daemon on http://127.0.0.1:3000 (another port: make dev PORT=3001)
 	@$(BIN)/python capstone_dagster/prerequisites.py
@@ -57,6 +60,9 @@ fmt: setup ## format the code, fix what can be fixed
 
 bench: setup ## what the platform costs, beside its targets (some minutes)
 	@$(BIN)/python -m benchmarks
+
+s3-jars: setup ## what Spark on this machine needs for s3:// locations
+	@$(BIN)/capstone s3-jars
 
 lock: setup ## renew requirements.lock from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv

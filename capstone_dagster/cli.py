@@ -10,11 +10,13 @@ import click
 
 from capstone_dagster.embedded_postgres import client_programs
 from capstone_dagster.errors import ExpectedError
+from capstone_dagster.glue_commands import glue_sync
 from capstone_dagster.jobs import JOB_NAMES, JobName, job_id
 from capstone_dagster.prerequisites import MissingPrerequisite, require_java
 from capstone_dagster.run_storage import libpq_environment, ready
+from capstone_dagster.s3_jars import fetch, jars, require_for
 from capstone_dagster.sample import Sample
-from capstone_dagster.settings import Settings, require_folders_for_local_spark, unknown_variables
+from capstone_dagster.settings import Settings, unknown_variables
 from capstone_dagster.signals import noticing_interruptions, run_child
 from capstone_dagster.tracker_commands import history, migrate, status, track
 from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
@@ -65,9 +67,10 @@ def cli() -> None:
 def run(days: str, job: JobName, allow_missing_closes: bool) -> None:
     """Run a trading day, or all trading days of a range, through Dagster."""
     settings = Settings.from_environment()
-    require_java()
+    if settings.deployment == "local":
+        require_java()
     wanted = trading_days(settings.first_trading_day).parse(days)
-    require_folders_for_local_spark(settings)
+    require_for(settings)
     with ready(settings):
         import dagster as dg
 
@@ -133,6 +136,24 @@ def sample(*, out: str, days: int, symbols: int, events: int, first_day: str | N
         click.echo(f"{day}  {events:,} lines in {files} files, {size / 1e6:.1f} MB")
 
 
+@cli.command(name="s3-jars")
+@click.option(
+    "--ivy-settings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An ivysettings.xml of Apache Ivy, that names a repository of your own.",
+)
+@click.option("--conf", is_flag=True, help="Fetch nothing; print the settings of a local Spark that uses the jars.")
+def s3_jars(ivy_settings: Path | None, *, conf: bool) -> None:
+    """Fetch the jars that Spark on this machine needs for s3:// locations; once."""
+    if conf:
+        from spark_code.session import s3_conf
+
+        click.echo("\n".join(f"{name}={value}" for name, value in s3_conf(jars()).items()))
+        return
+    require_java()
+    fetch(click.echo, ivy_settings)
+
+
 @cli.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(command: tuple[str, ...]) -> NoReturn:
@@ -148,7 +169,7 @@ def exec_(command: tuple[str, ...]) -> NoReturn:
     sys.exit(code)
 
 
-for command in (status, history, track, migrate):
+for command in (status, history, track, migrate, glue_sync):
     cli.add_command(command)
 
 

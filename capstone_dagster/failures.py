@@ -5,14 +5,15 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from capstone_dagster.errors import ExpectedError
 from spark_code.lake import LakeError
 from spark_code.raw_files import MissingDeliveryError, UnreadableNameError
 
 
 @contextmanager
 def final_failures() -> Iterator[None]:
-    """Turn what is wrong with the data or its place into a failure that is not retried."""
+    """Turn what is wrong with the data, its place or this machine into a failure that is not retried."""
     try:
         yield
-    except (LakeError, MissingDeliveryError, UnreadableNameError) as error:
+    except (ExpectedError, LakeError, MissingDeliveryError, UnreadableNameError) as error:
         raise dg.Failure(str(error), allow_retries=False) from error

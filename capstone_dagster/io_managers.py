@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr
 from capstone_dagster.failures import final_failures
 from capstone_dagster.inputs import Need, needed_inputs, require_published
 from capstone_dagster.metadata import materialization_metadata
+from spark_code.glue import GlueCatalog
 from spark_code.lake import Attempt, Draft, Lake, Published
 from spark_code.schemas import CLOSES, TABLES
 
@@ -38,6 +39,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
     """Reads and publishes one trading day of one table of the lake."""
 
     uri: str
+    glue_database: str | None = None
     spark: dg.ResourceDependency[LazyPySparkResource]
     report_options: dg.ResourceDependency[ReportOptions]
     _began: Attempt = PrivateAttr()
@@ -51,8 +53,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         """The published day of an upstream table, pinned to one version."""
         lake, table = Lake(self.uri), TABLES[context.asset_key.to_user_string()]
         day = date.fromisoformat(context.step_context.partition_key)
-        needs = needed_inputs(context.step_context)
-        require_published(lake, [need for need in needs if not self._may_be_missing(need, day)], day)
+        self.require_inputs(context.step_context)
         spark, keys = self.spark.spark_session, list(context.asset_partition_keys)
         if not keys:  # the closes before the first trading day
             return lake.nothing(spark, table, day)
@@ -64,6 +65,12 @@ class LakeIOManager(dg.ConfigurableIOManager):
         context.log.info("reading %s of %s: %s", table.path, needed, published.as_input())
         return published
 
+    def require_inputs(self, step: dg.StepExecutionContext) -> None:
+        """Fail if a day that the step reads is not published."""
+        day = date.fromisoformat(step.partition_key)
+        needs = [need for need in needed_inputs(step) if not self._may_be_missing(need, day)]
+        require_published(Lake(self.uri), needs, day)
+
     def _may_be_missing(self, need: Need, day: date) -> bool:
         return self.report_options.allow_missing_closes and need[0] == CLOSES and need[1] != day
 
@@ -72,7 +79,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
         day = date.fromisoformat(context.asset_partition_key)
         retries = context.step_context.previous_attempt_count
         attempt = replace(self._began, run_id=context.run_id, number=retries + 1, token=self._began.token + retries)
-        lake, started = Lake(self.uri), time.monotonic()
+        catalog = GlueCatalog(self.glue_database) if self.glue_database else None
+        lake, started = Lake(self.uri, catalog), time.monotonic()
         with final_failures():
             manifest = lake.publish(obj, day, attempt)
         seconds = time.monotonic() - started

@@ -15,6 +15,9 @@ from spark_code.schemas import TABLES
 # A step is named after the table or the layer it makes; the others are checks, quick and silent.
 _STEPS = {name for table in TABLES.values() for name in (table.path, table.layer)}
 
+# What the launcher says while a person would otherwise see nothing for minutes: clusters take time to start.
+_NEWS = "EMR: "
+
 
 class _Lines(logging.Formatter):
     """Seconds since the start, and the event in a few words."""
@@ -36,10 +39,7 @@ def _words(record: logging.LogRecord) -> str | None:
     """The line for an event, or None for the many that say nothing to a person."""
     event = _event(record)
     if event is None:
-        message = getattr(record, "dagster_meta", {}).get("orig_message", record.getMessage())
-        # That the steps behind a failed one do not run goes without saying.
-        is_news = record.levelno >= logging.WARNING and not message.startswith("Dependencies for step")
-        return f"warning: {message}" if is_news else None
+        return _message(record)
     step = (event.step_key or "").replace("__", "/")
     match event.event_type:
         case dg.DagsterEventType.STEP_START if step in _STEPS:
@@ -51,6 +51,15 @@ def _words(record: logging.LogRecord) -> str | None:
         case dg.DagsterEventType.STEP_FAILURE:
             return f"FAILED in {step}: {failure_reason(event)}"
     return None
+
+
+def _message(record: logging.LogRecord) -> str | None:
+    message: str = getattr(record, "dagster_meta", {}).get("orig_message", record.getMessage())
+    if message.startswith(_NEWS):
+        return message
+    # That the steps behind a failed one do not run goes without saying.
+    is_warning = record.levelno >= logging.WARNING and not message.startswith("Dependencies for step")
+    return f"warning: {message}" if is_warning else None
 
 
 def _published(event: dg.DagsterEvent) -> str:

@@ -8,11 +8,16 @@ from typing import Any
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
+from pyspark.sql import SparkSession
 
+from capstone_dagster.assets.tables import STEP_LAUNCHER
+from capstone_dagster.failures import final_failures
 from capstone_dagster.io_managers import LakeIOManager, ReportOptions
-from capstone_dagster.settings import Deployment, Settings
+from capstone_dagster.s3_jars import jars
+from capstone_dagster.setting_values import Deployment
+from capstone_dagster.settings import Settings
 from spark_code.raw_files import RawFolder
-from spark_code.session import local_conf
+from spark_code.session import local_conf, s3_conf, start
 
 
 class RawFolderResource(dg.ConfigurableResource[RawFolder]):
@@ -26,19 +31,62 @@ class RawFolderResource(dg.ConfigurableResource[RawFolder]):
         return RawFolder(self.uri)
 
 
+class LocalSpark(LazyPySparkResource):
+    """Spark in this process; its S3 client is looked for when the first step wants it, and not on load."""
+
+    needs_s3: bool
+
+    @property
+    def spark_session(self) -> SparkSession:
+        """The session, started by whoever asks first."""
+        if self._spark_session is None:
+            with final_failures():
+                self._spark_session = start(self.spark_config | (s3_conf(jars()) if self.needs_s3 else {}))
+        return self._spark_session
+
+
 def _local(settings: Settings) -> dict[str, Any]:
     """Spark inside the run's process, started by the first step that needs it."""
-    spark = LazyPySparkResource(spark_config=local_conf(settings.driver_memory, settings.log_dir))
+    conf = local_conf(settings.driver_memory, settings.log_dir)
+    return {
+        **_storage(settings, LocalSpark(spark_config=conf, needs_s3=settings.spark_needs_s3)),
+        STEP_LAUNCHER: dg.ResourceDefinition.none_resource(),
+    }
+
+
+def _emr(settings: Settings) -> dict[str, Any]:
+    """Spark on the run's cluster; in this process there is none."""
+    from capstone_dagster.emr.launcher import step_launcher  # takes a second, which the cluster need not pay
+
+    return {**_storage(settings, LazyPySparkResource(spark_config={})), STEP_LAUNCHER: step_launcher(settings)}
+
+
+def _cluster(settings: Settings) -> dict[str, Any]:
+    """The other end of it: a step on the cluster, with the session that spark-submit has configured."""
+    return {
+        **_storage(settings, LazyPySparkResource(spark_config={})),
+        STEP_LAUNCHER: dg.ResourceDefinition.none_resource(),
+    }
+
+
+def _storage(settings: Settings, spark: LazyPySparkResource) -> dict[str, Any]:
     report_options = ReportOptions.configure_at_launch()
+    lake = LakeIOManager(
+        uri=settings.lake_uri, glue_database=settings.glue_database, spark=spark, report_options=report_options
+    )
     return {
         "spark": spark,
         "raw_folder": RawFolderResource(uri=settings.raw_uri),
-        "lake": LakeIOManager(uri=settings.lake_uri, spark=spark, report_options=report_options),
+        "lake": lake,
         "report_options": report_options,
     }
 
 
-_BY_DEPLOYMENT: Mapping[Deployment, Callable[[Settings], dict[str, Any]]] = {"local": _local}
+_BY_DEPLOYMENT: Mapping[Deployment, Callable[[Settings], dict[str, Any]]] = {
+    "local": _local,
+    "emr": _emr,
+    "cluster": _cluster,
+}
 
 
 def resources_for(settings: Settings) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from capstone_dagster.trading_days import EARLIEST_FIRST_DAY, LATEST_FIRST_DAY
 from spark_code.storage import location
 
-Deployment = Literal["local", "emr"]
+# cluster is what a step on EMR sets for itself: the Spark of the spark-submit that runs it.
+Deployment = Literal["local", "emr", "cluster"]
 # What names a secret in Spark's configuration. Arguments of a step are shown in the EMR console.
 _SECRET = re.compile(r"password|secret|token|credential|access\.?key|session\.?key", re.IGNORECASE)
 

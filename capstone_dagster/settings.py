@@ -130,12 +130,10 @@ class Settings:
         """Where Spark writes its log."""
         return self.home / "logs"
 
-
-def require_folders_for_local_spark(settings: Settings) -> None:
-    """Spark in this process has no S3 client; listing and publishing on S3 need none."""
-    for name, uri in (("raw_uri", settings.raw_uri), ("lake_uri", settings.lake_uri)):
-        if settings.deployment == "local" and uri.startswith("s3://"):
-            raise SettingsError(f"{_variable(name)}: Spark on this machine reads and writes folders, not {uri}")
+    @property
+    def spark_needs_s3(self) -> bool:
+        """Whether Spark on this machine needs an S3 client; a cluster has its own."""
+        return self.deployment == "local" and any(uri.startswith("s3://") for uri in (self.raw_uri, self.lake_uri))
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:

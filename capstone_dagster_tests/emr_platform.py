@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+import boto3
 import dagster as dg
 
 from capstone_dagster.definitions import build_defs
 from capstone_dagster.reasons import run_reason
 from capstone_dagster.settings import Settings
 from capstone_dagster_tests.platform import Platform
+from capstone_dagster_tests.processes import eventually
 from fake_aws.emr import FakeEmr
 
 DAY = date(2020, 8, 5)
@@ -29,10 +31,27 @@ QUICK = {
 }
 
 
-def emr_job(name: str, bucket: str) -> dg.JobDefinition:
+def emr_job(name_and_bucket: str) -> dg.JobDefinition:
     """The job as the environment has it; Dagster keeps the one it made last, so the bucket tells them apart."""
-    del bucket
-    return build_defs(Settings.from_environment()).resolve_job_def(name)
+    return build_defs(Settings.from_environment()).resolve_job_def(name_and_bucket.split(maxsplit=1)[0])
+
+
+def taken_cluster(emr: FakeEmr) -> str:
+    """A cluster that somebody else has created, and that stays."""
+    fleets = [
+        {"InstanceFleetType": kind, "TargetOnDemandCapacity": 1, "InstanceTypeConfigs": [{"InstanceType": "m5.xlarge"}]}
+        for kind in ("MASTER", "CORE")
+    ]
+    client = boto3.client("emr", endpoint_url=emr.endpoint)
+    created: str = client.run_job_flow(
+        Name="shared",
+        ReleaseLabel="emr-spark-8.0.0",
+        ServiceRole="EMR_DefaultRole",
+        JobFlowRole="EMR_EC2_DefaultRole",
+        Instances={"InstanceFleets": fleets, "KeepJobFlowAliveWhenNoSteps": True},
+    )["JobFlowId"]
+    eventually(lambda: emr.cluster(created).state, "WAITING".__eq__)
+    return created
 
 
 @dataclass(frozen=True)
@@ -71,7 +90,7 @@ class EmrPlatform(Platform):
     def run_here(self, name: str = "preprocessing", day: date = DAY) -> Ended:
         """Run the job in this process, with an instance in memory."""
         with _environment(self.environment), dg.DagsterInstance.ephemeral() as instance:
-            job = dg.build_reconstructable_job(__name__, emr_job.__name__, (name, self.bucket))
+            job = dg.build_reconstructable_job(__name__, emr_job.__name__, (f"{name} {self.bucket}",))
             tags = {"dagster/partition": day.isoformat()}
             with dg.execute_job(job, instance=instance, tags=tags, raise_on_error=False) as result:
                 return Ended(list(result.all_events), run_reason(instance, result.run_id), result.success)

@@ -5,15 +5,16 @@
 
 A version is written, audited, and then published by replacing that one small object: readers see
 the old day or the new one, never a mix. What a table holds is in ``schemas``; how objects are
-replaced is in ``storage``.
+replaced is in ``storage``; how a catalog is told is in ``glue``.
 """
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -26,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 # Readers that resolved a version may still be reading it: nothing younger than this is removed.
 MIN_AGE_TO_REMOVE = timedelta(days=1)
+# More attempts at one day than can still be going on somewhere.
+_GIVEN_UP_KEPT = 50
 
 
 class LakeError(Exception):
@@ -45,7 +48,7 @@ class AuditError(LakeError):
 
 
 class StaleAttemptError(LakeError):
-    """A newer attempt has published the day already; this one must not overwrite it."""
+    """A newer attempt has published the day already, or this one was given up; it must not publish."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,11 @@ class Attempt:
         on every machine whose clock is kept, because attempts at a day are seconds apart.
         """
         return cls(run_id, number, int(datetime.now(UTC).timestamp() * 1_000_000))
+
+    @property
+    def name(self) -> str:
+        """Which one it is, known before it begins."""
+        return f"{self.run_id}/{self.number}"
 
     def version(self, day: date) -> str:
         """The name of the folder this attempt writes; begins with the day, never used twice."""
@@ -87,6 +95,8 @@ class Manifest:
     measures: dict[str, int] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     previous_version: str | None = None
+    given_up: list[str] = field(default_factory=list)
+    """Attempts that must not publish any more, however long they go on; see ``Lake.give_up``."""
 
     def to_json(self) -> _Stored:
         """The manifest as it is stored."""
@@ -141,19 +151,32 @@ def require_common_inputs(*tables: Published) -> None:
         )
 
 
-class Lake:
-    """The published tables below one URI."""
+class Catalog(Protocol):
+    """Where others look up which folder holds a published day."""
 
-    def __init__(self, uri: str) -> None:
+    def register(self, lake: "Lake", table: Table, day: date) -> None:
+        """Name the version of the day that is published now; whoever asks last leaves it right."""
+
+
+class Lake:
+    """The published tables below one URI. Only who publishes needs the catalog, if there is one."""
+
+    def __init__(self, uri: str, catalog: Catalog | None = None) -> None:
         self.storage = Storage(uri)
+        self.catalog = catalog
+
+    def days(self, table: Table) -> list[date]:
+        """The days that are published."""
+        pointers = self.storage.objects(f"{table.path}/_published")
+        named = (re.search(r"/(\d{4}-\d{2}-\d{2})\.json$", stored.key) for stored in pointers)
+        days = [date.fromisoformat(name[1]) for name in named if name]
+        return [day for day in days if self.manifest(table, day)]
 
     def manifest(self, table: Table, day: date) -> Manifest | None:
         """The manifest of the published version, or None."""
         content = self.storage.read(_pointer(table, day))
-        if content is None:
-            return None
         try:
-            return Manifest.from_json(content)
+            return _manifest(content)
         except (ValueError, TypeError) as error:
             raise LakeError(f"{self.storage.uri(_pointer(table, day))} is no manifest: {error}") from error
 
@@ -178,9 +201,9 @@ class Lake:
         return Published(table, day, spark.createDataFrame([], table.schema), None)
 
     def publish(self, draft: Draft, day: date, attempt: Attempt) -> Manifest:
-        """Write the draft as a new version, audit it, make it the one that counts."""
+        """Write the draft as a new version, audit it, make it the one that counts, tell the catalog."""
         table, version = draft.table, attempt.version(day)
-        folder = f"{table.path}/data/{version}/trade_dt={day}"
+        folder = day_folder(table, version, day)
         writer = draft.rows.drop("trade_dt").write
         if table.split:
             writer = writer.partitionBy(*table.split)
@@ -202,13 +225,29 @@ class Lake:
             facts=draft.facts(),
         )
         published = self._point_to(table, day, manifest)
+        if self.catalog:
+            # Before anything is removed: a catalog that could not be told still names an older version.
+            self.catalog.register(self, table, day)
         self._retire(table, day)
         return published
 
+    def give_up(self, table: Table, day: date, attempt: str) -> None:
+        """From now on the attempt of this name cannot publish the day; what is published stays.
+
+        Written into the pointer itself: an attempt that has looked at it already fails to replace it.
+        """
+
+        def revise(current: bytes | None) -> bytes:
+            pointer = json.loads(current) if current else {"trade_dt": day.isoformat()}
+            names = [name for name in _given_up(current) if name != attempt]
+            return json.dumps(pointer | {"given_up": [*names, attempt][-_GIVEN_UP_KEPT:]}, indent=2).encode()
+
+        self.storage.replace(_pointer(table, day), revise)
+
     def _rows(self, spark: SparkSession, table: Table, day: date, version: str) -> DataFrame:
-        base = f"{table.path}/data/{version}"
-        path = self.storage.spark_path(f"{base}/trade_dt={day}")
-        reader = spark.read.schema(table.schema).option("basePath", self.storage.uri(base))
+        path = self.storage.spark_path(day_folder(table, version, day))
+        base = self.storage.uri(f"{table.path}/data/{version}")
+        reader = spark.read.schema(table.schema).option("basePath", base)
         return conform(reader.parquet(path), table)
 
     def _audit(self, draft: Draft, day: date, version: str) -> dict[str, int]:
@@ -233,7 +272,10 @@ class Lake:
 
         def revise(current: bytes | None) -> bytes:
             nonlocal published
-            before = Manifest.from_json(current) if current else None
+            before = _manifest(current)
+            given_up = _given_up(current)
+            if Attempt(manifest.run_id, manifest.attempt, manifest.token).name in given_up:
+                raise StaleAttemptError(f"{table.path} of {day}: this attempt was given up, its rows are not published")
             if before and before.token > manifest.token:
                 raise StaleAttemptError(
                     f"{table.path} of {day}: run {before.run_id}, which began later, has published this day; its rows "
@@ -242,7 +284,7 @@ class Lake:
             # A put whose answer was lost is tried again: the version before stays the one before.
             is_repeated = before is not None and before.version == manifest.version
             previous = before and (before.previous_version if is_repeated else before.version)
-            fields = asdict(manifest) | {"previous_version": previous}
+            fields = asdict(manifest) | {"previous_version": previous, "given_up": given_up}
             published = Manifest(**fields)
             return published.to_json()
 
@@ -267,8 +309,23 @@ class Lake:
             _log.warning("old versions of %s of %s were not all removed: %s", table.path, day, error)
 
 
+def day_folder(table: Table, version: str, day: date) -> str:
+    """Where a version of a day lies, below the lake."""
+    return f"{table.path}/data/{version}/trade_dt={day}"
+
+
 def _pointer(table: Table, day: date) -> str:
     return f"{table.path}/_published/{day}.json"
+
+
+def _manifest(pointer: bytes | None) -> Manifest | None:
+    """What a pointer says; where attempts were only given up, it names no version."""
+    return Manifest.from_json(pointer) if pointer and "version" in json.loads(pointer) else None
+
+
+def _given_up(pointer: bytes | None) -> list[str]:
+    names: list[str] = json.loads(pointer).get("given_up", []) if pointer else []
+    return names
 
 
 def _all_older(objects: list[StoredObject], than: datetime) -> bool:

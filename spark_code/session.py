@@ -4,9 +4,12 @@ Sizes of a cluster's executors are the cluster's business, not set here.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from pyspark.sql import SparkSession
+
+from spark_code.storage import s3_endpoint, s3_region
 
 # What every engine needs to write the same files.
 ENGINE_CONF: dict[str, str] = {
@@ -34,6 +37,36 @@ def local_conf(driver_memory: str, log_dir: Path) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
+
+
+def s3_conf(jars: Sequence[Path]) -> dict[str, str]:
+    """What Spark in this process needs for ``s3://`` locations: its S3 client (S3A), and where S3 is.
+
+    Credentials are no part of it: the client finds them by itself, in the order of AWS's libraries. A
+    cluster has a client of its own.
+    """
+    conf = {
+        # On the class path from the start: quicker than jars that every session copies and loads.
+        "spark.driver.extraClassPath": os.pathsep.join(map(str, jars)),
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        "spark.hadoop.fs.s3a.aws.credentials.provider": (
+            "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
+        ),
+        "spark.hadoop.fs.s3a.endpoint.region": s3_region(),
+        # Files are uploaded to where they belong, and appear there at the job's end. The default
+        # renames, and S3 has no rename: every file would be copied.
+        "spark.hadoop.fs.s3a.committer.name": "magic",
+        "spark.hadoop.mapreduce.outputcommitter.factory.scheme.s3": (
+            "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory"
+        ),
+        "spark.sql.sources.commitProtocolClass": "org.apache.spark.internal.io.cloud.PathOutputCommitProtocol",
+        "spark.sql.parquet.output.committer.class": (
+            "org.apache.spark.internal.io.cloud.BindingParquetOutputCommitter"
+        ),
+    }
+    if endpoint := s3_endpoint():
+        conf |= {"spark.hadoop.fs.s3a.endpoint": endpoint, "spark.hadoop.fs.s3a.path.style.access": "true"}
+    return conf
 
 
 def start(conf: dict[str, str]) -> SparkSession:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 # Two writers of one object meet at most a few times; more means something keeps losing the race.
 _MAX_REPLACE_TRIES = 20
+_DEFAULT_REGION = "us-east-1"
 
 
 class StorageError(Exception):
@@ -190,13 +191,25 @@ def _local(path: Path) -> str:
     return str(resolved)
 
 
+def s3_endpoint() -> str | None:
+    """Another server than AWS's own, by the variables that boto3 knows."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def s3_region() -> str:
+    """The region as boto3 finds it."""
+    import boto3
+
+    return boto3.Session().region_name or _DEFAULT_REGION
+
+
 def _s3_store(root: str) -> S3Store:
     """Credentials, region and endpoint as boto3 finds them: profiles, instance roles, AWS_* variables."""
     import boto3
     from obstore.auth.boto3 import Boto3CredentialProvider
 
     session = boto3.Session()
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = s3_endpoint()
     bucket, _, prefix = root.removeprefix("s3://").partition("/")
     if session.get_credentials() is None:
         raise StorageError(
@@ -208,5 +221,5 @@ def _s3_store(root: str) -> S3Store:
         config={"endpoint": endpoint} if endpoint else None,
         client_options={"allow_http": (endpoint or "").startswith("http://")},
         credential_provider=Boto3CredentialProvider(session),
-        region=session.region_name or "us-east-1",
+        region=session.region_name or _DEFAULT_REGION,
     )

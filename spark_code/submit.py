@@ -16,6 +16,7 @@ from datetime import date
 from pyspark.sql import SparkSession
 
 from spark_code import eod_to_report, ingested_to_eod, raw_to_ingested
+from spark_code.glue import GlueCatalog
 from spark_code.lake import Attempt, Lake, LakeError
 from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES
@@ -44,6 +45,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--date", required=True, type=date.fromisoformat, help="trading day, yyyy-mm-dd")
     parser.add_argument("--raw", help="raw folder: path or s3:// (preprocessing)")
     parser.add_argument("--lake", required=True, help="lake: path or s3://")
+    parser.add_argument("--glue-database", help="Glue database in which to register what is published")
     parser.add_argument("--run-id", default=uuid.uuid4().hex, help="what the manifests name as their run")
     before = parser.add_mutually_exclusive_group()
     before.add_argument(
@@ -63,7 +65,8 @@ def main(argv: list[str]) -> int:
     arguments = _arguments(argv)
     attempt = Attempt.begin(run_id=arguments.run_id)
     try:
-        lake = Lake(arguments.lake)
+        catalog = GlueCatalog(arguments.glue_database) if arguments.glue_database else None
+        lake = Lake(arguments.lake, catalog)
         if arguments.job == "preprocessing":
             raw = RawFolder(arguments.raw)
             preprocessing(start(ENGINE_CONF), raw, lake, arguments.date, attempt)

@@ -49,7 +49,7 @@ class RunCluster:
         try:
             if self.wanted.terminate_cluster:
                 terminate(emr, self.id)
-                log.info("terminated cluster %s", self.id)
+                log.info("EMR: terminated cluster %s", self.id)
             elif not self._was_protected:
                 protect(emr, self.id, False)
         except EmrApiError as error:
@@ -65,7 +65,7 @@ class RunCluster:
             )
         self._was_protected = cluster["TerminationProtected"]
         protect(self.emr, cluster_id, True)
-        log.info("taken cluster %s, which is %s", cluster_id, told(cluster))
+        log.info("EMR: taken cluster %s, which is %s", cluster_id, told(cluster))
         return cluster_id
 
     def _create(self, owner: Owner, log: logging.Logger) -> str:
@@ -77,7 +77,7 @@ class RunCluster:
             return next((cluster["Id"] for cluster in clusters if cluster["Name"] == request["Name"]), None)
 
         created = self.emr.submit("run_job_flow", find, lambda answer: str(answer["JobFlowId"]), **request)
-        log.info("created cluster %s (%s); its machines start now", created, self.wanted.release)
+        log.info("EMR: created cluster %s (%s); its machines start now", created, self.wanted.release)
         return created
 
 

@@ -30,13 +30,14 @@ from capstone_dagster.errors import ExpectedError
 from capstone_dagster.inputs import require_inputs
 from capstone_dagster.jobs import job_id
 from capstone_dagster.settings import CHECKOUT, Settings
+from spark_code.lake import Attempt
 from spark_code.session import ENGINE_CONF
 from spark_code.storage import Storage
 
 # On a run, where the UI shows it.
 CLUSTER_TAG = "capstone/emr_cluster"
-# What stays on this host: a secret, and a folder that no cluster has.
-_OF_THIS_HOST = ("CAPSTONE_POSTGRES_URL", "CAPSTONE_HOME")
+# What stays on this host: a secret, a folder that no cluster has, and how steps come to the cluster.
+_OF_THIS_HOST = ("CAPSTONE_POSTGRES_URL", "CAPSTONE_HOME", "CAPSTONE_EMR_")
 
 
 class NoRegionError(ExpectedError):
@@ -107,6 +108,7 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
             cluster=self.cluster,
             steps=Steps(self.cluster.emr),
             step_id=emr_step_id,
+            attempt=Attempt.begin(self.owner.run_id, self.attempt),
             relay=Relay(step_context, Storage(self.staging.uri(folder))),
         )
         yield from watch.until_ended()
@@ -114,7 +116,12 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
     def _post_artifacts(self, log: Any, step_run_ref: Any, run_id: str, step_key: str) -> None:
         super()._post_artifacts(log, step_run_ref, run_id, step_key)
         environment = {
-            **{name: value for name, value in self.settings.as_environment().items() if name not in _OF_THIS_HOST},
+            **{
+                name: value
+                for name, value in self.settings.as_environment().items()
+                if not name.startswith(_OF_THIS_HOST)
+            },
+            "CAPSTONE_DEPLOYMENT": "cluster",
             "AWS_DEFAULT_REGION": self.region_name,
         }
         key = self._artifact_s3_key(run_id, step_key, LAUNCH).removeprefix(self.staging_prefix)

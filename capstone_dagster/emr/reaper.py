@@ -11,7 +11,7 @@ from capstone_dagster.emr.cluster import ACTIVE, describe, terminate
 from capstone_dagster.emr.creation import NAME, RUN_TAG, TERMINATE_TAG
 from capstone_dagster.emr.launcher import region
 from capstone_dagster.emr.steps import Steps
-from capstone_dagster.settings import Settings
+from capstone_dagster.settings import EmrSettings
 
 _SECONDS = 60
 _UNENDED_STEPS = ("PENDING", "CANCEL_PENDING", "RUNNING")
@@ -55,11 +55,10 @@ def _has_ended(instance: dg.DagsterInstance, run_id: str) -> bool:
     return run is not None and run.is_finished
 
 
-def reaper(settings: Settings) -> list[dg.SensorDefinition]:
-    """The sensor, where steps run on EMR."""
-    if settings.emr is None:
-        return []
-    patience, taken = settings.emr.patience_minutes * 60, settings.emr.cluster_id
+def reaper(wanted: EmrSettings) -> dg.SensorDefinition:
+    """The sensor."""
+    # A tick has a minute or so; what EMR does not answer now is asked again by the next.
+    patience = min(wanted.patience_minutes * 60, _SECONDS / 2)
 
     @dg.sensor(
         name="emr_reaper",
@@ -68,8 +67,7 @@ def reaper(settings: Settings) -> list[dg.SensorDefinition]:
         description="Ends EMR clusters and steps whose run has ended, also where the run's process was killed.",
     )
     def emr_reaper(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        # A tick has a minute or so; what EMR does not answer now is asked again by the next.
-        ended = reap(Emr(region(), min(patience, _SECONDS / 2)), context.instance, taken)
+        ended = reap(Emr(region(), patience), context.instance, wanted.cluster_id)
         return dg.SkipReason(f"ended {', '.join(ended)}" if ended else "nothing is left on EMR by runs that have ended")
 
-    return [emr_reaper]
+    return emr_reaper

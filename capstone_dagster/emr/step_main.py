@@ -8,6 +8,7 @@ import os
 import posixpath
 import sys
 from pathlib import PurePosixPath
+from threading import Thread
 
 
 def main(bucket: str, step_run_ref_key: str) -> int:
@@ -28,10 +29,18 @@ def main(bucket: str, step_run_ref_key: str) -> int:
         return 1
     # The settings of the host: the definitions are built anew here.
     os.environ.update(launch.environment)
+    # Spark's session starts in the JVM meanwhile; if it cannot, the step will say so when it asks for it.
+    Thread(target=_start_spark, daemon=True).start()
 
     from capstone_dagster.emr.remote_step import run
 
     return run(f"s3://{bucket}/{folder}", read(PurePosixPath(step_run_ref_key).name))
+
+
+def _start_spark() -> None:
+    from spark_code.session import start
+
+    start({})
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Steps:
             JobFlowId=cluster_id,
             Steps=[step],
         )
-        log.info("submitted step %s to cluster %s: %s", submitted, cluster_id, step["Name"])
+        log.info("EMR: submitted step %s to cluster %s", submitted, cluster_id)
         return [submitted]
 
     def find(self, cluster_id: str, name: str) -> str | None:

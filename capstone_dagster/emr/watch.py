@@ -1,7 +1,7 @@
 """Waiting for a step of EMR: its events, its end, and what to do when it does not end well.
 
-A step that is given up is fenced first: whatever goes on of it can publish nothing any more. Then it is
-cancelled. A failure tells the reason EMR gives, the driver's last words and where its log lies.
+A step that is given up is told to the lake first: whatever goes on of it can publish nothing any more. Then
+it is cancelled. A failure tells the reason EMR gives, the driver's last words and where its log lies.
 """
 
 from collections.abc import Generator, Iterator
@@ -34,6 +34,7 @@ class Watch:
     cluster: RunCluster
     steps: Steps
     step_id: str
+    attempt: Attempt
     relay: Relay
 
     def until_ended(self) -> Iterator[dg.DagsterEvent]:
@@ -46,7 +47,7 @@ class Watch:
         yield from self.relay.new_events()
         if self.relay.is_decided:
             return
-        self._fence()
+        self._forbid()
         raise self._failure(ended)
 
     def _poll(self) -> Generator[dg.DagsterEvent, None, Answer]:
@@ -58,7 +59,7 @@ class Watch:
                 return step
             if state != before:
                 before, since = state, emr.clock()
-                self.step.log.info("step %s is %s", self.step_id, state)
+                self.step.log.info("EMR: step %s is %s", self.step_id, state)
             yield from self.relay.new_events()
             self._require_in_time(step, emr.clock() - since)
             emr.pause(jittered(self._wanted.poll_seconds))
@@ -81,7 +82,7 @@ class Watch:
     def _give_up(self) -> None:
         emr = self.cluster.emr.steadfast()
         steps = Steps(emr)
-        self._fence()
+        self._forbid()
         try:
             steps.cancel(self._cluster_id, [self.step_id])
             for _ in range(_POLLS_TO_SEE_A_CANCEL):
@@ -89,7 +90,7 @@ class Watch:
                 step = steps.describe(self._cluster_id, self.step_id)
                 if step["Status"]["State"] in ENDED:
                     break
-            self.step.log.info("step %s was cancelled and is %s", self.step_id, told(step))
+            self.step.log.info("EMR: step %s was cancelled and is %s", self.step_id, told(step))
             for _ in self.relay.new_events():
                 pass
         except (EmrApiError, StorageError) as error:
@@ -97,12 +98,12 @@ class Watch:
                 "step %s was not cancelled, the sensor emr_reaper tries again: %s", self.step_id, error
             )
 
-    def _fence(self) -> None:
+    def _forbid(self) -> None:
         """From now on this attempt can publish nothing, however long it goes on somewhere."""
-        lake, token = Lake(self.settings.lake_uri), Attempt.begin(self.step.run_id).token
+        lake, day = Lake(self.settings.lake_uri), date.fromisoformat(self.step.partition_key)
         try:
             for table in made_tables(self.step):
-                lake.fence(table, date.fromisoformat(self.step.partition_key), token)
+                lake.give_up(table, day, self.attempt.name)
         except (LakeError, StorageError) as error:
             self.step.log.warning("what goes on of step %s may still publish: %s", self.step_id, error)
 

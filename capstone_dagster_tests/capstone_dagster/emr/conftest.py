@@ -21,3 +21,8 @@ def platform(tmp_path: Path, s3_uri: str, emr: FakeEmr) -> EmrPlatform:  # noqa:
     made = EmrPlatform(tmp_path, DAY, bucket=s3_uri, emr=emr)
     made.sample(DAY)
     return made
+
+
+@pytest.fixture
+def s3_jars() -> None:
+    pass

@@ -98,9 +98,9 @@ def test_a_cluster_that_is_lost_is_named_with_its_reason_and_another_one_is_trie
 
     def lose_both() -> None:
         for number in (1, 2):
-            eventually(lambda wanted=number: len(platform.emr.clusters) == wanted)
+            eventually(lambda: len(platform.emr.clusters), number.__eq__)
             cluster = platform.emr.clusters[-1]
-            eventually(lambda running=cluster: any(step.state == "RUNNING" for step in running.steps))
+            eventually(lambda: [step.state for step in platform.emr.clusters[-1].steps], ["RUNNING"].__eq__)
             platform.emr.tell.lose_cluster(cluster.id, "Spot instances were reclaimed")
 
     fate = threading.Thread(target=lose_both)

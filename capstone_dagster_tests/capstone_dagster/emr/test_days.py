@@ -1,0 +1,122 @@
+"""Days whose steps really run, with spark-submit and S3, under ``capstone run`` in a process of its own."""
+
+import gzip
+import io
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from pyspark.sql import SparkSession
+
+from capstone_dagster_tests.emr_platform import DAY, EmrPlatform, taken_cluster
+from capstone_dagster_tests.platform import CAPSTONE, Platform
+from capstone_dagster_tests.processes import eventually, heard
+from capstone_dagster_tests.s3_server import s3_client
+from fake_aws.emr import FakeEmr
+from spark_code.schemas import EVENTS, TABLES
+
+CANARY = "canary-5f1c07"
+# Where people keep secrets; the AWS libraries use the first, and the S3 server here takes any.
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": f"{CANARY}-aws",
+    "AWS_SESSION_TOKEN": f"{CANARY}-session",
+    "PGPASSWORD": f"{CANARY}-database",
+    "SLACK_TOKEN": f"{CANARY}-slack",
+}
+
+pytestmark = pytest.mark.usefixtures("s3_jars")
+
+
+def started(platform: EmrPlatform, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
+    """``capstone`` on a host that has no Java."""
+    environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"}
+    return subprocess.Popen(
+        [CAPSTONE, *arguments],
+        env={**environment, **platform.environment, **variables, "PATH": str(Path(sys.executable).parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def everything_on_s3(bucket: str) -> Iterator[tuple[str, bytes]]:
+    """Every object with what is in it, unpacked."""
+    for page in s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket.removeprefix("s3://")):
+        for listed in page["Contents"]:
+            content = s3_client().get_object(Bucket=bucket.removeprefix("s3://"), Key=listed["Key"])["Body"].read()
+            if listed["Key"].endswith(".gz"):
+                content = gzip.decompress(content)
+            if listed["Key"].endswith(".zip"):
+                packed = zipfile.ZipFile(io.BytesIO(content))
+                content = b"".join(packed.read(name) for name in packed.namelist())
+            yield listed["Key"], content
+
+
+def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_secret_shows(
+    platform: EmrPlatform, tmp_path: Path, spark: SparkSession
+) -> None:
+    del spark  # for the local run
+    platform.emr.tell.fail_next_steps(message="exit code 137")
+    retrying = replace(platform, settings_of_emr={"CAPSTONE_MAX_RETRIES": "1"})
+
+    with retrying.instance() as instance:
+        process = started(retrying, "run", DAY.isoformat(), **SECRETS)
+        said, _ = process.communicate(timeout=400)
+        run = instance.get_runs()[0]
+        logs = instance.all_logs(run.run_id)
+
+    assert process.returncode == 0, said
+    kinds = [entry.dagster_event.event_type for entry in logs if entry.dagster_event]
+    assert kinds.count(dg.DagsterEventType.STEP_UP_FOR_RETRY) == 1
+    assert kinds.count(dg.DagsterEventType.ASSET_MATERIALIZATION) == len(TABLES)
+    assert platform.states == ["TERMINATED"]
+    assert [step.state for step in platform.emr.clusters[0].steps] == ["FAILED", *["COMPLETED"] * 3]
+
+    local = Platform(tmp_path / "local", DAY)
+    local.sample(DAY)
+    assert local.run("daily_pipeline", DAY).success
+    for table in TABLES.values():
+        assert platform.rows(table, DAY) == local.rows(table, DAY), table
+
+    shown = {"the terminal": said, "the events": "".join(dg.serialize_value(entry) for entry in logs)}
+    shown |= {"the steps": str([step.config for step in platform.emr.clusters[0].steps])}
+    shown |= {"the cluster": str(platform.emr.clusters[0].request), "the run": str(run)}
+    shown |= {key: content.decode(errors="replace") for key, content in everything_on_s3(platform.bucket)}
+    logs_here = [path for path in platform.settings.log_dir.rglob("*") if path.is_file()]
+    shown |= {str(path): path.read_text(errors="replace") for path in logs_here}
+    assert logs_here
+    assert [where for where, text in shown.items() if CANARY in text] == []
+
+
+def test_what_goes_on_of_a_cancelled_run_can_publish_nothing(platform: EmrPlatform, emr: FakeEmr) -> None:
+    emr.tell.hang_cancels()
+    taken = taken_cluster(emr)
+    on_taken = replace(platform, settings_of_emr={"CAPSTONE_EMR_CLUSTER_ID": taken})
+
+    with on_taken.instance() as instance, heard(signal.SIGTERM):
+        process = started(on_taken, "run", DAY.isoformat(), "--job", "preprocessing")
+        eventually(lambda: [step.state for step in emr.cluster(taken).steps], ["RUNNING"].__eq__)
+        (run,) = instance.get_runs()
+        assert instance.run_launcher.terminate(run.run_id)  # as the UI does
+        said, _ = process.communicate(timeout=120)
+        run = instance.get_runs()[0]
+
+    assert process.returncode == 1, said
+    assert run.status == dg.DagsterRunStatus.CANCELED
+    (cancelled,) = emr.calls("CancelSteps")
+    (step,) = emr.cluster(taken).steps
+    assert cancelled.params["StepIds"] == [step.id]
+    # The step did not hear it, and works on to its end.
+    eventually(lambda: step.state, "FAILED".__eq__)
+    assert platform.manifest(EVENTS, DAY) is None
+    end = b"".join(content for key, content in everything_on_s3(platform.bucket) if "/events/" in key)
+    assert b"this attempt was given up, its rows are not published" in end
+    assert emr.cluster(taken).state == "WAITING"
+    assert not emr.cluster(taken).protected

@@ -1,0 +1,82 @@
+"""``python -m fake_aws``: S3 and EMR on this machine until it is told to stop, for demos and for other processes.
+
+It prints the variables that lead AWS's libraries here, and writes them into a file if one is named, when both answer.
+SIGTERM, SIGINT and SIGHUP stop it, and the end of its standard input if that is a pipe; no process of a step is left.
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from fake_aws.emr import FakeEmr
+from fake_aws.emr_image import CREDENTIALS, REGION
+from fake_aws.s3_server import s3_server
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run both servers, and stay."""
+    parser = argparse.ArgumentParser(prog="python -m fake_aws", description="S3 and EMR on this machine.")
+    parser.add_argument("--s3-port", type=int, default=0, help="any free one unless given")
+    parser.add_argument("--emr-port", type=int, default=0, help="any free one unless given")
+    parser.add_argument("--local-master", default="local[2]", help="what Spark gets for yarn (%(default)s)")
+    parser.add_argument("--env-file", type=Path, help="write the variables here, too")
+    options = parser.parse_args(arguments)
+    stopped = _told_to_stop()
+    with (
+        s3_server(options.s3_port) as s3_endpoint,
+        FakeEmr(s3_endpoint=s3_endpoint, local_master=options.local_master, port=options.emr_port) as emr,
+    ):
+        variables = _variables(s3_endpoint, emr.endpoint)
+        lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+        if options.env_file:
+            _write_whole(options.env_file, lines)
+        sys.stdout.write(lines)
+        sys.stdout.flush()
+        stopped.wait()
+
+
+def _variables(s3_endpoint: str, emr_endpoint: str) -> dict[str, str]:
+    """Also what keeps a profile of the host from leading to AWS."""
+    return {
+        **CREDENTIALS,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": s3_endpoint,
+        "AWS_ENDPOINT_URL_EMR": emr_endpoint,
+        "AWS_ENDPOINT_URL_S3": s3_endpoint,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Whoever waits for the file finds all of it."""
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    unfinished.write_text(text)
+    unfinished.replace(file)
+
+
+def _told_to_stop() -> threading.Event:
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: stopped.set())
+    # A shell's background job has an empty input from the start, which says nothing.
+    if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
+
+        def wait_for_end() -> None:
+            while os.read(sys.stdin.fileno(), 4096):
+                pass
+            stopped.set()
+
+        threading.Thread(target=wait_for_end, daemon=True).start()
+    return stopped
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""A cluster's life: from STARTING over its steps, one at a time and in order, to TERMINATED.
+
+Each cluster lives in a thread of its own. What is read and changed, here and by the operations, is so under one
+condition that all clusters share. How a step's command runs is in ``step_runs``.
+"""
+
+import secrets
+import string
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fake_aws.misbehaviour import Misbehaviour, StepTrouble
+from fake_aws.step_runs import StepRun, StepRunner
+from fake_aws.steps import Step
+
+
+@dataclass(frozen=True)
+class Delays:
+    """Seconds that things take; next to none, unless a test or demo wants to see what is between."""
+
+    starting: float = 0.01
+    bootstrapping: float = 0.01
+    pending: float = 0.0
+    """How long a step waits before it runs, if none is before it."""
+    terminating: float = 0.01
+    logs: float = 0.0
+    idle_second: float = 1.0
+    """How long a second of an auto-termination policy is, whose shortest is 60 seconds."""
+
+
+@dataclass(frozen=True)
+class _Ending:
+    code: str
+    message: str
+    with_errors: bool
+
+
+def new_id(prefix: str) -> str:
+    """An id as EMR makes them."""
+    return prefix + "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(13))
+
+
+class Cluster:
+    """One cluster, alive from its making on."""
+
+    def __init__(
+        self,
+        request: Mapping[str, Any],
+        delays: Delays,
+        changed: threading.Condition,
+        tell: Misbehaviour,
+        runner: StepRunner,
+    ) -> None:
+        self.id = new_id("j-")
+        self.request = request
+        """The parameters of RunJobFlow."""
+        self.created = time.time()
+        self.ready: float | None = None
+        self.ended: float | None = None
+        self.state = "STARTING"
+        self.steps: list[Step] = []
+        self.tags = {tag["Key"]: tag.get("Value", "") for tag in request.get("Tags", [])}
+        self.protected = bool(request["Instances"].get("TerminationProtected"))
+        self.auto_termination = request.get("AutoTerminationPolicy")
+        self._delays = delays
+        self._changed = changed
+        self._tell = tell
+        self._runner = runner
+        self._trouble = tell.for_cluster()
+        self._ending: _Ending | None = None
+        self._stopped = False
+        self._busy_until = time.monotonic()
+        self.add_steps(request.get("Steps", []))
+        self._thread = threading.Thread(target=self._live, name=self.id, daemon=True)
+        self._thread.start()
+
+    # What the operations do
+
+    def add_steps(self, configs: list[Mapping[str, Any]]) -> list[str]:
+        """Queue steps behind those that are there."""
+        with self._changed:
+            added = [Step(new_id("s-"), config) for config in configs]
+            for step in added:
+                step.log_uri = self._log_uri(step)
+            self.steps += added
+            self._busy_until = time.monotonic()
+            self._changed.notify_all()
+            return [step.id for step in added]
+
+    def cancel(self, step: Step, option: str) -> None:
+        """Cancel a step that waits, or ask for the end of one that runs."""
+        with self._changed:
+            if step.state == "PENDING":
+                step.end("CANCELLED", "Cancelled by user request")
+            elif self._tell.hanging_cancels:
+                step.state = self._tell.hanging_cancels
+            else:
+                step.state, step.cancellation = "CANCEL_PENDING", option
+            self._changed.notify_all()
+
+    def end(self, code: str, message: str, *, with_errors: bool = False) -> None:
+        """Let it terminate, with all that runs on it."""
+        with self._changed:
+            if not self._ending:
+                self._ending, self.state = _Ending(code, message, with_errors), "TERMINATING"
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """End it at once, and return when nothing of it runs."""
+        with self._changed:
+            self._stopped = True
+            self.end("USER_REQUEST", "the fake EMR was stopped")
+        self._thread.join()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it takes no more work."""
+        return self._ending is not None
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Whether it waits for more when its steps are done."""
+        return bool(self.request["Instances"].get("KeepJobFlowAliveWhenNoSteps"))
+
+    @property
+    def ending_reason(self) -> dict[str, str]:
+        """The StateChangeReason."""
+        return {"Code": self._ending.code, "Message": self._ending.message} if self._ending else {}
+
+    # Its life
+
+    def _live(self) -> None:
+        self._sleep(self._delays.starting if self._trouble.starts else None, lambda: self._trouble.over)
+        self._become("BOOTSTRAPPING")
+        self._sleep(self._delays.bootstrapping)
+        if self._trouble.bootstrap_failure:
+            self.end("BOOTSTRAP_FAILURE", self._trouble.bootstrap_failure, with_errors=True)
+        if not self.is_ending:
+            self.ready, self._busy_until = time.time(), time.monotonic()
+        while not self.is_ending:
+            run = self._next_run()
+            if run:
+                self._runner.run(run, lambda: self.is_ending)
+                self._after(run.step)
+            else:
+                self._wait_for_work()
+        self._terminate()
+
+    def _next_run(self) -> StepRun | None:
+        """Take the first step that waits, if any; one that never starts is waited for."""
+        step = next((step for step in self.steps if step.state == "PENDING"), None)
+        if step is None:
+            return None
+        self._become("RUNNING")
+        trouble = self._tell.for_step()
+        if not trouble.starts:
+            self._sleep(None, lambda: trouble.over or step.state != "PENDING")
+            trouble = StepTrouble()
+        self._sleep(self._delays.pending, lambda: step.state != "PENDING")
+        with self._changed:
+            if step.state != "PENDING" or self.is_ending:
+                return None
+            step.state, step.started = trouble.shows, time.time()
+            return StepRun(step, trouble, self.request.get("Configurations", []))
+
+    def _after(self, step: Step) -> None:
+        """What a step's end does to the cluster and to the steps behind it."""
+        with self._changed:
+            self._busy_until = time.monotonic()
+            if step.state != "FAILED" or step.action_on_failure == "CONTINUE" or self.is_ending:
+                return
+            self._cancel_waiting("Cancelled since a step before it failed")
+            # As EMR has it: protection holds a cluster that was made to stay.
+            if step.action_on_failure != "CANCEL_AND_WAIT" and not (self.protected and self.keeps_alive):
+                self.end("STEP_FAILURE", "Shut down as step failed", with_errors=True)
+
+    def _wait_for_work(self) -> None:
+        with self._changed:
+            if any(step.state == "PENDING" for step in self.steps):
+                return
+            if not self.keeps_alive:
+                failed = any(step.state == "FAILED" for step in self.steps)
+                self.end("ALL_STEPS_COMPLETED", "Steps completed with errors" if failed else "Steps completed")
+                return
+            self._become("WAITING")
+            idle = self._idle_seconds_left()
+            if idle is not None and idle <= 0:
+                self.end("ALL_STEPS_COMPLETED", "Terminated since it was idle, by its auto-termination policy")
+            else:
+                # Until something changes; whatever it was, the loop above looks again.
+                self._changed.wait(idle)
+
+    def _idle_seconds_left(self) -> float | None:
+        """None: it may be idle for ever, as a protected one is."""
+        timeout = (self.auto_termination or {}).get("IdleTimeout")
+        if timeout is None or self.protected:
+            return None
+        return self._busy_until + float(timeout) * self._delays.idle_second - time.monotonic()
+
+    def _terminate(self) -> None:
+        with self._changed:
+            ending = self._ending
+            self._cancel_waiting("Cluster terminated")
+            self._changed.wait_for(lambda: self._stopped, self._delays.terminating)
+            self.state = "TERMINATED_WITH_ERRORS" if ending and ending.with_errors else "TERMINATED"
+            self.ended = time.time()
+            self._changed.notify_all()
+
+    def _cancel_waiting(self, message: str) -> None:
+        for step in self.steps:
+            if step.state == "PENDING":
+                step.end("CANCELLED", message)
+
+    def _become(self, state: str) -> None:
+        with self._changed:
+            # Only a change is told: two clusters that wait would wake each other without end.
+            if not self.is_ending and self.state != state:
+                self.state = state
+                self._changed.notify_all()
+
+    def _sleep(self, seconds: float | None, enough: Callable[[], bool] = lambda: False) -> None:
+        """Wait that long, or until it ends, or until it is enough."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.is_ending or enough(), seconds)
+
+    def _log_uri(self, step: Step) -> str:
+        own = step.config.get("StepMonitoringConfiguration", {}).get("S3MonitoringConfiguration", {}).get("LogUri")
+        base = own or self.request.get("LogUri")
+        return f"{base.rstrip('/')}/{self.id}/steps/{step.id}" if base else ""

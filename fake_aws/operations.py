@@ -1,0 +1,194 @@
+"""EMR's operations: a request's parameters in, the answer's members out, refusals as `EmrError`.
+
+How requests and answers travel is in ``emr_server``; what a cluster does is in ``clusters``.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from botocore import xform_name
+
+from fake_aws import cluster_rules
+from fake_aws.cluster_description import description, fleets, summary
+from fake_aws.clusters import Cluster
+from fake_aws.errors import EmrError, invalid_request, invalid_value
+from fake_aws.request_shapes import check_shape
+from fake_aws.steps import ACTIVE, Step
+
+Params = Mapping[str, Any]
+Answer = dict[str, Any]
+
+_FINISHED = "A job flow that is shutting down, terminated, or finished may not be modified."
+
+
+class Operations:
+    """What can be asked of the fake EMR."""
+
+    def __init__(
+        self, clusters: list[Cluster], changed: threading.Condition, make: Callable[[Params], Cluster], page_size: int
+    ) -> None:
+        self._clusters = clusters
+        self._changed = changed
+        self._make = make
+        self._page_size = page_size
+
+    def call(self, operation: str, params: Params) -> Answer:
+        """Carry one out."""
+        check_shape(operation, params)
+        method: Callable[[Params], Answer | None] | None = getattr(self, xform_name(operation), None)
+        if method is None:
+            raise EmrError("UnknownOperationException", f"the fake EMR has no {operation}")
+        with self._changed:
+            return method(params) or {}
+
+    # Clusters
+
+    def run_job_flow(self, params: Params) -> Answer:
+        """Make a cluster."""
+        cluster_rules.check_cluster(params)
+        cluster = self._make(params)
+        self._clusters.append(cluster)
+        return {"JobFlowId": cluster.id, "ClusterArn": description(cluster)["ClusterArn"]}
+
+    def describe_cluster(self, params: Params) -> Answer:
+        """All about one cluster."""
+        return {"Cluster": description(self._cluster(params))}
+
+    def list_clusters(self, params: Params) -> Answer:
+        """The clusters, newest first."""
+        states = params.get("ClusterStates")
+        after, before = params.get("CreatedAfter", 0), params.get("CreatedBefore", time.time() + 1)
+        found = [
+            summary(cluster)
+            for cluster in reversed(self._clusters)
+            if (not states or cluster.state in states) and after <= cluster.created <= before
+        ]
+        return self._page("Clusters", found, params)
+
+    def list_instance_fleets(self, params: Params) -> Answer:
+        """The fleets as they were asked for."""
+        cluster = self._cluster(params)
+        if not cluster.request["Instances"].get("InstanceFleets"):
+            raise invalid_request(
+                "Instance fleets and instance groups are mutually exclusive: this cluster has groups."
+            )
+        return {"InstanceFleets": fleets(cluster)}
+
+    def set_termination_protection(self, params: Params) -> None:
+        """Lock or unlock clusters."""
+        for cluster in self._job_flows(params["JobFlowIds"]):
+            self._require_open(cluster)
+            cluster.protected = params["TerminationProtected"]
+            self._changed.notify_all()
+
+    def terminate_job_flows(self, params: Params) -> None:
+        """End those that are not protected; an error tells that others are."""
+        clusters = self._job_flows(params["JobFlowIds"])
+        held = [cluster for cluster in clusters if cluster.protected and not cluster.is_ending]
+        for cluster in clusters:
+            if cluster not in held:
+                cluster.end("USER_REQUEST", "Terminated by user request")
+        if held:
+            raise invalid_value("Could not shut down one or more job flows since they are termination protected.")
+
+    def put_auto_termination_policy(self, params: Params) -> None:
+        """Set, change or remove it."""
+        policy = params.get("AutoTerminationPolicy")
+        cluster_rules.check_auto_termination(policy)
+        cluster = self._cluster(params)
+        self._require_open(cluster)
+        cluster.auto_termination = policy
+        self._changed.notify_all()
+
+    def get_auto_termination_policy(self, params: Params) -> Answer:
+        """The policy, if there is one."""
+        policy = self._cluster(params).auto_termination
+        return {"AutoTerminationPolicy": policy} if policy else {}
+
+    def add_tags(self, params: Params) -> None:
+        """Add and replace."""
+        tags = {tag["Key"]: tag.get("Value", "") for tag in params["Tags"]}
+        self._cluster({"ClusterId": params["ResourceId"]}).tags.update(tags)
+
+    def remove_tags(self, params: Params) -> None:
+        """Remove those that are there."""
+        tags = self._cluster({"ClusterId": params["ResourceId"]}).tags
+        for key in params["TagKeys"]:
+            tags.pop(key, None)
+
+    # Steps
+
+    def add_job_flow_steps(self, params: Params) -> Answer:
+        """Queue steps."""
+        (cluster,) = self._job_flows([params["JobFlowId"]])
+        self._require_open(cluster)
+        active = sum(step.state in ACTIVE for step in cluster.steps)
+        cluster_rules.check_number_of_steps(active, params["Steps"])
+        return {"StepIds": cluster.add_steps(params["Steps"])}
+
+    def describe_step(self, params: Params) -> Answer:
+        """All about one step."""
+        return {"Step": self._step(self._cluster(params), params["StepId"]).description()}
+
+    def list_steps(self, params: Params) -> Answer:
+        """The steps, newest first; those asked for by id in the order they were added."""
+        cluster, ids, states = self._cluster(params), params.get("StepIds"), params.get("StepStates")
+        if ids and len(ids) > 10:
+            raise invalid_request("At most 10 StepIds can be asked for.")
+        steps = [self._step(cluster, step_id) for step_id in ids] if ids else cluster.steps[::-1]
+        found = [step.description() for step in steps if not states or step.state in states]
+        return self._page("Steps", found, params)
+
+    def cancel_steps(self, params: Params) -> Answer:
+        """Cancel what waits, and ask for the end of what runs."""
+        cluster = self._cluster(params)
+        option = params.get("StepCancellationOption", "SEND_INTERRUPT")
+        answers = []
+        for step in [self._step(cluster, step_id) for step_id in params["StepIds"]]:
+            if step.ended:
+                reason = f"Step {step.id} is {step.state} already"
+                answers.append({"StepId": step.id, "Status": "FAILED", "Reason": reason})
+            else:
+                cluster.cancel(step, option)
+                answers.append({"StepId": step.id, "Status": "SUBMITTED"})
+        return {"CancelStepsInfoList": answers}
+
+    # What they share
+
+    def _cluster(self, params: Params) -> Cluster:
+        cluster_id = params["ClusterId"]
+        for cluster in self._clusters:
+            if cluster.id == cluster_id:
+                return cluster
+        raise invalid_request(f"Cluster id '{cluster_id}' is not valid.")
+
+    def _job_flows(self, ids: Sequence[str]) -> list[Cluster]:
+        found = [cluster for cluster in self._clusters if cluster.id in ids]
+        if len(found) != len(set(ids)) or not found:
+            raise invalid_value("Specified job flow ID not valid.")
+        return found
+
+    @staticmethod
+    def _require_open(cluster: Cluster) -> None:
+        if cluster.is_ending:
+            raise invalid_value(_FINISHED)
+
+    @staticmethod
+    def _step(cluster: Cluster, step_id: str) -> Step:
+        for step in cluster.steps:
+            if step.id == step_id:
+                return step
+        raise invalid_request(f"Step id '{step_id}' is not valid.")
+
+    def _page(self, name: str, found: list[Answer], params: Params) -> Answer:
+        # A marker is the number of those that were answered; what comes in between may shift a page, as on EMR.
+        try:
+            start = int(params.get("Marker", "0"))
+        except ValueError:
+            raise invalid_request(f"Marker '{params['Marker']}' is not valid.") from None
+        answer: Answer = {name: found[start : start + self._page_size]}
+        if len(found) > start + self._page_size:
+            answer["Marker"] = str(start + self._page_size)
+        return answer
