@@ -10,11 +10,12 @@ from pathlib import Path
 
 import click
 
-from benchmarks import run_storage
+from benchmarks import emr, run_storage
 from benchmarks.timing import Findings
 
 SUBJECTS: Mapping[str, Callable[[], Findings]] = {
     "run_storage": run_storage.measure,
+    "emr": emr.measure,
 }
 
 

@@ -14,7 +14,8 @@ from capstone_dagster.jobs import PARTITION_TAG
 from capstone_dagster.metadata import rejects_by_reason
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import trading_days
-from spark_code.lake import Lake, Manifest
+from spark_code.lake import Lake
+from spark_code.manifest import Manifest
 from spark_code.schemas import EVENTS, QUOTE_ANALYTICS, Table
 
 _Judge = Callable[[Manifest], dg.AssetCheckResult]

@@ -16,7 +16,8 @@ from capstone_dagster.failures import final_failures
 from capstone_dagster.inputs import Need, needed_inputs, require_published
 from capstone_dagster.metadata import materialization_metadata
 from spark_code.glue import GlueCatalog
-from spark_code.lake import Attempt, Draft, Lake, Published
+from spark_code.lake import Draft, Lake, Published
+from spark_code.manifest import Attempt
 from spark_code.schemas import CLOSES, TABLES
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from spark_code.lake import Lake, Manifest
+from spark_code.lake import Lake
+from spark_code.manifest import Manifest
 from spark_code.schemas import Table
 
 _REJECTED = "rejected_"

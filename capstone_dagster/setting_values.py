@@ -55,7 +55,7 @@ def deployment(value: str) -> Deployment:
     for known in get_args(Deployment):
         if value == known:
             return known  # type: ignore[no-any-return]
-    raise ValueError(f"must be one of {', '.join(get_args(Deployment))}")
+    raise ValueError("must be local or emr")
 
 
 def folder(value: str) -> Path:

@@ -23,7 +23,8 @@ from capstone_dagster.run_storage import ready
 from capstone_dagster.sample import Sample
 from capstone_dagster.settings import Settings
 from capstone_dagster.showing import first_rows
-from spark_code.lake import Lake, Manifest
+from spark_code.lake import Lake
+from spark_code.manifest import Manifest
 from spark_code.schemas import Table
 
 ALL_ROWS = 10**9

@@ -12,7 +12,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_code.lake import Manifest, Published
+from spark_code.lake import Published
+from spark_code.manifest import Manifest
 from spark_code.schemas import EVENTS, QUOTES, TRADES, RecordType, Table
 
 Row = tuple[Any, ...]

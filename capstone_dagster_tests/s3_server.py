@@ -5,17 +5,16 @@ them there, and builds its own on ``uri_of``, parametrized with ``PLACES``. Noth
 """
 
 import functools
-import logging
 import os
-import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+
+from fake_aws.s3_server import s3_server
 
 # A blank, an escape that is none, a letter beyond ASCII, and what is a glob to Spark.
 ODD_NAME = "a b%20ü[x]"
@@ -28,25 +27,23 @@ VERSIONED = "s3 with versions"
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """The URL of a running S3 server that knows no other world."""
-    # The server logs every request at INFO.
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    assert server._server is not None
-    server._server.app = _one_at_a_time(server._server.app)
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_server() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture
 def s3_uri(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A fresh bucket; the AWS_* variables name its server while the test runs."""
+    return fresh_bucket(s3_endpoint, monkeypatch)
+
+
+def fresh_bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same for fixtures that outlast a test."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, "/dev/null")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "loopback")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "loopback")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -78,14 +75,3 @@ def uri_of(place: str, request: pytest.FixtureRequest) -> str:
             Bucket=bucket_uri.removeprefix("s3://"), VersioningConfiguration={"Status": "Enabled"}
         )
     return f"{bucket_uri}/{name}"
-
-
-def _one_at_a_time(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-    """S3 checks the condition of a put and stores it as one step; moto's threads would come in between."""
-    lock = threading.Lock()
-
-    def locked(*args: Any) -> Iterable[bytes]:
-        with lock:
-            return app(*args)
-
-    return locked

@@ -68,10 +68,10 @@ def _code(document: Path) -> str:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_of_the_documents_exists(document: Path) -> None:
-    targets = re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for target in re.findall(r"\bmake ([a-z]+)", _code(document)):
+    targets = re.findall(r"^([\w-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for target in re.findall(r"\bmake ([a-z][a-z0-9-]*)", _code(document)):
         assert target in targets
-    for command, options in re.findall(r"\bcapstone ([a-z]+)([^\n`]*)", _code(document)):
+    for command, options in re.findall(r"\bcapstone ([a-z][a-z0-9-]*)([^\n`]*)", _code(document)):
         assert command in cli.commands, command
         known = {
             name for option in cli.commands[command].params if isinstance(option, click.Option) for name in option.opts
@@ -83,7 +83,7 @@ def test_every_command_of_the_documents_exists(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_path_of_the_documents_exists(document: Path) -> None:
     named = re.findall(
-        r"(?<![\w/<.>-])((?:capstone_dagster|capstone_dagster_tests|spark_code|deploy|docs)/[\w./]*\w/?)",
+        r"(?<![\w/<.>-])((?:capstone_dagster|capstone_dagster_tests|spark_code|deploy|docs)/[\w./-]*\w/?)",
         document.read_text(),
     )
     linked = [link for link in re.findall(r"\]\(([^)#]+)\)", document.read_text()) if "://" not in link]

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from datetime import date
@@ -115,3 +116,28 @@ def test_a_script_without_a_date_says_how_it_is_used(platform: Platform, script:
 
     usage = f"usage: deploy/submit/{Path(script).name} DATE [options of spark-submit]\n"
     assert (misused.returncode, misused.stdout, misused.stderr) == (2, "", usage)
+
+
+@pytest.mark.parametrize(("database", "options"), [("market", ["--glue-database", "market"]), ("", [])])
+def test_the_glue_database_of_the_settings_reaches_the_job(tmp_path: Path, database: str, options: list[str]) -> None:
+    spark_submit = tmp_path / "spark-submit"
+    spark_submit.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    spark_submit.chmod(0o755)
+    tracked = {
+        "CAPSTONE_HOME": str(tmp_path),
+        "CAPSTONE_LAKE_URI": "s3://bucket/lake",
+        "CAPSTONE_GLUE_DATABASE": database,
+        "SPARK_MASTER": "yarn",
+        "TRACKED_RUN_ID": "run",
+        "TRACKED_PREVIOUS_DAY": "",
+        "SPARK_SUBMIT": str(spark_submit),
+    }
+    script = str(CHECKOUT / "deploy/submit/spark_submit.sh")
+
+    called = subprocess.run(
+        [script, "analytical", "2020-09-04"], env=os.environ | tracked, capture_output=True, text=True, check=True
+    )
+
+    job = called.stdout.partition("spark_code/submit.py\n")[2].splitlines()
+    expected = ["analytical", "--date", "2020-09-04", "--lake", "s3://bucket/lake", "--run-id", "run"]
+    assert job == [*expected, *options, "--first-day"]

@@ -5,24 +5,24 @@
 
 A version is written, audited, and then published by replacing that one small object: readers see
 the old day or the new one, never a mix. What a table holds is in ``schemas``; how objects are
-replaced is in ``storage``; how a catalog is told is in ``glue``.
+replaced is in ``storage``; what a pointer says is in ``manifest``; how a catalog is told is in ``glue``.
 """
 
 import json
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from spark_code.manifest import Attempt, Manifest, given_up_in
 from spark_code.schemas import Table, conform
 from spark_code.storage import Storage, StorageError, StoredObject
 
-_Stored = bytes  # Manifest has a field named bytes
 _log = logging.getLogger(__name__)
 
 # Readers that resolved a version may still be reading it: nothing younger than this is removed.
@@ -49,64 +49,6 @@ class AuditError(LakeError):
 
 class StaleAttemptError(LakeError):
     """A newer attempt has published the day already, or this one was given up; it must not publish."""
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One try at computing a day. ``token`` grows with every attempt, and fences out older ones."""
-
-    run_id: str
-    number: int
-    token: int
-
-    @classmethod
-    def begin(cls, run_id: str, number: int = 1) -> Self:
-        """Take a token. Must come before the first input is read.
-
-        Microseconds since the epoch: later attempts have greater tokens without a shared counter,
-        on every machine whose clock is kept, because attempts at a day are seconds apart.
-        """
-        return cls(run_id, number, int(datetime.now(UTC).timestamp() * 1_000_000))
-
-    @property
-    def name(self) -> str:
-        """Which one it is, known before it begins."""
-        return f"{self.run_id}/{self.number}"
-
-    def version(self, day: date) -> str:
-        """The name of the folder this attempt writes; begins with the day, never used twice."""
-        return f"{day}-{self.token}-{self.run_id[:8]}-{self.number}"
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What ``_published/<D>.json`` says about the version that counts. Paths are below the lake."""
-
-    trade_dt: str
-    version: str
-    paths: list[str]
-    rows: int
-    bytes: int
-    run_id: str
-    attempt: int
-    token: int
-    published_at: str
-    inputs: dict[str, str]
-    measures: dict[str, int] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
-    previous_version: str | None = None
-    given_up: list[str] = field(default_factory=list)
-    """Attempts that must not publish any more, however long they go on; see ``Lake.give_up``."""
-
-    def to_json(self) -> _Stored:
-        """The manifest as it is stored."""
-        return json.dumps(asdict(self), indent=2).encode()
-
-    @classmethod
-    def from_json(cls, content: _Stored) -> Self:
-        """Read a stored manifest; fields of a newer release are ignored."""
-        known = cls.__dataclass_fields__
-        return cls(**{name: value for name, value in json.loads(content).items() if name in known})
 
 
 @dataclass(frozen=True)
@@ -176,7 +118,7 @@ class Lake:
         """The manifest of the published version, or None."""
         content = self.storage.read(_pointer(table, day))
         try:
-            return _manifest(content)
+            return Manifest.of_pointer(content)
         except (ValueError, TypeError) as error:
             raise LakeError(f"{self.storage.uri(_pointer(table, day))} is no manifest: {error}") from error
 
@@ -239,7 +181,7 @@ class Lake:
 
         def revise(current: bytes | None) -> bytes:
             pointer = json.loads(current) if current else {"trade_dt": day.isoformat()}
-            names = [name for name in _given_up(current) if name != attempt]
+            names = [name for name in given_up_in(current) if name != attempt]
             return json.dumps(pointer | {"given_up": [*names, attempt][-_GIVEN_UP_KEPT:]}, indent=2).encode()
 
         self.storage.replace(_pointer(table, day), revise)
@@ -272,8 +214,8 @@ class Lake:
 
         def revise(current: bytes | None) -> bytes:
             nonlocal published
-            before = _manifest(current)
-            given_up = _given_up(current)
+            before = Manifest.of_pointer(current)
+            given_up = given_up_in(current)
             if Attempt(manifest.run_id, manifest.attempt, manifest.token).name in given_up:
                 raise StaleAttemptError(f"{table.path} of {day}: this attempt was given up, its rows are not published")
             if before and before.token > manifest.token:
@@ -316,16 +258,6 @@ def day_folder(table: Table, version: str, day: date) -> str:
 
 def _pointer(table: Table, day: date) -> str:
     return f"{table.path}/_published/{day}.json"
-
-
-def _manifest(pointer: bytes | None) -> Manifest | None:
-    """What a pointer says; where attempts were only given up, it names no version."""
-    return Manifest.from_json(pointer) if pointer and "version" in json.loads(pointer) else None
-
-
-def _given_up(pointer: bytes | None) -> list[str]:
-    names: list[str] = json.loads(pointer).get("given_up", []) if pointer else []
-    return names
 
 
 def _all_older(objects: list[StoredObject], than: datetime) -> bool:

@@ -17,7 +17,8 @@ from pyspark.sql import SparkSession
 
 from spark_code import eod_to_report, ingested_to_eod, raw_to_ingested
 from spark_code.glue import GlueCatalog
-from spark_code.lake import Attempt, Lake, LakeError
+from spark_code.lake import Lake, LakeError
+from spark_code.manifest import Attempt
 from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES
 from spark_code.session import ENGINE_CONF, start

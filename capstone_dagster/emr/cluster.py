@@ -50,14 +50,17 @@ class RunCluster:
             if self.wanted.terminate_cluster:
                 terminate(emr, self.id)
                 log.info("EMR: terminated cluster %s", self.id)
-            elif not self._was_protected:
+            elif not self._was_protected and describe(emr, self.id)["Status"]["State"] in ACTIVE:
                 protect(emr, self.id, False)
         except EmrApiError as error:
             log.warning("cluster %s was not given back, the sensor emr_reaper tries again: %s", self.id, error)
         self.id = None
 
     def _take(self, cluster_id: str, log: logging.Logger) -> str:
-        cluster = describe(self.emr, cluster_id)
+        try:
+            cluster = describe(self.emr, cluster_id)
+        except EmrApiError as error:
+            raise NoClusterError(f"CAPSTONE_EMR_CLUSTER_ID: {error}") from error
         if cluster["Status"]["State"] not in ACTIVE:
             raise NoClusterError(
                 f"CAPSTONE_EMR_CLUSTER_ID: cluster {cluster_id} takes no steps: {told(cluster)}; name one that "

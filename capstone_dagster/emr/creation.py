@@ -85,7 +85,7 @@ def _fleets(wanted: EmrSettings) -> list[dict[str, Any]]:
 
     spot = {
         "SpotSpecification": {
-            "AllocationStrategy": "PRICE_CAPACITY_OPTIMIZED",
+            "AllocationStrategy": "price-capacity-optimized",
             "TimeoutDurationMinutes": _SPOT_MINUTES,
             "TimeoutAction": "SWITCH_TO_ON_DEMAND",
         }

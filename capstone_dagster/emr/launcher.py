@@ -30,7 +30,7 @@ from capstone_dagster.errors import ExpectedError
 from capstone_dagster.inputs import require_inputs
 from capstone_dagster.jobs import job_id
 from capstone_dagster.settings import CHECKOUT, Settings
-from spark_code.lake import Attempt
+from spark_code.manifest import Attempt
 from spark_code.session import ENGINE_CONF
 from spark_code.storage import Storage
 

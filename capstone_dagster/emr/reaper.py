@@ -43,7 +43,7 @@ def _reap_steps(emr: Emr, instance: dg.DagsterInstance, cluster_id: str) -> list
     left = {}
     for step in emr.pages("list_steps", "Steps", ClusterId=cluster_id, StepStates=list(_UNENDED_STEPS)):
         words = step["Name"].split()
-        if words[0] == NAME and len(words) > 2 and _has_ended(instance, words[2]):
+        if words[:1] == [NAME] and len(words) > 2 and _has_ended(instance, words[2]):
             left[step["Id"]] = f"step {step['Id']} of run {words[2]} on cluster {cluster_id}"
     if left:
         Steps(emr).cancel(cluster_id, list(left))

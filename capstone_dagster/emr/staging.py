@@ -4,14 +4,20 @@
     <staging>/runs/<run id>/<step>/<attempt>/events/000001.json    what happened since the one before
     <staging>/runs/<run id>/<step>/<attempt>/end.json              how many there are, and how it ended
 
-Uses the standard library only, because the cluster reads it before it knows what is installed there.
+Uses the standard library only, and nothing that Python 3.9 lacks, because the cluster reads it before it
+knows what is installed there.
 """
+
+from __future__ import annotations
 
 import importlib.metadata
 import json
 import platform
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
 
 LAUNCH, END = "launch.json", "end.json"
 
@@ -31,7 +37,11 @@ class Versions:
     @classmethod
     def here(cls) -> Self:
         """Those of this process."""
-        return cls(".".join(platform.python_version_tuple()[:2]), importlib.metadata.version("dagster"))
+        try:
+            dagster = importlib.metadata.version("dagster")
+        except importlib.metadata.PackageNotFoundError:
+            dagster = "missing"
+        return cls(".".join(platform.python_version_tuple()[:2]), dagster)
 
     def __str__(self) -> str:
         return f"Python {self.python} with Dagster {self.dagster}"

@@ -18,7 +18,8 @@ from capstone_dagster.emr.events import Relay
 from capstone_dagster.emr.steps import ENDED, Steps, last_of_stderr, log_folder
 from capstone_dagster.inputs import made_tables
 from capstone_dagster.settings import EmrSettings, Settings
-from spark_code.lake import Attempt, Lake, LakeError
+from spark_code.lake import Lake, LakeError
+from spark_code.manifest import Attempt
 from spark_code.storage import StorageError
 
 _POLLS_TO_SEE_A_CANCEL = 2

@@ -9,7 +9,8 @@ import pytest
 from pyspark.sql import Row
 
 from capstone_dagster.metadata import column_schema, materialization_metadata, rejects_by_reason
-from spark_code.lake import Lake, Manifest
+from spark_code.lake import Lake
+from spark_code.manifest import Manifest
 from spark_code.schemas import CLOSES, EVENTS, TABLES, Reject, Table
 
 ROW: tuple[Any, ...] = (date(2020, 8, 5), "SYMA", "NYSE", None)

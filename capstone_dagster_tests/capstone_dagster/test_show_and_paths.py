@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from capstone_dagster_tests.capstone_dagster.command_line import Run, usage_error
-from spark_code.lake import Manifest
+from spark_code.manifest import Manifest
 from spark_code.schemas import TABLES
 
 # No variable but the home, whatever the machine has set.

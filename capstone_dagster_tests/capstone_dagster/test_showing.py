@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from capstone_dagster.showing import as_text, first_rows
-from spark_code.lake import Lake, Manifest, NotPublishedError
+from spark_code.lake import Lake, NotPublishedError
+from spark_code.manifest import Manifest
 from spark_code.schemas import CLOSES, EVENTS, Table
 
 DAY = date(2020, 8, 5)

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_code.lake import Attempt, Draft, Lake, Manifest
+from spark_code.lake import Draft, Lake
+from spark_code.manifest import Attempt, Manifest
 from spark_code.schemas import CLOSES
 
 DAY, NEXT_DAY = date(2020, 8, 5), date(2020, 8, 6)

@@ -14,7 +14,8 @@ from pyspark.sql import SparkSession
 
 import spark_code
 from capstone_dagster_tests.rows import DAY, Row
-from spark_code.lake import Attempt, Lake
+from spark_code.lake import Lake
+from spark_code.manifest import Attempt
 from spark_code.raw_files import RawFolder
 from spark_code.schemas import TABLES, Table
 from spark_code.submit import analytical, preprocessing

@@ -90,6 +90,7 @@ def test_the_manifest_says_what_was_published(any_local_lake: Lake, spark: Spark
         "inputs": {"raw/nyse": "a1", "raw/nasdaq": "b2"},
         "facts": {"drift": {"x": 1}},
         "previous_version": None,
+        "given_up": [],
     }
     assert measures == {"trades": 1, "quotes": 1, "rejected": 1, "rejected_bad_number": 1}
     assert sorted(files) == sorted(Path(any_local_lake.storage.root).rglob("*.parquet"))

@@ -26,7 +26,8 @@ from capstone_dagster_tests.spark_code.lakes import (
     publish_closes,
     version_of,
 )
-from spark_code.lake import Attempt, Lake, StaleAttemptError
+from spark_code.lake import Lake, StaleAttemptError
+from spark_code.manifest import Attempt
 from spark_code.schemas import CLOSES
 
 

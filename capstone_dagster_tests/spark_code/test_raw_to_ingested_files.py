@@ -20,7 +20,8 @@ from capstone_dagster_tests.deliveries import (
     trade_row,
 )
 from capstone_dagster_tests.spark_code.line_cases import CASES, EXCHANGES, draft_of
-from spark_code.lake import Attempt, Lake
+from spark_code.lake import Lake
+from spark_code.manifest import Attempt
 from spark_code.raw_files import RawFolder
 from spark_code.schemas import EVENTS
 

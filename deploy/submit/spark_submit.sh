@@ -25,9 +25,16 @@ if [[ ${SPARK_MASTER:-local} == local* ]]; then
     conf+=(--driver-memory "$CAPSTONE_DRIVER_MEMORY" --conf spark.ui.enabled=false --conf spark.driver.host=127.0.0.1
         --conf spark.driver.bindAddress=127.0.0.1 --driver-java-options
         "\"-Dlog4j2.configurationFile=$PWD/spark_code/log4j2.properties\" \"-Dcapstone.spark.log=$CAPSTONE_HOME/logs/spark.log\"")
+    if [[ "$CAPSTONE_RAW_URI $CAPSTONE_LAKE_URI" == *s3://* ]]; then
+        s3=$(capstone s3-jars --conf)
+        while IFS= read -r setting; do conf+=(--conf "$setting"); done <<<"$s3"
+    fi
 fi
 
 arguments=(--date "$date" --lake "$CAPSTONE_LAKE_URI" --run-id "$TRACKED_RUN_ID")
+if [ -n "${CAPSTONE_GLUE_DATABASE:-}" ]; then
+    arguments+=(--glue-database "$CAPSTONE_GLUE_DATABASE")
+fi
 case $job in
     preprocessing) arguments+=(--raw "$CAPSTONE_RAW_URI") ;;
     analytical)

@@ -1,0 +1,80 @@
+"""What a day's pointer says: the version that counts, and which attempts must not replace it any more.
+
+Attempts are told apart here, too. How pointers are replaced is in ``lake``.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Self
+
+_Stored = bytes  # Manifest has a field named bytes
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at computing a day. ``token`` grows with every attempt, and fences out older ones."""
+
+    run_id: str
+    number: int
+    token: int
+
+    @classmethod
+    def begin(cls, run_id: str, number: int = 1) -> Self:
+        """Take a token. Must come before the first input is read.
+
+        Microseconds since the epoch: later attempts have greater tokens without a shared counter,
+        on every machine whose clock is kept, because attempts at a day are seconds apart.
+        """
+        return cls(run_id, number, int(datetime.now(UTC).timestamp() * 1_000_000))
+
+    @property
+    def name(self) -> str:
+        """Which one it is, known before it begins."""
+        return f"{self.run_id}/{self.number}"
+
+    def version(self, day: date) -> str:
+        """The name of the folder this attempt writes; begins with the day, never used twice."""
+        return f"{day}-{self.token}-{self.run_id[:8]}-{self.number}"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``_published/<D>.json`` says about the version that counts. Paths are below the lake."""
+
+    trade_dt: str
+    version: str
+    paths: list[str]
+    rows: int
+    bytes: int
+    run_id: str
+    attempt: int
+    token: int
+    published_at: str
+    inputs: dict[str, str]
+    measures: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    previous_version: str | None = None
+    given_up: list[str] = field(default_factory=list)
+    """Attempts that must not publish any more, however long they go on; see ``Lake.give_up``."""
+
+    def to_json(self) -> _Stored:
+        """The manifest as it is stored."""
+        return json.dumps(asdict(self), indent=2).encode()
+
+    @classmethod
+    def from_json(cls, content: _Stored) -> Self:
+        """Read a stored manifest; fields of a newer release are ignored."""
+        known = cls.__dataclass_fields__
+        return cls(**{name: value for name, value in json.loads(content).items() if name in known})
+
+    @classmethod
+    def of_pointer(cls, content: _Stored | None) -> Self | None:
+        """What a pointer names; no version where there is none, or where attempts were only given up."""
+        return cls.from_json(content) if content and "version" in json.loads(content) else None
+
+
+def given_up_in(pointer: bytes | None) -> list[str]:
+    """The attempts that a pointer says must not publish any more."""
+    names: list[str] = json.loads(pointer).get("given_up", []) if pointer else []
+    return names
