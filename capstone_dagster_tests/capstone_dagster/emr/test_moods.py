@@ -1,0 +1,100 @@
+"""What EMR's API does to a run when it throttles, fails or loses answers; and a run that never asks it."""
+
+import signal
+from dataclasses import replace
+
+import dagster as dg
+import pytest
+
+from capstone_dagster.emr.api import Emr
+from capstone_dagster.emr.reaper import reap
+from capstone_dagster.slots import end_dead
+from capstone_dagster_tests.capstone_dagster.emr.test_days import started
+from capstone_dagster_tests.emr_platform import DAY, EmrPlatform
+from capstone_dagster_tests.processes import eventually
+from fake_aws.emr import FakeEmr
+
+IMPATIENT = {"CAPSTONE_EMR_PATIENCE_MINUTES": "0.02"}
+
+
+def submitted(emr: FakeEmr) -> list[int]:
+    """How many steps each cluster has got."""
+    return [len(cluster.steps) for cluster in emr.clusters]
+
+
+def test_throttling_that_passes_does_no_harm(platform: EmrPlatform) -> None:
+    platform.emr.tell.fail_next_steps(message="exit code 137")
+    platform.emr.tell.throttle(calls=2)
+
+    ended = platform.run_here()
+
+    assert ended.reason is not None
+    assert "ended FAILED: Unknown Error.: exit code 137" in ended.reason
+    assert submitted(platform.emr) == [1]
+
+
+def test_throttling_that_does_not_pass_fails_the_run_with_the_call_and_the_setting(platform: EmrPlatform) -> None:
+    platform.emr.tell.hang_next_step()
+    platform.emr.tell.throttle("DescribeStep")
+
+    ended = replace(platform, settings_of_emr=IMPATIENT).run_here()
+
+    assert ended.reason is not None
+    assert "EMR gave no answer to describe_step for" in ended.reason
+    assert "ThrottlingException" in ended.reason
+    assert "CAPSTONE_EMR_PATIENCE_MINUTES says how long to go on asking" in ended.reason
+    assert [call.answered for call in platform.emr.calls("CancelSteps")] == ["ok"]
+    eventually(lambda: platform.states, ["TERMINATED"].__eq__)
+
+
+@pytest.mark.parametrize("operation", ["RunJobFlow", "AddJobFlowSteps"])
+def test_an_answer_that_is_lost_makes_no_second_cluster_and_no_second_step(
+    platform: EmrPlatform, operation: str
+) -> None:
+    platform.emr.tell.fail_next_steps()
+    platform.emr.tell.lose_answers(operation)
+
+    assert not platform.run_here().succeeded
+
+    assert [call.answered for call in platform.emr.calls(operation)] == ["lost"]
+    assert submitted(platform.emr) == [1]
+    eventually(lambda: platform.states, ["TERMINATED"].__eq__)
+
+
+def test_a_report_without_its_inputs_asks_emr_nothing(platform: EmrPlatform) -> None:
+    ended = platform.run_here("analytical")
+
+    assert ended.reason is not None
+    assert ended.reason.startswith("not published: eod/")
+    assert "preprocessing_2020-08-05" in ended.reason
+    assert platform.emr.calls() == []
+
+
+def test_a_day_without_files_asks_emr_nothing(platform: EmrPlatform) -> None:
+    ended = replace(platform, bucket=f"{platform.bucket}/empty").run_here()
+
+    assert ended.reason is not None
+    assert ended.reason.startswith("no raw files of 2020-08-05 from NYSE")
+    assert platform.emr.calls() == []
+
+
+def test_the_cluster_of_a_process_that_was_killed_is_ended_by_the_reaper(
+    platform: EmrPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_EMR", platform.emr.endpoint)
+    platform.emr.tell.hang_next_step()
+    with platform.instance() as instance:
+        process = started(platform, "run", DAY.isoformat())
+        eventually(lambda: submitted(platform.emr), [1].__eq__)
+        eventually(lambda: platform.emr.clusters[0].steps[0].state, "RUNNING".__eq__)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        emr = Emr("us-east-1", 10)
+        assert reap(emr, instance, None) == []  # as far as the run storage knows, it goes on
+        end_dead(instance, *instance.get_runs())
+        (run,) = instance.get_runs()
+        ended = reap(emr, instance, None)
+
+    assert run.status == dg.DagsterRunStatus.FAILURE
+    assert ended == [f"cluster {platform.emr.clusters[0].id} of run {run.run_id}"]
+    eventually(lambda: platform.states, ["TERMINATED"].__eq__)
