@@ -27,7 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--local-master", default="local[2]", help="what Spark gets for yarn (%(default)s)")
     parser.add_argument("--env-file", type=Path, help="write the variables here, too")
     options = parser.parse_args(arguments)
-    stopped = _told_to_stop()
+    try:
+        _serve(options, _told_to_stop())
+    except OSError as error:  # a port that is taken, a file that cannot be written
+        parser.exit(1, f"{parser.prog}: {error}\n")
+
+
+def _serve(options: argparse.Namespace, stopped: threading.Event) -> None:
     with (
         s3_server(options.s3_port) as s3_endpoint,
         FakeEmr(s3_endpoint=s3_endpoint, local_master=options.local_master, port=options.emr_port) as emr,

@@ -17,7 +17,7 @@ from typing import Any
 REGION = "us-east-1"
 # S3 on loopback takes any; these cannot be mistaken for real ones.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "loopback", "AWS_SECRET_ACCESS_KEY": "loopback"}
-JARS = Path(__file__).parents[1] / ".jars"
+_JARS = Path(__file__).parents[1] / ".jars"
 
 _SPARK_SUBMIT = ("spark-submit", "/usr/bin/spark-submit", "/usr/lib/spark/bin/spark-submit")
 # The options of spark-submit without a value.
@@ -51,9 +51,7 @@ class EmrImage:
     def write_settings(self, folder: Path, configurations: Sequence[Mapping[str, Any]]) -> None:
         """Write spark-defaults.conf and spark-env.sh, the image's own and the cluster's above them."""
         folder.mkdir()
-        defaults = (
-            self._defaults() | _properties(configurations, "spark-defaults") | {"spark.master": self.local_master}
-        )
+        defaults = self._defaults() | _properties(configurations, "spark-defaults")
         lines = [f"{name} {self._setting_here(name, value)}\n" for name, value in defaults.items()]
         (folder / "spark-defaults.conf").write_text("".join(lines))
         exports = _properties(configurations, "spark-env", "export")
@@ -102,8 +100,8 @@ class EmrImage:
     def _defaults(self) -> dict[str, str]:
         """As on EMR, s3:// works without a word in the step."""
         return {
-            "spark.driver.extraClassPath": f"{JARS}/*",
-            "spark.executor.extraClassPath": f"{JARS}/*",
+            "spark.driver.extraClassPath": f"{_JARS}/*",
+            "spark.executor.extraClassPath": f"{_JARS}/*",
             "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
             "spark.hadoop.fs.s3a.aws.credentials.provider": (
                 "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider"
@@ -111,6 +109,7 @@ class EmrImage:
             "spark.hadoop.fs.s3a.endpoint": self.s3_endpoint,
             "spark.hadoop.fs.s3a.endpoint.region": REGION,
             "spark.hadoop.fs.s3a.path.style.access": "true",
+            "spark.master": self.local_master,
             "spark.ui.enabled": "false",
         }
 

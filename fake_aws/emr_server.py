@@ -44,7 +44,10 @@ class EmrServer(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(self, port: int, operations: Callable[[str, Any], dict[str, Any]], tell: Misbehaviour) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        try:
+            super().__init__(("127.0.0.1", port), _Handler)
+        except OSError as error:
+            raise OSError(f"cannot listen on port {port}: {error.strerror}") from error
         self.operations = operations
         self.tell = tell
         self.calls: list[Call] = []
