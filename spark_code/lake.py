@@ -246,7 +246,7 @@ class Lake:
                 if version.startswith(f"{day}-") and version not in keep:
                     objects = self.storage.objects(f"{data}/{version}")
                     if _all_older(objects, datetime.now(UTC) - MIN_AGE_TO_REMOVE):
-                        self.storage.delete([stored.key for stored in objects])
+                        self.storage.delete_folder(f"{data}/{version}")
         except (LakeError, StorageError) as error:
             _log.warning("old versions of %s of %s were not all removed: %s", table.path, day, error)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import LocalStore, S3Store
 
@@ -110,6 +110,21 @@ class Storage:
                 with suppress(FileNotFoundError):
                     self._store.delete(key)
 
+    def delete_folder(self, prefix: str) -> None:
+        """Remove all below a folder, on S3 with the empty objects that Hadoop leaves there for folders.
+
+        The store lists those under another name than theirs, and so cannot remove them.
+        """
+        if self.is_local:
+            self.delete([stored.key for stored in self.objects(prefix)])
+            return
+        import boto3
+
+        bucket, _, root = self.root.removeprefix("s3://").partition("/")
+        with self._explaining(prefix):
+            below = "/".join([*filter(None, [root]), prefix, ""])
+            boto3.Session(region_name=s3_region()).resource("s3").Bucket(bucket).objects.filter(Prefix=below).delete()
+
     def replace(self, key: str, revise: Callable[[bytes | None], bytes]) -> None:
         """Read, revise and write back one small object as a single step.
 
@@ -146,7 +161,7 @@ class Storage:
         """Name the place in whatever the store, the credentials or the file system complain about."""
         try:
             yield
-        except (BaseError, BotoCoreError, OSError) as error:
+        except (BaseError, BotoCoreError, ClientError, OSError) as error:
             # The first line: the rest is the store's own dump of the same.
             reason = str(error).strip().split("\n", 1)[0]
             raise StorageError(f"{self.uri(key)}: {type(error).__name__}: {reason}") from error

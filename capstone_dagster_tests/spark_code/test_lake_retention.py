@@ -139,9 +139,9 @@ class RefusingStorage(Storage):
         self.refused, self.error = refused, error
         self.refusals = 0
 
-    def delete(self, keys: list[str]) -> None:
+    def delete_folder(self, prefix: str) -> None:
         self._refuse("delete")
-        super().delete(keys)
+        super().delete_folder(prefix)
 
     def folders(self, prefix: str) -> list[str]:
         self._refuse("list")

@@ -187,3 +187,23 @@ def test_a_local_file_where_a_folder_should_be_is_an_error_that_names_it(tmp_pat
 
     with pytest.raises(Exception, match=r"trades\.csv"):
         Storage(str(tmp_path / "trades.csv"))
+
+
+def test_a_deleted_folder_is_gone_with_all_below_it_and_nothing_beside_it(storage: Storage) -> None:
+    for key in ("data/v1/trade_dt=1/a", "data/v1/b", "data/v10/c"):
+        storage.write(key, b"1")
+
+    storage.delete_folder("data/v1")
+
+    assert [stored.key for stored in storage.objects("")] == ["data/v10/c"]
+    assert storage.folders("data") == ["v10"]
+
+
+def test_the_empty_objects_that_hadoop_leaves_for_folders_go_with_them(s3_storage: Storage) -> None:
+    bucket, _, prefix = s3_storage.root.removeprefix("s3://").partition("/")
+    s3_client().put_object(Bucket=bucket, Key=f"{prefix}/data/v1/trade_dt=1/", Body=b"")
+    assert s3_storage.folders("data") == ["v1"]
+
+    s3_storage.delete_folder("data/v1")
+
+    assert s3_storage.folders("data") == []
