@@ -51,8 +51,10 @@ types: setup
 	@$(BIN)/mypy
 
 definitions: setup
-	@$(BIN)/dagster definitions validate
 	@$(BIN)/dg check defs
+	@CAPSTONE_DEPLOYMENT=local $(BIN)/dagster definitions validate
+	@CAPSTONE_DEPLOYMENT=emr CAPSTONE_RAW_URI=s3://bucket/raw CAPSTONE_LAKE_URI=s3://bucket/lake \
+		CAPSTONE_EMR_STAGING_URI=s3://bucket/staging $(BIN)/dagster definitions validate
 
 fmt: setup ## format the code, fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet . || true

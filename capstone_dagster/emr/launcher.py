@@ -1,7 +1,7 @@
 """Runs a step on EMR: Dagster's EMR PySpark step launcher, made fit for production.
 
-Each deviation from the parent has a test of its own (``test_launcher_contract``), so that an upgrade that
-changes the parent is noticed. This is how a step is submitted; how it is awaited is in ``watch``.
+Each deviation from the parent has a test of its own (``test_*_contract``), so that an upgrade that changes
+the parent is noticed. This is how a step is submitted; how it is awaited is in ``watch``.
 """
 
 # The parent has no types.

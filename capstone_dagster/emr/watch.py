@@ -42,8 +42,10 @@ class Watch:
         """The events of the step; an error if it does not end as the step itself has said."""
         try:
             ended = yield from self._poll()
-        except BaseException:  # interrupted, overdue, EMR unreachable: whatever it is, nothing may go on
+        except BaseException as reason:  # interrupted, overdue, EMR unreachable: whatever it is, nothing may go on
             self._give_up()
+            if self.relay.is_decided and isinstance(reason, dg.Failure):
+                return  # the step has its result, only EMR did not come to an end with it
             raise
         yield from self.relay.new_events()
         if self.relay.is_decided:

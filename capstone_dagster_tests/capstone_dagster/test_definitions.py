@@ -9,6 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from capstone_dagster.definitions import build_defs
+from capstone_dagster.settings import Settings
 from capstone_dagster_tests.platform import Platform
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +54,15 @@ def test_the_graph_is_the_one_of_the_picture(defs: dg.Definitions) -> None:
     assert "\n".join(lines) == GRAPH
 
 
+def test_the_graph_and_its_jobs_are_the_same_on_emr(defs: dg.Definitions) -> None:
+    on_emr = build_defs(Settings.from_mapping({**EMR, "CAPSTONE_FIRST_TRADING_DAY": "2020-08-05"}))
+    assert on_emr.resolve_asset_graph().toposorted_asset_keys == defs.resolve_asset_graph().toposorted_asset_keys
+    for job in defs.resolve_all_job_defs():
+        assert on_emr.resolve_job_def(job.name).graph.node_dict.keys() == job.graph.node_dict.keys()
+    assert [sensor.name for sensor in on_emr.sensors or []] == ["emr_reaper"]
+    assert not defs.sensors
+
+
 def test_all_assets_share_one_partitions_definition(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
     assert len({graph.get(key).partitions_def for key in graph.get_all_asset_keys()}) == 1
@@ -65,7 +76,18 @@ def test_every_asset_says_what_one_row_means(defs: dg.Definitions) -> None:
         assert "Source: " in text, key
 
 
-def test_loading_needs_no_jvm_database_network_or_credentials_and_warns_of_nothing(tmp_path: Path) -> None:
+EMR = {
+    "CAPSTONE_DEPLOYMENT": "emr",
+    "CAPSTONE_RAW_URI": "s3://bucket/raw",
+    "CAPSTONE_LAKE_URI": "s3://bucket/lake",
+    "CAPSTONE_EMR_STAGING_URI": "s3://bucket/staging",
+}
+
+
+@pytest.mark.parametrize("deployment", [{}, EMR], ids=["local", "emr"])
+def test_loading_needs_no_jvm_database_network_or_credentials_and_warns_of_nothing(
+    tmp_path: Path, deployment: dict[str, str]
+) -> None:
     """In a process without Java, Postgres, AWS settings or a home; a socket that is opened fails it."""
     program = (
         "import platform, socket, subprocess, warnings\n"
@@ -79,7 +101,7 @@ def test_loading_needs_no_jvm_database_network_or_credentials_and_warns_of_nothi
     )
     ran = subprocess.run(
         [sys.executable, "-c", program],
-        env={"PATH": "", "HOME": str(tmp_path), "CAPSTONE_HOME": str(tmp_path)},
+        env={"PATH": "", "HOME": str(tmp_path), "CAPSTONE_HOME": str(tmp_path), **deployment},
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -1,0 +1,120 @@
+"""What runs on the host beside Dagster: the password's file, the heartbeat, and the units that start everything."""
+
+import configparser
+import itertools
+import os
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from capstone_dagster_tests.capstone_dagster.test_named_server import port  # noqa: F401 -- a fixture, found by import
+from capstone_dagster_tests.deploy.stacks import PLATFORM, ROOT, Stacks
+
+HOST = ROOT / "deploy" / "host"
+UNITS = sorted((HOST / "systemd").iterdir())
+
+
+def _run(script: str, environment: dict[str, str]) -> None:
+    subprocess.run([sys.executable, HOST / script], env={**os.environ, **environment}, check=True)
+
+
+def test_a_changed_password_is_taken_from_the_file_by_the_next_connection(
+    stacks: Stacks,
+    tmp_path: Path,
+    port: int,  # noqa: F811 -- the fixture
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secrets, arn = stacks.client("secretsmanager"), stacks.outputs("database")["DatabaseSecretArn"]
+    passfile = tmp_path / "pgpass"
+    environment = {**stacks.environment(), "DATABASE_SECRET_ARN": arn, "PGPASSFILE": str(passfile)}
+    monkeypatch.setenv("PGPASSFILE", str(passfile))
+    url = f"postgresql://trader@127.0.0.1:{port}/market"
+
+    secrets.put_secret_value(SecretId=arn, SecretString='{"username": "trader", "password": "s3cret @ 100%"}')
+    _run("database_password.py", environment)
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("ALTER ROLE trader PASSWORD %s", (r"n:w\ one",))
+        connection.commit()
+    with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+        psycopg2.connect(url)
+
+    secrets.put_secret_value(SecretId=arn, SecretString=r'{"username": "trader", "password": "n:w\\ one"}')
+    _run("database_password.py", environment)
+    psycopg2.connect(url).close()
+    assert passfile.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["pgpass"]
+
+
+def test_the_heartbeat_reports_a_dead_daemon_and_the_oldest_cluster_of_the_platform(
+    stacks: Stacks, tmp_path: Path
+) -> None:
+    emr, cloudwatch = stacks.client("emr"), stacks.client("cloudwatch")
+    machines = {"MasterInstanceType": "m5.xlarge", "InstanceCount": 1, "KeepJobFlowAliveWhenNoSteps": True}
+    for name in ("somebody's", "capstone daily_pipeline_2020-08-06 1234 1"):
+        emr.run_job_flow(Name=name, Instances=machines, JobFlowRole="r", ServiceRole="s")
+    environment = {
+        **stacks.environment(),
+        "PLATFORM": PLATFORM,
+        # A run storage that nobody reaches.
+        "CAPSTONE_HOME": str(tmp_path),
+        "CAPSTONE_POSTGRES_URL": "postgresql://capstone@127.0.0.1:1/dagster",
+    }
+
+    _run("heartbeat.py", environment)
+
+    now = datetime.now(UTC)
+    values = {}
+    for name in ("DaemonAlive", "OldestClusterHours"):
+        found = cloudwatch.get_metric_statistics(
+            Namespace="Capstone",
+            MetricName=name,
+            Dimensions=[{"Name": "Platform", "Value": PLATFORM}],
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(hours=1),
+            Period=7200,
+            Statistics=["Maximum"],
+        )
+        [values[name]] = [point["Maximum"] for point in found["Datapoints"]]
+    assert values["DaemonAlive"] == 0
+    assert 0 < values["OldestClusterHours"] < 1
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_a_unit_starts_what_exists(
+    unit: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = configparser.ConfigParser(strict=False, interpolation=None)
+    read.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's names have capitals
+    read.read(unit)
+    if unit.suffix == ".timer":
+        assert unit.with_suffix(".service") in UNITS
+        return
+
+    assert (read["Service"]["User"], read["Service"]["NoNewPrivileges"]) == ("capstone", "yes")
+    program, *arguments = read["Service"]["ExecStart"].split()
+    assert program in [f"/opt/capstone/current/.venv/bin/{name}" for name in ("capstone", "python")]
+    for path in [argument for argument in arguments if argument.startswith("deploy/")]:
+        assert (ROOT / path).exists(), path
+    if program.endswith("capstone"):
+        _refuse_unknown_options(arguments, monkeypatch, capsys)
+
+
+def _refuse_unknown_options(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The options that a unit gives to a program of Dagster are those that it has."""
+    run, dashes, *command = arguments
+    assert (run, dashes) == ("exec", "--")
+    words = list(itertools.takewhile(lambda argument: not argument.startswith("--"), command))
+    [program] = entry_points(group="console_scripts", name=words[0])
+    monkeypatch.setattr(sys, "argv", [*words, "--help"])
+    with pytest.raises(SystemExit):
+        program.load()()
+    known = capsys.readouterr().out
+    assert [argument for argument in command if argument.startswith("--") and argument not in known] == []

@@ -1,0 +1,231 @@
+"""The templates as they stand: nothing is open, nothing is plain, and no role may do everything."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.cloudformation.parsing import resource_class_from_type
+
+from capstone_dagster_tests.deploy.stacks import FOLDER, NAMES, NOT_IN_MOTO, resources, template
+
+# Statements that cannot name what they are about.
+ANY_RESOURCE = {
+    "AccountDecidesByRoles": "in the policy of a key, * is this key",
+    "EncryptAlarms": "in the policy of a key, * is this key",
+    "EncryptEvents": "in the policy of a key, * is this key",
+    "MakeClustersOfRuns": "a cluster has no name before it exists; its tags are asked for",
+    "FindClusters": "AWS knows no narrower form of it; it shows names only",
+    "ReportHealth": "AWS knows no narrower form of it; the namespace is asked for",
+    "TakePartInSessions": "AWS knows no narrower form of it",
+}
+# Families of actions that AWS itself describes with a *, on the platform's own key.
+ANY_OF_A_FAMILY = {"kms:*": {"AccountDecidesByRoles"}, "kms:ReEncrypt*": None, "kms:GenerateDataKey*": None}
+
+
+def _statements(node: Any) -> Iterator[dict[str, Any]]:
+    """Every IAM statement, wherever it stands."""
+    if isinstance(node, dict):
+        if "Effect" in node and "Action" in node:
+            yield node
+        for value in node.values():
+            yield from _statements(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _statements(value)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+ALLOWING = [statement for name in NAMES for statement in _statements(template(name)) if statement["Effect"] == "Allow"]
+
+
+def test_there_is_one_template_per_stack() -> None:
+    assert {path.name for path in FOLDER.iterdir()} == {f"{name}.yaml" for name in NAMES}
+
+
+def test_the_linter_finds_nothing() -> None:
+    linter = Path(sys.executable).with_name("cfn-lint")
+    found = subprocess.run([linter, *sorted(FOLDER.iterdir())], capture_output=True, text=True, check=False)
+
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+def test_what_moto_does_not_make_is_named() -> None:
+    used = {resource["Type"] for name in NAMES for resource in template(name)["Resources"].values()}
+
+    assert {kind for kind in used if resource_class_from_type(kind) is None} == NOT_IN_MOTO
+
+
+def test_a_statement_names_its_actions() -> None:
+    assert len(ALLOWING) > 30
+    for statement in ALLOWING:
+        for action in _as_list(statement["Action"]):
+            if "*" in action:
+                sids = ANY_OF_A_FAMILY[action]
+                assert sids is None or statement["Sid"] in sids
+
+
+def test_a_statement_names_its_resources_or_has_a_reason() -> None:
+    unnamed = {
+        statement["Sid"] for statement in ALLOWING if "*" in map(str, _as_list(statement.get("Resource", "trust")))
+    }
+
+    assert unnamed == set(ANY_RESOURCE)
+
+
+def test_a_role_is_passed_to_one_service_only() -> None:
+    passing = [statement for statement in ALLOWING if "iam:PassRole" in _as_list(statement["Action"])]
+
+    assert [statement["Sid"] for statement in passing] == [
+        "GiveMachinesTheirRole",
+        "GiveClustersTheirRoles",
+        "GiveMachinesTheirRole",
+    ]
+    for statement in passing:
+        assert list(statement["Condition"]["StringEquals"]) == ["iam:PassedToService"]
+        assert "*" not in json.dumps(statement["Resource"])
+
+
+def test_a_named_cluster_may_be_used_like_those_of_runs_and_it_alone() -> None:
+    [own] = [statement for statement in ALLOWING if statement.get("Sid") == "UseClustersOfRuns"]
+    [named] = [statement for statement in ALLOWING if statement.get("Sid") == "UseTheNamedCluster"]
+
+    assert named["Action"] == own["Action"]
+    assert named["Resource"]["Fn::Sub"].endswith(":cluster/${ClusterId}")
+
+
+def test_managed_policies_are_those_of_emr_and_of_the_password() -> None:
+    roles = dict(resources("AWS::IAM::Role"))
+    managed = {name: role["Properties"].get("ManagedPolicyArns", []) for name, role in roles.items()}
+
+    of_emr = "arn:${AWS::Partition}:iam::aws:policy/service-role/AmazonEMRServicePolicy_v2"
+    assert managed == {
+        "ServiceRole": [{"Fn::Sub": of_emr}],
+        "InstanceRole": [],
+        "Role": [{"Fn::ImportValue": {"Fn::Sub": "${Platform}-read-password"}}],
+    }
+
+
+def test_keys_change_every_year_and_that_of_the_data_stays_and_is_opened_by_roles_only() -> None:
+    keys = [key for _, key in resources("AWS::KMS::Key")]
+    of_data = keys[0]
+
+    assert [key["Properties"]["EnableKeyRotation"] for key in keys] == [True, True]
+    assert (of_data["DeletionPolicy"], of_data["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert [_sids(key) for key in keys] == [
+        ["AccountDecidesByRoles"],
+        ["AccountDecidesByRoles", "EncryptAlarms", "EncryptEvents"],
+    ]
+    [(_, topic)] = resources("AWS::SNS::Topic")
+    assert topic["Properties"]["KmsMasterKeyId"] == {"Ref": "Key"}
+
+
+def _sids(key: dict[str, Any]) -> list[str]:
+    return [statement["Sid"] for statement in key["Properties"]["KeyPolicy"]["Statement"]]
+
+
+BUCKETS = dict(resources("AWS::S3::Bucket"))
+
+
+@pytest.mark.parametrize("name", ["RawBucket", "LakeBucket", "WorkBucket"])
+def test_a_bucket_is_closed_versioned_encrypted_and_stays(name: str) -> None:
+    bucket = BUCKETS[name]
+    properties = bucket["Properties"]
+
+    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert properties["PublicAccessBlockConfiguration"] == dict.fromkeys(
+        ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True
+    )
+    assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    [encryption] = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["BucketKeyEnabled"] is True
+    assert encryption["ServerSideEncryptionByDefault"] == {
+        "SSEAlgorithm": "aws:kms",
+        "KMSMasterKeyID": {"Fn::GetAtt": ["Key", "Arn"]},
+    }
+
+
+def test_a_bucket_refuses_plain_connections() -> None:
+    policies = dict(resources("AWS::S3::BucketPolicy"))
+
+    assert set(policies) == {f"{name}Policy" for name in BUCKETS}
+    for name, policy in policies.items():
+        bucket = name.removesuffix("Policy")
+        assert policy["Properties"]["Bucket"] == {"Ref": bucket}
+        [statement] = policy["Properties"]["PolicyDocument"]["Statement"]
+        assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        assert statement["Resource"] == [{"Fn::GetAtt": [bucket, "Arn"]}, {"Fn::Sub": f"${{{bucket}.Arn}}/*"}]
+
+
+def test_only_files_of_steps_logs_old_versions_and_unfinished_uploads_expire() -> None:
+    def rules(bucket: str) -> set[tuple[str, str]]:
+        """What a rule ends, and below which prefix."""
+        found = BUCKETS[bucket]["Properties"]["LifecycleConfiguration"]["Rules"]
+        ends = ("AbortIncompleteMultipartUpload", "NoncurrentVersionExpiration", "ExpirationInDays")
+        assert {rule["Status"] for rule in found} == {"Enabled"}
+        return {(end, rule.get("Prefix", "")) for rule in found for end in ends if end in rule}
+
+    everywhere = {("AbortIncompleteMultipartUpload", ""), ("NoncurrentVersionExpiration", "")}
+    assert rules("RawBucket") == rules("LakeBucket") == everywhere
+    # Never staging/code: a run between its look and its use would fail.
+    assert rules("WorkBucket") == everywhere | {("ExpirationInDays", "staging/runs/"), ("ExpirationInDays", "logs/")}
+    defaults = {name: parameter.get("Default") for name, parameter in template("storage")["Parameters"].items()}
+    assert (defaults["StagingDays"], defaults["LogDays"], defaults["OldVersionDays"]) == (14, 90, 30)
+
+
+def test_the_database_is_encrypted_protected_and_keeps_its_password_to_itself() -> None:
+    [(_, database)] = resources("AWS::RDS::DBInstance")
+    properties = database["Properties"]
+
+    assert (properties["Engine"], int(properties["EngineVersion"]) >= 16) == ("postgres", True)
+    assert properties["ManageMasterUserPassword"] is True
+    assert "MasterUserPassword" not in properties
+    assert (properties["DeletionProtection"], properties["PubliclyAccessible"]) == (True, False)
+    # From a snapshot it has the encryption of that.
+    assert properties["StorageEncrypted"]["Fn::If"] == ["FromSnapshot", {"Ref": "AWS::NoValue"}, True]
+    assert database["DeletionPolicy"] == "Snapshot"
+    [(_, parameters)] = resources("AWS::RDS::DBParameterGroup")
+    assert parameters["Properties"]["Parameters"] == {"rds.force_ssl": "1"}
+
+
+def test_nothing_comes_in_but_the_host_to_the_database() -> None:
+    groups = dict(resources("AWS::EC2::SecurityGroup"))
+
+    assert set(groups) == {"HostGroup", "Group"}
+    assert "SecurityGroupIngress" not in groups["HostGroup"]["Properties"]
+    [rule] = groups["Group"]["Properties"]["SecurityGroupIngress"]
+    assert (rule["FromPort"], rule["ToPort"]) == (5432, 5432)
+    assert rule["SourceSecurityGroupId"] == {"Fn::ImportValue": {"Fn::Sub": "${Platform}-host-group"}}
+
+
+def test_the_host_has_no_key_pair_no_old_metadata_service_and_an_encrypted_disk() -> None:
+    [(_, host)] = resources("AWS::EC2::Instance")
+    properties = host["Properties"]
+
+    assert "KeyName" not in properties
+    assert properties["MetadataOptions"]["HttpTokens"] == "required"
+    assert [disk["Ebs"]["Encrypted"] for disk in properties["BlockDeviceMappings"]] == [True]
+
+
+ALARMS = dict(resources("AWS::CloudWatch::Alarm"))
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_tells_somebody_and_says_when_it_is_over(name: str) -> None:
+    properties = ALARMS[name]["Properties"]
+
+    assert properties["AlarmActions"] == properties["OKActions"] == [{"Ref": "Topic"}]
+    assert properties["AlarmDescription"]
+
+
+def test_a_silent_host_is_an_alarm() -> None:
+    assert ALARMS["HostBroken"]["Properties"]["TreatMissingData"] == "breaching"
+    assert ALARMS["DaemonDead"]["Properties"]["TreatMissingData"] == "breaching"

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Bootstrap action of EMR, and the installer of the host: a virtual environment with the packages of requirements.lock.
+#   bootstrap.sh REQUIREMENTS [--python PYTHON] [--venv FOLDER] [--with-spark]
+#   REQUIREMENTS   s3://.../requirements.lock, or a file
+#   --python       its name or path; python3.11 unless given, which is what emr-spark-8.0.0 runs Spark's Python code with
+#   --venv         where it goes; /opt/capstone/venv unless given
+#   --with-spark   install pyspark as well. A cluster has its own, which comes first on PYTHONPATH: the package would
+#                  be 400 MB that nothing imports
+# Nothing is installed whose hash is not in REQUIREMENTS, tools that build packages included. A mirror is named as pip
+# knows it: PIP_INDEX_URL, or PIP_NO_INDEX and PIP_FIND_LINKS. Any failure ends the script, and EMR the cluster; what is
+# printed here lies below the log location of the cluster, in node/<instance>/bootstrap-actions/.
+set -euo pipefail
+umask 022
+
+say() { echo "$(date -u +%FT%TZ) bootstrap: $*"; }
+fail() {
+    say "$*" >&2
+    exit 1
+}
+trap 'fail "failed in line $LINENO: $BASH_COMMAND"' ERR
+
+python=python3.11 venv=/opt/capstone/venv requirements="" with_spark=""
+while [ $# -gt 0 ]; do
+    case $1 in
+        --python | --venv)
+            [ $# -ge 2 ] || fail "$1 needs a value"
+            if [ "$1" = --python ]; then python=$2; else venv=$2; fi
+            shift
+            ;;
+        --with-spark) with_spark=yes ;;
+        -*) fail "unknown option $1" ;;
+        *)
+            [ -z "$requirements" ] || fail "one requirements file is enough, not also $1"
+            requirements=$1
+            ;;
+    esac
+    shift
+done
+[ -n "$requirements" ] || fail "usage: bootstrap.sh REQUIREMENTS [--python PYTHON] [--venv FOLDER] [--with-spark]"
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+if ! command -v "$python" >/dev/null; then
+    say "there is no $python, installing it"
+    as_root dnf install -y "$python" || fail "there is no $python, and dnf cannot install it; name another with --python"
+fi
+"$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' ||
+    fail "$python cannot be used: Python 3.11, 3.12 or 3.13 is needed; name one with --python"
+
+[ -d "$venv" ] || as_root install -d -o "$(id -u)" -g "$(id -g)" "$venv"
+
+# Only the driver imports packages, and it runs on the primary node. The others need an interpreter of the same
+# version and no more, so they start sooner and without a package index. A host has no such file.
+node=${EMR_INSTANCE_FILE:-/mnt/var/lib/info/instance.json}
+if [ -e "$node" ] && ! grep -Eq '"isMaster": *true' "$node"; then
+    "$python" -m venv --without-pip "$venv"
+    say "$venv is ready: $("$venv/bin/python" -V) without packages, because this is not the primary node"
+    exit 0
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+case $requirements in
+    s3://*) aws s3 cp --no-progress "$requirements" "$work/requirements.lock" ;;
+    *) cp "$requirements" "$work/requirements.lock" ;;
+esac
+
+made_of="$("$python" -V) ${with_spark:+with Spark }$(sha256sum <"$work/requirements.lock")"
+if [ "$(cat "$venv/.made_of" 2>/dev/null)" = "$made_of" ]; then
+    say "$venv is ready: it holds the packages of $requirements already"
+    exit 0
+fi
+
+say "installing the packages of $requirements into $venv"
+rm -f "$venv/.made_of"
+"$python" -m venv --clear "$venv"
+# A requirement begins in the first column, its hashes are indented.
+awk '/^[^ #]/ { is_tool = /^setuptools==/ } is_tool' "$work/requirements.lock" >"$work/tools"
+awk -v keep_spark="$with_spark" '/^[^ #]/ { keep = !/^setuptools==/ && (keep_spark || !/^pyspark==/) } keep' \
+    "$work/requirements.lock" >"$work/packages"
+# The lock is complete: whatever a package asks for beyond it, pip shall neither look for nor build with.
+pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-cache-dir --retries 10
+    --require-hashes --no-deps --use-pep517)
+[ ! -s "$work/tools" ] || "${pip[@]}" -r "$work/tools"
+[ ! -s "$work/packages" ] || "${pip[@]}" --no-build-isolation -r "$work/packages"
+echo "$made_of" >"$venv/.made_of"
+say "$venv is ready: $("$venv/bin/python" -V) with $(find "$venv" -name '*.dist-info' | wc -l) packages"

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Make the release that this file belongs to the one that runs on this host: packages, settings, services.
+#   install.sh PLATFORM
+# As root. Again after a change of settings or stacks; that of an older release goes back to it. Own settings stand in
+# /etc/capstone/own.env and win over those of the stacks.
+set -euo pipefail
+[ $# = 1 ] || { echo "usage: install.sh PLATFORM" >&2; exit 2; }
+platform=$1
+release=$(cd "$(dirname "$0")/../.." && pwd)
+say() { echo "install: $*"; }
+
+id capstone >/dev/null 2>&1 ||
+    useradd --system --create-home --home-dir /var/lib/capstone --shell /usr/sbin/nologin capstone
+
+"$release/deploy/emr/bootstrap.sh" "$release/requirements.lock" --venv "$release/.venv" --with-spark
+"$release/.venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation \
+    --editable "$release"
+# The services' user cannot write here, and would compile everything at every start.
+"$release/.venv/bin/python" -m compileall -q "$release/capstone_dagster" "$release/spark_code"
+
+say "settings from the stacks $platform-*"
+install -d /etc/capstone
+touch /etc/capstone/own.env
+{
+    "$release/.venv/bin/python" "$release/deploy/settings_from_stacks.py" "$platform"
+    cat <<'SETTINGS'
+CAPSTONE_HOME=/var/lib/capstone
+PGPASSFILE=/run/capstone/pgpass
+PGSSLROOTCERT=/etc/capstone/rds-ca.pem
+SETTINGS
+    cat /etc/capstone/own.env
+} >"$release/.env.new"
+# Before anything is switched: what runs goes on if these are wrong.
+"$release/.venv/bin/python" - "$release/.env.new" <<'CHECK'
+import sys
+from dotenv import dotenv_values
+from capstone_dagster.errors import ExpectedError
+from capstone_dagster.settings import Settings
+try:
+    Settings.from_mapping({name: value or "" for name, value in dotenv_values(sys.argv[1]).items()})
+except ExpectedError as error:
+    sys.exit(f"install: nothing was changed: {error}")
+CHECK
+chown root:capstone "$release/.env.new"
+chmod 640 "$release/.env.new"
+mv "$release/.env.new" "$release/.env"
+
+install_uri=$(sed -n 's/^INSTALL_URI=//p' "$release/.env")
+aws s3 cp --no-progress "$install_uri/rds-ca.pem" /etc/capstone/rds-ca.pem
+
+say "services of $release"
+ln -sfn "$release" /opt/capstone/current
+install -m 755 "$release/deploy/host/capstone" /usr/local/bin/capstone
+install -m 644 "$release"/deploy/host/systemd/* /etc/systemd/system/
+systemctl daemon-reload
+systemctl restart capstone-password.service
+systemctl enable --now capstone-password.timer capstone-heartbeat.timer
+for service in code daemon webserver; do
+    systemctl enable "capstone-$service.service"
+    systemctl restart "capstone-$service.service"
+done
+say "$(basename "$release") runs; see it with: systemctl status 'capstone-*'"
