@@ -16,7 +16,7 @@ from capstone_dagster.prerequisites import MissingPrerequisite, require_java
 from capstone_dagster.run_storage import libpq_environment, ready
 from capstone_dagster.s3_jars import fetch, jars, require_for
 from capstone_dagster.sample import Sample
-from capstone_dagster.settings import Settings, unknown_variables
+from capstone_dagster.settings import Settings, given_variables, unknown_variables
 from capstone_dagster.signals import noticing_interruptions, run_child
 from capstone_dagster.tracker_commands import history, migrate, status, track
 from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
@@ -52,7 +52,7 @@ def cli() -> None:
 
     Settings are CAPSTONE_* variables, listed in .env.example.
     """
-    for unknown in unknown_variables(os.environ):
+    for unknown in unknown_variables(given_variables()):
         click.echo(f"capstone: warning: {unknown}", err=True)
 
 
@@ -78,6 +78,11 @@ def run(days: str, job: JobName, allow_missing_closes: bool) -> None:
 
         outcomes: list[Outcome] = []
         with dg.DagsterInstance.get() as instance, noticing_interruptions() as was_interrupted:
+            if settings.emr:
+                from capstone_dagster.emr.reaper import reap_now
+
+                for told in reap_now(settings.emr, instance):
+                    click.echo(f"EMR: {told}")
             for day in wanted:
                 click.echo(job_id(job, day))
                 outcome = run_day(instance, job, day, allow_missing_closes=allow_missing_closes)

@@ -8,6 +8,7 @@ import dagster as dg
 from capstone_dagster.errors import ExpectedError
 from spark_code.lake import LakeError
 from spark_code.raw_files import MissingDeliveryError, UnreadableNameError
+from spark_code.storage import NoBucketError
 
 
 @contextmanager
@@ -15,5 +16,5 @@ def final_failures() -> Iterator[None]:
     """Turn what is wrong with the data, its place or this machine into a failure that is not retried."""
     try:
         yield
-    except (ExpectedError, LakeError, MissingDeliveryError, UnreadableNameError) as error:
+    except (ExpectedError, LakeError, MissingDeliveryError, UnreadableNameError, NoBucketError) as error:
         raise dg.Failure(str(error), allow_retries=False) from error

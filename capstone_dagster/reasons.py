@@ -1,6 +1,7 @@
 """Why a step or a run failed, in a sentence a person can act on; the stacks are in the run storage."""
 
 import re
+from typing import Any
 
 import dagster as dg
 
@@ -22,9 +23,18 @@ def run_reason(instance: dg.DagsterInstance, run_id: str) -> str | None:
             said_before = f"{entry.message} {error.message.strip()}" if error else entry.message
         elif event.event_type == types.STEP_FAILURE:
             return failure_reason(event)
+        elif error := getattr(event.event_specific_data, "error", None):
+            return _root(error)
         else:
             return said_before if said_before and event.message == _NO_REASON else event.message
     return None
+
+
+def _root(error: Any) -> str:
+    """What was raised where no step had begun, as in the making of a resource."""
+    while error.cause:
+        error = error.cause
+    return str(error.message).strip()
 
 
 def failure_reason(event: dg.DagsterEvent) -> str:
@@ -42,7 +52,7 @@ def failure_reason(event: dg.DagsterEvent) -> str:
         return "interrupted: the run was stopped, or its process was asked to end"
     # Spark wraps the reason in stacks of two languages; the reasons are these lines.
     causes = re.findall(r"^(?:.*\[[A-Z][A-Z_.]{3,}\].*|Caused by: .*)$", error.to_string(), re.MULTILINE)
-    distinct = list(dict.fromkeys(cause.strip() for cause in causes))
+    distinct = list(dict.fromkeys(cause.strip(" :") for cause in causes))
     if distinct:
         return "; ".join(
             [*distinct[: _CAUSES_SHOWN - 1], *distinct[-1:]] if len(distinct) > _CAUSES_SHOWN else distinct

@@ -16,6 +16,8 @@ from spark_code.storage import location
 
 # cluster is what a step on EMR sets for itself: the Spark of the spark-submit that runs it.
 Deployment = Literal["local", "emr", "cluster"]
+# What EMR takes.
+_MOST_TYPES, _MOST_IDLE_MINUTES = 30, 7 * 24 * 60
 # What names a secret in Spark's configuration. Arguments of a step are shown in the EMR console.
 _SECRET = re.compile(r"password|secret|token|credential|access\.?key|session\.?key", re.IGNORECASE)
 
@@ -33,7 +35,18 @@ class Fleet:
         found = re.fullmatch(r"(\d{1,4})x([a-z][\w-]*\.[\w-]+(?:,[a-z][\w-]*\.[\w-]+)*)", value)
         if not found:
             raise ValueError("must be machines and their types like 2xm6i.xlarge,m5.xlarge")
-        return cls(int(found[1]), tuple(found[2].split(",")))
+        fleet = cls(int(found[1]), tuple(found[2].split(",")))
+        if len(fleet.types) > _MOST_TYPES:
+            raise ValueError(f"must be at most {_MOST_TYPES} types")
+        return fleet
+
+    @classmethod
+    def needed(cls, value: str) -> Self:
+        """The same of a fleet that no cluster is without."""
+        fleet = cls.parse(value)
+        if not fleet.units:
+            raise ValueError("must be at least one machine")
+        return fleet
 
     def __str__(self) -> str:
         return f"{self.units}x{','.join(self.types)}"
@@ -43,6 +56,8 @@ def as_text(value: object) -> str:
     """A value as its variable takes it."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.10f}".rstrip("0").rstrip(".")
     if isinstance(value, tuple):
         return ",".join(value)
     if isinstance(value, Mapping):
@@ -120,6 +135,14 @@ def positive(value: str) -> float:
     if not re.fullmatch(r"\d{1,6}(\.\d+)?", value) or not float(value):
         raise ValueError("must be a number above 0")
     return float(value)
+
+
+def idle_minutes(value: str) -> float:
+    """How long a cluster may idle."""
+    minutes = positive(value)
+    if minutes > _MOST_IDLE_MINUTES:
+        raise ValueError(f"must be at most {_MOST_IDLE_MINUTES}, a week")
+    return minutes
 
 
 def retries(value: str) -> int:

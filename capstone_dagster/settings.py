@@ -6,7 +6,7 @@ left to the AWS libraries. ``.env.example`` lists all of them; a test keeps the 
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
@@ -136,7 +136,12 @@ class Settings:
         return self.deployment == "local" and any(uri.startswith("s3://") for uri in (self.raw_uri, self.lake_uri))
 
 
-def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+def given_variables() -> Mapping[str, str | None]:
+    """The variables of the environment and of the checkout's ``.env``."""
+    return {**dotenv_values(CHECKOUT / ".env"), **os.environ}
+
+
+def unknown_variables(environment: Iterable[str]) -> list[str]:
     """One sentence for every CAPSTONE_* variable that is none of the settings: it is probably misspelt."""
     known = Settings.variables()
     sentences = []
@@ -180,16 +185,17 @@ def _emr(read: _Reader) -> EmrSettings:
     cluster_id = read("emr_cluster_id", values.cluster_id, None)
     create = read("emr_create_cluster", values.yes_or_no, cluster_id is None)
     if create == (cluster_id is not None):
-        wrong = "a cluster that is taken is not created" if create else "name the cluster to take in it"
-        raise SettingsError(f"CAPSTONE_EMR_CLUSTER_ID: with CAPSTONE_EMR_CREATE_CLUSTER={str(create).lower()} {wrong}")
-    staging = read.require("emr_staging_uri", values.s3_uri, "where this host and the cluster exchange files")
+        wrong = "set one of them, not both" if create else "name in it the cluster to take"
+        raise SettingsError(f"CAPSTONE_EMR_CLUSTER_ID and CAPSTONE_EMR_CREATE_CLUSTER={str(create).lower()}: {wrong}")
+    why = "where this host and the cluster exchange files, like s3://bucket/staging"
+    staging = read.require("emr_staging_uri", values.s3_uri, why)
     return EmrSettings(
         create_cluster=create,
         cluster_id=cluster_id,
         terminate_cluster=read("emr_terminate_cluster", values.yes_or_no, create),
         release=read("emr_release", values.word, "emr-spark-8.0.0"),
-        master_fleet=read("emr_master_fleet", Fleet.parse, Fleet(1, ("m6i.xlarge", "m5.xlarge"))),
-        core_fleet=read("emr_core_fleet", Fleet.parse, Fleet(2, ("m6i.xlarge", "m5.xlarge"))),
+        master_fleet=read("emr_master_fleet", Fleet.needed, Fleet(1, ("m6i.xlarge", "m5.xlarge"))),
+        core_fleet=read("emr_core_fleet", Fleet.needed, Fleet(2, ("m6i.xlarge", "m5.xlarge"))),
         task_fleet=read("emr_task_fleet", Fleet.parse, Fleet(0, ("m6i.xlarge", "m5.xlarge", "m5a.xlarge"))),
         subnets=read("emr_subnets", values.words, ()),
         service_role=read("emr_service_role", values.word, "EMR_DefaultRole"),
@@ -198,7 +204,7 @@ def _emr(read: _Reader) -> EmrSettings:
         bootstrap_uri=read("emr_bootstrap_uri", values.s3_uri, None),
         staging_uri=staging,
         log_uri=read("emr_log_uri", values.s3_uri, f"{staging}/logs"),
-        idle_minutes=read("emr_idle_minutes", values.positive, 30.0),
+        idle_minutes=read("emr_idle_minutes", values.idle_minutes, 30.0),
         poll_seconds=read("emr_poll_seconds", values.positive, 10.0),
         start_minutes=read("emr_start_minutes", values.positive, 30.0),
         step_minutes=read("emr_step_minutes", values.positive, 240.0),

@@ -150,7 +150,7 @@ def _ended(
 
 @contextmanager
 def noticing_interruptions() -> Iterator[Callable[[], bool]]:
-    """Tell whether a Ctrl-C or SIGTERM came since the last time one asked.
+    """Tell whether a Ctrl-C or SIGTERM came since the last time one asked; a hang-up counts as a Ctrl-C.
 
     Dagster and Spark both install handlers of their own while a run works, and either may see the
     signal; Python writes its number here whoever does.
@@ -159,6 +159,9 @@ def noticing_interruptions() -> Iterator[Callable[[], bool]]:
     reader.setblocking(False)
     writer.setblocking(False)
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    hung_up = signal.getsignal(signal.SIGHUP)
+    if not _is_ignored(signal.SIGHUP):  # a closed terminal or a lost connection; nohup ignores it
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGINT))
 
     def was_interrupted() -> bool:
         try:
@@ -170,5 +173,6 @@ def noticing_interruptions() -> Iterator[Callable[[], bool]]:
         yield was_interrupted
     finally:
         signal.set_wakeup_fd(before)
+        signal.signal(signal.SIGHUP, hung_up)
         reader.close()
         writer.close()

@@ -180,8 +180,11 @@ class Lake:
         """
 
         def revise(current: bytes | None) -> bytes:
-            pointer = json.loads(current) if current else {"trade_dt": day.isoformat()}
-            names = [name for name in given_up_in(current) if name != attempt]
+            try:
+                pointer = json.loads(current) if current else {"trade_dt": day.isoformat()}
+                names = [name for name in given_up_in(current) if name != attempt]
+            except (ValueError, AttributeError) as error:
+                raise LakeError(f"{self.storage.uri(_pointer(table, day))} is no manifest: {error}") from error
             return json.dumps(pointer | {"given_up": [*names, attempt][-_GIVEN_UP_KEPT:]}, indent=2).encode()
 
         self.storage.replace(_pointer(table, day), revise)

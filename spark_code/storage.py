@@ -33,6 +33,10 @@ class StorageError(Exception):
     """A location that cannot be used, with the reason."""
 
 
+class NoBucketError(StorageError):
+    """A bucket that is not there, or not ours."""
+
+
 @dataclass(frozen=True)
 class StoredObject:
     """One listed object, with what identifies its content."""
@@ -68,6 +72,19 @@ class Storage:
     def _is_absent(self) -> bool:
         """A folder that is only looked into is not made: a mistyped path must not look real."""
         return self.is_local and not Path(self.root).exists()
+
+    def require_bucket(self) -> None:
+        """Fail if it is on S3, in a bucket that is not there or not ours; looking for a key would not tell."""
+        if self.is_local:
+            return
+        import boto3
+
+        bucket = self.root.removeprefix("s3://").split("/", 1)[0]
+        try:
+            boto3.Session(region_name=s3_region()).client("s3").head_bucket(Bucket=bucket)
+        except ClientError as error:
+            reason = {"404": "does not exist", "403": "is not ours to use"}.get(error.response["Error"]["Code"])
+            raise NoBucketError(f"{self.root}: the bucket {bucket} {reason or f'cannot be used: {error}'}") from None
 
     def objects(self, prefix: str) -> list[StoredObject]:
         """All objects below a folder, in the order of their keys."""

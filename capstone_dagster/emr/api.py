@@ -23,8 +23,8 @@ _T = TypeVar("_T")
 Answer = dict[str, Any]
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 20.0
-_STEADFAST_SECONDS = 60.0
-_THROTTLED = ("Throttl", "TooManyRequests", "RequestLimitExceeded", "RequestExpired", "Timeout")
+_HURRIED_SECONDS = 60.0
+_PASSING = ("Throttl", "TooManyRequests", "RequestLimitExceeded", "RequestExpired", "Timeout", "InternalServer")
 
 
 class EmrApiError(ExpectedError):
@@ -57,9 +57,10 @@ class Emr:
         once = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=30)
         return boto3.Session(region_name=self.region).client("emr", config=once)
 
-    def steadfast(self) -> Self:
-        """The same, for what must be done although the run was asked to stop; those who asked do not wait for long."""
-        return replace(self, pause=time.sleep, patience_seconds=min(self.patience_seconds, _STEADFAST_SECONDS))
+    def steadfast(self, *, is_hurried: bool = True) -> Self:
+        """The same, for what must be done whatever comes; in a hurry if somebody waits for the run to stop."""
+        patience = min(self.patience_seconds, _HURRIED_SECONDS) if is_hurried else self.patience_seconds
+        return replace(self, pause=time.sleep, patience_seconds=patience)
 
     def ask(self, operation: str, **request: Any) -> Answer:
         """Ask something that does no harm when it is asked again."""
@@ -94,19 +95,28 @@ class Emr:
                 return attempt(number)
             except (ClientError, BotoCoreError) as error:
                 if not _will_pass(error):
-                    raise EmrApiError(f"EMR refused {operation}: {error}") from error
+                    raise EmrApiError(f"EMR refused {operation}: {_reason(error)}") from error
                 waited = self.clock() - began
                 if waited + seconds > self.patience_seconds:
                     raise EmrApiError(
-                        f"EMR gave no answer to {operation} for {waited:.0f} s, last: {error}; "
+                        f"EMR gave no answer to {operation} for {waited:.0f} s, last: {_reason(error)}; "
                         "CAPSTONE_EMR_PATIENCE_MINUTES says how long to go on asking"
                     ) from error
             self.pause(jittered(seconds))
             seconds, number = min(seconds * 2, _LONGEST_PAUSE_SECONDS), number + 1
 
 
+def _reason(error: ClientError | BotoCoreError) -> str:
+    """Without the frame that boto3 puts around it."""
+    if not isinstance(error, ClientError):
+        return str(error)
+    return f"{error.response['Error']['Code']}: {error.response['Error'].get('Message', '')}"
+
+
 def _will_pass(error: ClientError | BotoCoreError) -> bool:
     if not isinstance(error, ClientError):
-        return isinstance(error, failures.ConnectionError | failures.HTTPClientError)
+        return isinstance(
+            error, failures.ConnectionError | failures.HTTPClientError | failures.CredentialRetrievalError
+        )
     code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
-    return status >= 500 or status == 429 or any(part in code for part in _THROTTLED)
+    return status >= 500 or status == 429 or any(part in code for part in _PASSING)

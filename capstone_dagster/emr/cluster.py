@@ -5,6 +5,7 @@ ends the clusters of runs that died is ``reaper``.
 """
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,8 @@ class RunCluster:
     emr: Emr
     wanted: EmrSettings
     id: str | None = None
+    is_hurried: bool = False
+    """Whether the run was asked to stop, so that somebody waits for it."""
     _was_protected: bool = field(default=False, repr=False)
     _created: int = field(default=0, repr=False)
 
@@ -45,7 +48,7 @@ class RunCluster:
         """Protection off, and terminate if that is wanted. Never fails: the run has its result by now."""
         if self.id is None:
             return
-        emr = self.emr.steadfast()
+        emr = self.emr.steadfast(is_hurried=self.is_hurried)
         try:
             if self.wanted.terminate_cluster:
                 terminate(emr, self.id)
@@ -68,18 +71,25 @@ class RunCluster:
             )
         self._was_protected = cluster["TerminationProtected"]
         protect(self.emr, cluster_id, True)
-        log.info("EMR: taken cluster %s, which is %s", cluster_id, told(cluster))
+        log.info("EMR: took cluster %s, which is %s", cluster_id, told(cluster))
         return cluster_id
 
     def _create(self, owner: Owner, log: logging.Logger) -> str:
         self._created += 1
         request = creation(self.wanted, owner, self._created, Storage(self.wanted.staging_uri))
 
-        def find() -> str | None:
-            clusters = self.emr.pages("list_clusters", "Clusters", ClusterStates=list(ACTIVE))
+        def find(emr: Emr) -> str | None:
+            clusters = emr.pages("list_clusters", "Clusters", ClusterStates=list(ACTIVE))
             return next((cluster["Id"] for cluster in clusters if cluster["Name"] == request["Name"]), None)
 
-        created = self.emr.submit("run_job_flow", find, lambda answer: str(answer["JobFlowId"]), **request)
+        try:
+            created = self.emr.submit(
+                "run_job_flow", lambda: find(self.emr), lambda answer: str(answer["JobFlowId"]), **request
+            )
+        except BaseException:  # it may be there although nobody was told: then it is given back with the run
+            with suppress(EmrApiError):
+                self.id = find(self.emr.steadfast())
+            raise
         log.info("EMR: created cluster %s (%s); its machines start now", created, self.wanted.release)
         return created
 

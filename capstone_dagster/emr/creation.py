@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from capstone_dagster.emr.staging import Versions
 from capstone_dagster.setting_values import Fleet
 from capstone_dagster.settings import CHECKOUT, EmrSettings
 from spark_code.storage import Storage
@@ -59,12 +60,6 @@ def creation(wanted: EmrSettings, owner: Owner, number: int, staging: Storage) -
         "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
         "AutoTerminationPolicy": {"IdleTimeout": max(_SHORTEST_IDLE_SECONDS, round(wanted.idle_minutes * 60))},
         "BootstrapActions": [_bootstrap(wanted, staging)],
-        "Configurations": [
-            {
-                "Classification": "spark-defaults",
-                "Properties": {"spark.pyspark.python": PYTHON, "spark.pyspark.driver.python": PYTHON},
-            }
-        ],
         "StepConcurrencyLevel": 1,
     }
     if wanted.security_configuration:
@@ -90,7 +85,12 @@ def _fleets(wanted: EmrSettings) -> list[dict[str, Any]]:
             "TimeoutAction": "SWITCH_TO_ON_DEMAND",
         }
     }
-    fleets = [fleet("MASTER", wanted.master_fleet, "OnDemand"), fleet("CORE", wanted.core_fleet, "OnDemand")]
+    # Said although it is the default: only so may a fleet have more than five types.
+    cheapest = {"OnDemandSpecification": {"AllocationStrategy": "lowest-price"}}
+    fleets = [
+        fleet("MASTER", wanted.master_fleet, "OnDemand", LaunchSpecifications=cheapest),
+        fleet("CORE", wanted.core_fleet, "OnDemand", LaunchSpecifications=cheapest),
+    ]
     if wanted.task_fleet.units:
         fleets.append(fleet("TASK", wanted.task_fleet, "Spot", LaunchSpecifications=spot))
     return fleets
@@ -100,7 +100,8 @@ def _bootstrap(wanted: EmrSettings, staging: Storage) -> dict[str, Any]:
     """The packages of this very checkout: host and cluster must have the same."""
     script = wanted.bootstrap_uri or _staged(staging, "bootstrap", ".sh", _BOOTSTRAP.read_bytes())
     requirements = _staged(staging, "requirements", ".lock", _REQUIREMENTS.read_bytes())
-    return {"Name": "install requirements.lock", "ScriptBootstrapAction": {"Path": script, "Args": [requirements]}}
+    arguments = [requirements, "--python", f"python{Versions.here().python}"]
+    return {"Name": "install requirements.lock", "ScriptBootstrapAction": {"Path": script, "Args": arguments}}
 
 
 def _staged(staging: Storage, stem: str, suffix: str, content: bytes) -> str:

@@ -15,27 +15,30 @@ from typing import Any
 
 import boto3
 import dagster as dg
+from botocore.exceptions import BotoCoreError
 from dagster._core.execution.context.system import StepExecutionContext
 from dagster_aws.emr.pyspark_step_launcher import EmrPySparkStepLauncher
 
 from capstone_dagster.emr import archive, step_main
 from capstone_dagster.emr.api import Emr, EmrApiError
-from capstone_dagster.emr.cluster import ACTIVE, RunCluster, describe, told
-from capstone_dagster.emr.creation import NAME, Owner
+from capstone_dagster.emr.cluster import RunCluster
+from capstone_dagster.emr.creation import NAME, PYTHON, Owner
 from capstone_dagster.emr.events import Relay
 from capstone_dagster.emr.staging import LAUNCH, Launch, Versions
 from capstone_dagster.emr.steps import Steps
-from capstone_dagster.emr.watch import Watch, tried_again
+from capstone_dagster.emr.watch import Watch
 from capstone_dagster.errors import ExpectedError
+from capstone_dagster.failures import final_failures
 from capstone_dagster.inputs import require_inputs
 from capstone_dagster.jobs import job_id
 from capstone_dagster.settings import CHECKOUT, Settings
 from spark_code.manifest import Attempt
 from spark_code.session import ENGINE_CONF
-from spark_code.storage import Storage
+from spark_code.storage import Storage, StorageError
 
 # On a run, where the UI shows it.
 CLUSTER_TAG = "capstone/emr_cluster"
+_PYTHON_CONF = {"spark.pyspark.python": PYTHON, "spark.pyspark.driver.python": PYTHON}
 # What stays on this host: a secret, a folder that no cluster has, and how steps come to the cluster.
 _OF_THIS_HOST = ("CAPSTONE_POSTGRES_URL", "CAPSTONE_HOME", "CAPSTONE_EMR_")
 
@@ -48,7 +51,8 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
     """Runs each step as a step of the run's cluster. Copies of it know one attempt at one step."""
 
     owner: Owner
-    attempt: int
+    attempt: Attempt
+    watch: Watch
 
     def __init__(self, settings: Settings, cluster: RunCluster) -> None:
         assert settings.emr  # noqa: S101 - for the type checker: only that deployment has a launcher
@@ -66,7 +70,7 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
                 # A failed step cancels no other one.
                 action_on_failure="CONTINUE",
                 cluster_id="",
-                spark_config={**ENGINE_CONF, **self.wanted.spark_conf},
+                spark_config={**ENGINE_CONF, **_PYTHON_CONF, **self.wanted.spark_conf},
                 local_job_package_path=str(CHECKOUT),
                 deploy_local_job_package=False,
             )
@@ -74,22 +78,32 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
 
     def launch_step(self, step_context: StepExecutionContext) -> Iterator[dg.DagsterEvent]:
         """Refuse what cannot work, and only then ask for a cluster and submit."""
+        with final_failures():
+            yield from self._launch(step_context)
+
+    def _launch(self, step_context: StepExecutionContext) -> Iterator[dg.DagsterEvent]:
         require_inputs(step_context)
+        for uri in (self.settings.lake_uri, self.wanted.staging_uri):
+            Storage(uri).require_bucket()
         run = step_context.dagster_run
         launched = copy.copy(self)
         launched.owner = Owner(run.run_id, job_id(run.job_name, step_context.partition_key))
-        launched.attempt = step_context.previous_attempt_count + 1
+        launched.attempt = Attempt.begin(run.run_id, step_context.previous_attempt_count + 1)
         launched.s3_job_package_path = archive.upload(self.staging, archive.build())
         launched.cluster_id = self.cluster.require(launched.owner, step_context.log)
         step_context.instance.add_run_tags(run.run_id, {CLUSTER_TAG: launched.cluster_id})
+        launched.watch = launched.watch_of(step_context)
         try:
             yield from EmrPySparkStepLauncher.launch_step(launched, step_context)
-        except EmrApiError as error:
-            cluster = describe(self.cluster.emr, launched.cluster_id)
-            if cluster["Status"]["State"] in ACTIVE:
-                raise
-            lost = dg.Failure(f"{error}; cluster {launched.cluster_id} is {told(cluster)}", allow_retries=False)
-            raise tried_again(lost, step_context, self.settings, is_lost=True)  # noqa: B904 - it has its own cause
+        except BaseException as error:  # interrupted, overdue, EMR unreachable: whatever it is, nothing may go on
+            self.cluster.is_hurried = isinstance(error, KeyboardInterrupt | dg.DagsterExecutionInterruptedError)
+            late = launched.watch.give_up()
+            if launched.watch.relay.is_decided and isinstance(error, dg.Failure | EmrApiError | StorageError):
+                yield from late
+                return  # the step has its result, only EMR did not come to an end with it
+            if isinstance(error, EmrApiError) and (lost := launched.watch.lost_cluster(error)):
+                raise lost  # noqa: B904 - it has a cause of its own
+            raise
 
     def wait_for_completion(  # noqa: D102, PLR0913, PLR0917 - the parent's, which calls it
         self,
@@ -100,18 +114,20 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
         emr_step_id: str,
         check_interval: int = 0,
     ) -> Iterator[dg.DagsterEvent]:
-        del s3, run_id, check_interval
-        folder = f"runs/{self.owner.run_id}/{self._sanitize_step_key(step_key)}/{self.attempt}"
-        watch = Watch(
-            step=step_context,
+        del step_context, s3, run_id, step_key, check_interval
+        yield from self.watch.until_ended(emr_step_id)
+
+    def watch_of(self, step: StepExecutionContext) -> Watch:
+        """What awaits the step, or gives it up."""
+        folder = f"runs/{self.owner.run_id}/{self._sanitize_step_key(step.step.key)}/{self.attempt.number}"
+        return Watch(
+            step=step,
             settings=self.settings,
             cluster=self.cluster,
-            steps=Steps(self.cluster.emr),
-            step_id=emr_step_id,
-            attempt=Attempt.begin(self.owner.run_id, self.attempt),
-            relay=Relay(step_context, Storage(self.staging.uri(folder))),
+            name=f"{NAME} {self.owner.job_id} {self.owner.run_id} {step.step.key} {self.attempt.number}",
+            attempt=self.attempt,
+            relay=Relay(step, Storage(self.staging.uri(folder))),
         )
-        yield from watch.until_ended()
 
     def _post_artifacts(self, log: Any, step_run_ref: Any, run_id: str, step_key: str) -> None:
         super()._post_artifacts(log, step_run_ref, run_id, step_key)
@@ -129,11 +145,12 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
 
     def _get_emr_step_def(self, run_id: str, step_key: str, solid_name: str) -> dict[str, Any]:
         step: dict[str, Any] = super()._get_emr_step_def(run_id, step_key, solid_name)
-        return step | {"Name": f"{NAME} {self.owner.job_id} {run_id} {step_key} {self.attempt}"}
+        step["HadoopJarStep"]["Args"].append(self.region_name)
+        return step | {"Name": self.watch.name}
 
     def _artifact_s3_key(self, run_id: str, step_key: str, filename: str) -> str:
         key = PurePosixPath(super()._artifact_s3_key(run_id, step_key, filename))
-        return str(key.parent / str(self.attempt) / key.name)
+        return str(key.parent / str(self.attempt.number) / key.name)
 
     def _main_file_local_path(self) -> str:
         return step_main.__file__
@@ -141,7 +158,10 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
 
 def region() -> str:
     """The region as boto3 finds it."""
-    found: str | None = boto3.Session().region_name
+    try:
+        found: str | None = boto3.Session().region_name
+    except BotoCoreError as error:  # a profile that is not there
+        raise NoRegionError(f"AWS_PROFILE: {error}") from None
     if not found:
         raise NoRegionError("AWS_DEFAULT_REGION: the region of the clusters must be set, or be part of AWS_PROFILE")
     return found

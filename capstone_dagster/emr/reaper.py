@@ -6,9 +6,9 @@ clusters and steps say whose they are. Those of runs that this run storage does 
 
 import dagster as dg
 
-from capstone_dagster.emr.api import Emr
-from capstone_dagster.emr.cluster import ACTIVE, describe, terminate
-from capstone_dagster.emr.creation import NAME, RUN_TAG, TERMINATE_TAG
+from capstone_dagster.emr.api import Emr, EmrApiError
+from capstone_dagster.emr.cluster import ACTIVE, describe, protect, terminate
+from capstone_dagster.emr.creation import NAME, TERMINATE_TAG
 from capstone_dagster.emr.launcher import region
 from capstone_dagster.emr.steps import Steps
 from capstone_dagster.settings import EmrSettings
@@ -18,47 +18,54 @@ _UNENDED_STEPS = ("PENDING", "CANCEL_PENDING", "RUNNING")
 
 
 def reap(emr: Emr, instance: dg.DagsterInstance, taken_cluster: str | None) -> list[str]:
-    """End them; returns what was ended, in words."""
-    ended = []
-    for found in list(emr.pages("list_clusters", "Clusters", ClusterStates=list(ACTIVE))):
-        if found["Id"] == taken_cluster:
-            ended += _reap_steps(emr, instance, found["Id"])
-        elif found["Name"].startswith(f"{NAME} "):
-            ended += _reap_cluster(emr, instance, found["Id"])
-    return ended
+    """End them; returns in words what was done, and what could not be."""
+    told = []
+    for cluster in list(emr.pages("list_clusters", "Clusters", ClusterStates=list(ACTIVE))):
+        try:
+            if cluster["Id"] == taken_cluster:
+                told += _reap_steps(emr, instance, cluster["Id"])
+            elif run_id := _ended_run(instance, cluster["Name"]):
+                told += _reap_cluster(emr, instance, cluster["Id"], run_id)
+        except EmrApiError as error:  # the next cluster may be another matter
+            told.append(f"left cluster {cluster['Id']}: {error}")
+    return told
 
 
-def _reap_cluster(emr: Emr, instance: dg.DagsterInstance, cluster_id: str) -> list[str]:
-    tags = {tag["Key"]: tag["Value"] for tag in describe(emr, cluster_id)["Tags"]}
-    run_id = tags.get(RUN_TAG, "")
-    if not _has_ended(instance, run_id):
-        return []
-    if tags.get(TERMINATE_TAG) != "true":
-        return _reap_steps(emr, instance, cluster_id)
-    terminate(emr, cluster_id)
-    return [f"cluster {cluster_id} of run {run_id}"]
+def _reap_cluster(emr: Emr, instance: dg.DagsterInstance, cluster_id: str, run_id: str) -> list[str]:
+    cluster = describe(emr, cluster_id)
+    tags = {tag["Key"]: tag["Value"] for tag in cluster.get("Tags", [])}
+    if tags.get(TERMINATE_TAG) == "true":
+        terminate(emr, cluster_id)
+        return [f"ended cluster {cluster_id} of run {run_id}"]
+    if cluster["TerminationProtected"]:  # it shall stay, but may be ended
+        protect(emr, cluster_id, False)
+    return _reap_steps(emr, instance, cluster_id)
 
 
 def _reap_steps(emr: Emr, instance: dg.DagsterInstance, cluster_id: str) -> list[str]:
     left = {}
     for step in emr.pages("list_steps", "Steps", ClusterId=cluster_id, StepStates=list(_UNENDED_STEPS)):
-        words = step["Name"].split()
-        if words[:1] == [NAME] and len(words) > 2 and _has_ended(instance, words[2]):
-            left[step["Id"]] = f"step {step['Id']} of run {words[2]} on cluster {cluster_id}"
+        if run_id := _ended_run(instance, step["Name"]):
+            left[step["Id"]] = f"ended step {step['Id']} of run {run_id} on cluster {cluster_id}"
     if left:
         Steps(emr).cancel(cluster_id, list(left))
     return list(left.values())
 
 
-def _has_ended(instance: dg.DagsterInstance, run_id: str) -> bool:
-    run = instance.get_run_by_id(run_id)
-    return run is not None and run.is_finished
+def _ended_run(instance: dg.DagsterInstance, name: str) -> str | None:
+    """The run that a cluster or step is named after, if this run storage knows that it has ended."""
+    words = name.split()
+    run = instance.get_run_by_id(words[2]) if words[:1] == [NAME] and len(words) > 2 else None
+    return run.run_id if run and run.is_finished else None
+
+
+def reap_now(wanted: EmrSettings, instance: dg.DagsterInstance) -> list[str]:
+    """The same without long waits: what EMR does not answer now, the next one asks again."""
+    return reap(Emr(region(), min(wanted.patience_minutes * 60, _SECONDS / 6)), instance, wanted.cluster_id)
 
 
 def reaper(wanted: EmrSettings) -> dg.SensorDefinition:
     """The sensor."""
-    # A tick has a minute or so; what EMR does not answer now is asked again by the next.
-    patience = min(wanted.patience_minutes * 60, _SECONDS / 2)
 
     @dg.sensor(
         name="emr_reaper",
@@ -67,7 +74,7 @@ def reaper(wanted: EmrSettings) -> dg.SensorDefinition:
         description="Ends EMR clusters and steps whose run has ended, also where the run's process was killed.",
     )
     def emr_reaper(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        ended = reap(Emr(region(), patience), context.instance, wanted.cluster_id)
-        return dg.SkipReason(f"ended {', '.join(ended)}" if ended else "nothing is left on EMR by runs that have ended")
+        told = reap_now(wanted, context.instance)
+        return dg.SkipReason("; ".join(told) or "nothing is left on EMR by runs that have ended")
 
     return emr_reaper

@@ -1,6 +1,7 @@
 """What host and cluster tell each other about one attempt at a step, and under which names.
 
     <staging>/runs/<run id>/<step>/<attempt>/launch.json           what the host expects and sets
+    <staging>/runs/<run id>/<step>/<attempt>/begun                 put once: an attempt is never run twice
     <staging>/runs/<run id>/<step>/<attempt>/events/000001.json    what happened since the one before
     <staging>/runs/<run id>/<step>/<attempt>/end.json              how many there are, and how it ended
 
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Self
 
-LAUNCH, END = "launch.json", "end.json"
+LAUNCH, BEGUN, END = "launch.json", "begun", "end.json"
 
 
 def events_name(number: int) -> str:

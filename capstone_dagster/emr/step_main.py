@@ -11,13 +11,14 @@ from pathlib import PurePosixPath
 from threading import Thread
 
 
-def main(bucket: str, step_run_ref_key: str) -> int:
+def main(bucket: str, step_run_ref_key: str, region: str) -> int:
     """Run the step; the exit code is that of the step of EMR."""
     import boto3
+    from botocore.exceptions import ClientError
 
-    from capstone_dagster.emr.staging import END, LAUNCH, End, Launch
+    from capstone_dagster.emr.staging import BEGUN, END, LAUNCH, End, Launch
 
-    s3, folder = boto3.client("s3"), posixpath.dirname(step_run_ref_key)
+    s3, folder = boto3.client("s3", region_name=region), posixpath.dirname(step_run_ref_key)
 
     def read(name: str) -> bytes:
         content: bytes = s3.get_object(Bucket=bucket, Key=f"{folder}/{name}")["Body"].read()
@@ -27,6 +28,12 @@ def main(bucket: str, step_run_ref_key: str) -> int:
     if refusal := launch.refusal():
         s3.put_object(Bucket=bucket, Key=f"{folder}/{END}", Body=End(0, refusal).to_json())
         return 1
+    try:
+        s3.put_object(Bucket=bucket, Key=f"{folder}/{BEGUN}", Body=b"", IfNoneMatch="*")
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 412:
+            raise
+        return 0  # submitted twice after all, by an answer that was lost: the other one has done the work
     # The settings of the host: the definitions are built anew here.
     os.environ.update(launch.environment)
     # Spark's session starts in the JVM meanwhile; if it cannot, the step will say so when it asks for it.
@@ -44,4 +51,4 @@ def _start_spark() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.exit(main(*sys.argv[1:]))

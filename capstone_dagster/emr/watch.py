@@ -5,7 +5,8 @@ it is cancelled. A failure tells the reason EMR gives, the driver's last words a
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -28,100 +29,115 @@ _LONGEST_RETRY_SECONDS = 300.0
 
 @dataclass
 class Watch:
-    """One attempt at one step, from its submission to its end."""
+    """One attempt at one step, from before its submission to its end."""
 
     step: StepExecutionContext
     settings: Settings
     cluster: RunCluster
-    steps: Steps
-    step_id: str
+    name: str
     attempt: Attempt
     relay: Relay
+    step_id: str | None = None
+    """None until EMR has said so; an answer may be lost."""
+    _has_ended: bool = field(default=False, repr=False)
 
-    def until_ended(self) -> Iterator[dg.DagsterEvent]:
+    def until_ended(self, step_id: str) -> Iterator[dg.DagsterEvent]:
         """The events of the step; an error if it does not end as the step itself has said."""
-        try:
-            ended = yield from self._poll()
-        except BaseException as reason:  # interrupted, overdue, EMR unreachable: whatever it is, nothing may go on
-            self._give_up()
-            if self.relay.is_decided and isinstance(reason, dg.Failure):
-                return  # the step has its result, only EMR did not come to an end with it
-            raise
+        self.step_id = step_id
+        ended = yield from self._poll(step_id)
+        self._has_ended = True
         yield from self.relay.new_events()
-        if self.relay.is_decided:
-            return
-        self._forbid()
-        raise self._failure(ended)
+        if not self.relay.is_decided:
+            raise self._failure(ended)
+        if ended["Status"]["State"] != "COMPLETED":
+            folder = log_folder(describe(self.cluster.emr, self._cluster_id), step_id)
+            self.step.log.info("EMR: step %s is %s; its log: %s/", step_id, told(ended), folder)
 
-    def _poll(self) -> Generator[dg.DagsterEvent, None, Answer]:
-        emr, before, since = self.cluster.emr, None, 0.0
+    def give_up(self) -> list[dg.DagsterEvent]:
+        """Whatever goes on of the attempt shall end, and can publish nothing; returns what it has said since."""
+        self._forbid()
+        log, steps = self.step.log, Steps(self.cluster.emr.steadfast())
+        try:
+            step_id = self.step_id or steps.find(self._cluster_id, self.name)
+            if step_id and not self._has_ended:
+                log.info("EMR: step %s was asked to end, and is %s", step_id, told(self._cancel(steps, step_id)))
+            return list(self.relay.new_events())
+        except (EmrApiError, StorageError) as error:
+            log.warning("%s was not cancelled, the sensor emr_reaper tries again: %s", self.name, error)
+            return []
+
+    def lost_cluster(self, error: EmrApiError) -> Exception | None:
+        """What the error means if the cluster is no more; None if it lives, or nobody can say."""
+        with suppress(EmrApiError):
+            cluster = describe(self.cluster.emr, self._cluster_id)
+            if cluster["Status"]["State"] not in ACTIVE:
+                failure = dg.Failure(f"{error}; cluster {self._cluster_id} is {told(cluster)}", allow_retries=False)
+                return self._tried_again(failure, is_lost=True)
+        return None
+
+    def _cancel(self, steps: Steps, step_id: str) -> Answer:
+        steps.cancel(self._cluster_id, [step_id])
+        for _ in range(_POLLS_TO_SEE_A_CANCEL):
+            steps.emr.pause(self._wanted.poll_seconds)
+            step = steps.describe(self._cluster_id, step_id)
+            if step["Status"]["State"] in ENDED:
+                break
+        return step
+
+    def _poll(self, step_id: str) -> Generator[dg.DagsterEvent, None, Answer]:
+        emr, steps = self.cluster.emr, Steps(self.cluster.emr)
+        before: tuple[str, bool] | None = None
+        since = 0.0
         while True:
-            step = self.steps.describe(self._cluster_id, self.step_id)
+            step = steps.describe(self._cluster_id, step_id)
             state = step["Status"]["State"]
             if state in ENDED:
                 return step
-            if state != before:
-                before, since = state, emr.clock()
-                self.step.log.info("EMR: step %s is %s", self.step_id, state)
             yield from self.relay.new_events()
+            now = (state, self.relay.is_decided)
+            if now != before:
+                before, since = now, emr.clock()
+                self.step.log.info("EMR: step %s is %s", step_id, state)
             self._require_in_time(step, emr.clock() - since)
             emr.pause(jittered(self._wanted.poll_seconds))
 
     def _require_in_time(self, step: Answer, seconds: float) -> None:
-        """Nothing waits for ever; the time counts from the last change of the step's state."""
+        """Nothing waits for ever; the time counts from the last change."""
         state, wanted = step["Status"]["State"], self._wanted
-        limit, setting = {
-            "PENDING": (wanted.start_minutes, "CAPSTONE_EMR_START_MINUTES"),
-            "CANCEL_PENDING": (wanted.patience_minutes, "CAPSTONE_EMR_PATIENCE_MINUTES"),
-        }.get(state, (wanted.step_minutes, "CAPSTONE_EMR_STEP_MINUTES"))
+        if state == "PENDING":
+            limit, setting = wanted.start_minutes, "CAPSTONE_EMR_START_MINUTES"
+        elif state == "CANCEL_PENDING" or self.relay.is_decided:  # its process has only to end
+            limit, setting = wanted.patience_minutes, "CAPSTONE_EMR_PATIENCE_MINUTES"
+        else:
+            limit, setting = wanted.step_minutes, "CAPSTONE_EMR_STEP_MINUTES"
         if seconds > limit * 60:
             cluster = describe(self.cluster.emr, self._cluster_id)
             raise dg.Failure(
-                f"step {self.step_id} of EMR is {told(step)} for {seconds / 60:.0f} minutes, more than {setting} "
+                f"step {step['Id']} of EMR is {told(step)} for {seconds / 60:.0f} minutes, more than {setting} "
                 f"allows; cluster {self._cluster_id} is {told(cluster)}",
                 allow_retries=False,
             )
 
-    def _give_up(self) -> None:
-        emr = self.cluster.emr.steadfast()
-        steps = Steps(emr)
-        self._forbid()
-        try:
-            steps.cancel(self._cluster_id, [self.step_id])
-            for _ in range(_POLLS_TO_SEE_A_CANCEL):
-                emr.pause(self._wanted.poll_seconds)
-                step = steps.describe(self._cluster_id, self.step_id)
-                if step["Status"]["State"] in ENDED:
-                    break
-            self.step.log.info("EMR: step %s was cancelled and is %s", self.step_id, told(step))
-            for _ in self.relay.new_events():
-                pass
-        except (EmrApiError, StorageError) as error:
-            self.step.log.warning(
-                "step %s was not cancelled, the sensor emr_reaper tries again: %s", self.step_id, error
-            )
-
     def _forbid(self) -> None:
-        """From now on this attempt can publish nothing, however long it goes on somewhere."""
         lake, day = Lake(self.settings.lake_uri), date.fromisoformat(self.step.partition_key)
-        try:
-            for table in made_tables(self.step):
+        for table in made_tables(self.step):
+            try:
                 lake.give_up(table, day, self.attempt.name)
-        except (LakeError, StorageError) as error:
-            self.step.log.warning("what goes on of step %s may still publish: %s", self.step_id, error)
+            except (LakeError, StorageError) as error:
+                self.step.log.warning("what goes on of %s may still publish: %s", self.name, error)
 
     def _failure(self, ended: Answer) -> Exception:
         """Why the step failed although it has not said so itself; a request to try again where that may help."""
         end = self.relay.end()
         if end and end.refusal:
             return dg.Failure(end.refusal, allow_retries=False)
-        state, cluster = ended["Status"]["State"], describe(self.cluster.emr, self._cluster_id)
+        state, step_id, cluster = ended["Status"]["State"], ended["Id"], describe(self.cluster.emr, self._cluster_id)
         is_lost = cluster["Status"]["State"] not in ACTIVE
-        reasons = [f"step {self.step_id} of EMR ended {told(ended)}"]
+        reasons = [f"step {step_id} of EMR ended {told(ended)}"]
         if is_lost:
             reasons.append(f"cluster {self._cluster_id} is {told(cluster)}")
-        metadata: dict[str, Any] = {"emr_cluster": self._cluster_id, "emr_step": self.step_id}
-        if folder := log_folder(cluster, self.step_id):
+        metadata: dict[str, Any] = {"emr_cluster": self._cluster_id, "emr_step": step_id}
+        if folder := log_folder(cluster, step_id):
             reasons.append(f"log: {folder}/")
             metadata["log"] = dg.MetadataValue.path(f"{folder}/")
             if last := self._last_words(folder):
@@ -129,7 +145,16 @@ class Watch:
         failure = dg.Failure("; ".join(reasons), metadata, allow_retries=False)
         if state == "CANCELLED" and not is_lost:  # somebody wanted it to end
             return failure
-        return tried_again(failure, self.step, self.settings, is_lost=is_lost)
+        return self._tried_again(failure, is_lost=is_lost)
+
+    def _tried_again(self, failure: dg.Failure, *, is_lost: bool) -> Exception:
+        """The failure as a request to try again, where that may help: a taken cluster that is lost stays lost."""
+        if not self.settings.max_retries or (is_lost and not self._wanted.create_cluster):
+            return failure
+        seconds = min(_LONGEST_RETRY_SECONDS, self._wanted.poll_seconds * 2**self.step.previous_attempt_count)
+        request = dg.RetryRequested(self.settings.max_retries, jittered(seconds))
+        request.__cause__ = failure
+        return request
 
     def _last_words(self, folder: str) -> str | None:
         """EMR brings logs to S3 minutes later; the cluster costs meanwhile, so the wait is short."""
@@ -151,14 +176,3 @@ class Watch:
     def _cluster_id(self) -> str:
         assert self.cluster.id  # noqa: S101
         return self.cluster.id
-
-
-def tried_again(failure: dg.Failure, step: StepExecutionContext, settings: Settings, *, is_lost: bool) -> Exception:
-    """The failure as a request to try again, where that may help: a taken cluster that is lost stays lost."""
-    assert settings.emr  # noqa: S101
-    if not settings.max_retries or (is_lost and not settings.emr.create_cluster):
-        return failure
-    seconds = min(_LONGEST_RETRY_SECONDS, settings.emr.poll_seconds * 2**step.previous_attempt_count)
-    request = dg.RetryRequested(settings.max_retries, jittered(seconds))
-    request.__cause__ = failure
-    return request

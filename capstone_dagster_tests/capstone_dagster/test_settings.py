@@ -137,17 +137,17 @@ def test_a_run_on_emr_creates_its_cluster_and_ends_it_unless_one_is_named() -> N
     [
         pytest.param(
             {"CAPSTONE_EMR_CREATE_CLUSTER": "true", "CAPSTONE_EMR_CLUSTER_ID": "j-1ABC"},
-            "CAPSTONE_EMR_CLUSTER_ID: with CAPSTONE_EMR_CREATE_CLUSTER=true a cluster that is taken is not created",
+            "CAPSTONE_EMR_CLUSTER_ID and CAPSTONE_EMR_CREATE_CLUSTER=true: set one of them, not both",
             id="both to create and to take",
         ),
         pytest.param(
             {"CAPSTONE_EMR_CREATE_CLUSTER": "false"},
-            "CAPSTONE_EMR_CLUSTER_ID: with CAPSTONE_EMR_CREATE_CLUSTER=false name the cluster to take in it",
+            "CAPSTONE_EMR_CLUSTER_ID and CAPSTONE_EMR_CREATE_CLUSTER=false: name in it the cluster to take",
             id="neither to create nor to take",
         ),
         pytest.param(
             {"CAPSTONE_EMR_STAGING_URI": ""},
-            "CAPSTONE_EMR_STAGING_URI must be set: where this host and the cluster exchange files",
+            "CAPSTONE_EMR_STAGING_URI must be set: where this host and the cluster exchange files, like s3://bucket/staging",
             id="no staging",
         ),
         pytest.param(
@@ -234,6 +234,9 @@ def test_a_valid_value_is_taken(variable: str, value: str, field: str, expected:
         ("CAPSTONE_EMR_CREATE_CLUSTER", "yes", "must be true or false"),
         ("CAPSTONE_EMR_CORE_FLEET", "m5.xlarge", "must be machines and their types like 2xm6i.xlarge,m5.xlarge"),
         ("CAPSTONE_EMR_CORE_FLEET", "2xlarge", "must be machines and their types like 2xm6i.xlarge,m5.xlarge"),
+        ("CAPSTONE_EMR_CORE_FLEET", "0xm5.xlarge", "must be at least one machine"),
+        ("CAPSTONE_EMR_TASK_FLEET", f"1x{','.join(['m5.xlarge'] * 31)}", "must be at most 30 types"),
+        ("CAPSTONE_EMR_IDLE_MINUTES", "10081", "must be at most 10080, a week"),
         ("CAPSTONE_EMR_SERVICE_ROLE", "two words", "must be one name without blanks"),
         ("CAPSTONE_EMR_SUBNETS", "subnet-0a1,", "must be one name without blanks"),
         ("CAPSTONE_EMR_STAGING_URI", "/data/staging", "must be a place on S3 like s3://bucket/prefix"),

@@ -3,7 +3,7 @@
 import pytest
 
 from capstone_dagster_tests.spark_code.lakes import DAY, NEXT_DAY, POINTER, attempt, manifest_of, point_to
-from spark_code.lake import Lake, NotPublishedError, StaleAttemptError
+from spark_code.lake import Lake, LakeError, NotPublishedError, StaleAttemptError
 from spark_code.schemas import CLOSES
 from spark_code.storage import Storage
 
@@ -63,7 +63,8 @@ def test_an_attempt_that_has_looked_already_is_refused_too(
 ) -> None:
     """Given up between its look at the pointer and its put: the put fails, and it has to look again."""
     lake = Lake(s3_storage.root)
-    get, looks = lake.storage._get, []
+    looks: list[str] = []
+    get = lake.storage._get
 
     def look_and_be_given_up(key: str) -> object:
         found = get(key)
@@ -77,6 +78,13 @@ def test_an_attempt_that_has_looked_already_is_refused_too(
         point_to(lake, token=1)
 
     assert looks == [POINTER]
+
+
+def test_a_pointer_that_cannot_be_read_is_named(local_lake: Lake) -> None:
+    local_lake.storage.write(POINTER, b"no json")
+
+    with pytest.raises(LakeError, match=r"2020-08-05\.json is no manifest: "):
+        local_lake.give_up(CLOSES, DAY, attempt(1).name)
 
 
 def test_only_the_last_fifty_names_are_kept(local_lake: Lake) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from capstone_dagster_tests.s3_server import s3_client
-from spark_code.storage import Storage, StorageError, StoredObject, location
+from spark_code.storage import NoBucketError, Storage, StorageError, StoredObject, location
 
 ODD_KEYS = ["a b", "a%20b", "ü", "[x]", "tr*?{y}", "a#b&c=d", "_a/.b", "a:b", "back\\slash"]
 
@@ -187,6 +187,16 @@ def test_a_local_file_where_a_folder_should_be_is_an_error_that_names_it(tmp_pat
 
     with pytest.raises(Exception, match=r"trades\.csv"):
         Storage(str(tmp_path / "trades.csv"))
+
+
+def test_a_bucket_that_is_there_is_enough(storage: Storage) -> None:
+    storage.require_bucket()
+
+
+def test_a_bucket_that_is_not_there_is_named(s3_storage: Storage) -> None:
+    del s3_storage  # for its server
+    with pytest.raises(NoBucketError, match=r"^s3://no-such-bucket/lake: the bucket no-such-bucket does not exist$"):
+        Storage("s3://no-such-bucket/lake").require_bucket()
 
 
 def test_a_deleted_folder_is_gone_with_all_below_it_and_nothing_beside_it(storage: Storage) -> None:

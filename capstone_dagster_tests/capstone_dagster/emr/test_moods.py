@@ -1,5 +1,6 @@
 """What EMR's API does to a run when it throttles, fails or loses answers; and a run that never asks it."""
 
+import json
 import signal
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from capstone_dagster_tests.capstone_dagster.emr.test_days import started
 from capstone_dagster_tests.emr_platform import DAY, EmrPlatform
 from capstone_dagster_tests.processes import eventually
 from fake_aws.emr import FakeEmr
+from spark_code.schemas import EVENTS
 
 IMPATIENT = {"CAPSTONE_EMR_PATIENCE_MINUTES": "0.02"}
 
@@ -61,6 +63,32 @@ def test_an_answer_that_is_lost_makes_no_second_cluster_and_no_second_step(
     eventually(lambda: platform.states, ["TERMINATED"].__eq__)
 
 
+def test_a_step_whose_answer_was_lost_is_found_and_ended_when_the_run_gives_up(platform: EmrPlatform) -> None:
+    platform.emr.tell.hang_next_step()
+    platform.emr.tell.lose_answers("AddJobFlowSteps")
+    platform.emr.tell.throttle("ListSteps", calls=2)
+
+    ended = replace(platform, settings_of_emr=IMPATIENT).run_here()
+
+    assert ended.reason is not None
+    assert "EMR gave no answer to list_steps" in ended.reason
+    (step,) = platform.emr.clusters[0].steps
+    assert [call.params["StepIds"] for call in platform.emr.calls("CancelSteps")] == [[step.id]]
+    pointer = platform.lake.storage.read(f"{EVENTS.path}/_published/{DAY}.json") or b""
+    assert [name.rsplit("/")[-1] for name in json.loads(pointer)["given_up"]] == ["1"]
+    assert platform.manifest(EVENTS, DAY) is None
+
+
+def test_a_cluster_whose_answer_was_lost_is_found_and_ended_when_the_run_gives_up(platform: EmrPlatform) -> None:
+    platform.emr.tell.lose_answers("RunJobFlow")
+    platform.emr.tell.throttle("ListClusters", calls=2)
+
+    assert not replace(platform, settings_of_emr=IMPATIENT).run_here().succeeded
+
+    eventually(lambda: platform.states, ["TERMINATED"].__eq__)
+    assert submitted(platform.emr) == [0]
+
+
 def test_a_report_without_its_inputs_asks_emr_nothing(platform: EmrPlatform) -> None:
     ended = platform.run_here("analytical")
 
@@ -96,5 +124,5 @@ def test_the_cluster_of_a_process_that_was_killed_is_ended_by_the_reaper(
         ended = reap(emr, instance, None)
 
     assert run.status == dg.DagsterRunStatus.FAILURE
-    assert ended == [f"cluster {platform.emr.clusters[0].id} of run {run.run_id}"]
+    assert ended == [f"ended cluster {platform.emr.clusters[0].id} of run {run.run_id}"]
     eventually(lambda: platform.states, ["TERMINATED"].__eq__)

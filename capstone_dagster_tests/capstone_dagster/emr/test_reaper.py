@@ -1,0 +1,214 @@
+"""What runs have left on EMR is ended once their run has ended, and nothing else is."""
+
+import functools
+import os
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from capstone_dagster.emr.api import Emr
+from capstone_dagster.emr.creation import Owner, creation
+from capstone_dagster.emr.reaper import reap, reaper
+from capstone_dagster.sensors import all_sensors
+from capstone_dagster.settings import EmrSettings, Settings
+from capstone_dagster_tests.capstone_dagster.run_histories import (
+    CANCELED,
+    CANCELING,
+    FAILURE,
+    QUEUED,
+    STARTED,
+    STARTING,
+    SUCCESS,
+    Event,
+    Histories,
+)
+from capstone_dagster_tests.emr_platform import taken_cluster
+from capstone_dagster_tests.processes import eventually
+from fake_aws.emr import FakeEmr
+from spark_code.storage import Storage
+
+BEGAN = (STARTING, STARTED)
+JOB_ID = "preprocessing_2020-08-06"
+
+pytestmark = pytest.mark.usefixtures("s3_uri")
+
+
+@pytest.fixture(autouse=True)
+def _here(emr: FakeEmr, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_EMR", emr.endpoint)
+
+
+def settings(bucket: str, **variables: str) -> EmrSettings:
+    places = {f"CAPSTONE_{name}_URI": f"{bucket}/{name.lower()}" for name in ("RAW", "LAKE", "EMR_STAGING")}
+    found = Settings.from_mapping({"CAPSTONE_DEPLOYMENT": "emr", **places, **variables}).emr
+    assert found
+    return found
+
+
+def asked() -> Emr:
+    return _asked(os.environ["AWS_ENDPOINT_URL_EMR"])
+
+
+@functools.cache
+def _asked(endpoint: str) -> Emr:
+    """Making a client takes longer than most tests."""
+    del endpoint
+    return Emr("us-east-1", 30)
+
+
+def left_cluster(bucket: str, run_id: str, **changes: Any) -> str:
+    """A cluster as the run has made it."""
+    wanted = settings(bucket, CAPSTONE_EMR_TERMINATE_CLUSTER=changes.pop("terminate", "true"))
+    request = creation(wanted, Owner(run_id, JOB_ID), 1, Storage(wanted.staging_uri)) | changes
+    made: str = asked().ask("run_job_flow", **request)["JobFlowId"]
+    return made
+
+
+def left_steps(cluster_id: str, *names: str) -> list[str]:
+    """Steps of these names; the first of them runs for long."""
+    jar = {"Jar": "command-runner.jar", "Args": ["sleep", "300"]}
+    steps = [{"Name": name, "ActionOnFailure": "CONTINUE", "HadoopJarStep": jar} for name in names]
+    ids: list[str] = asked().ask("add_job_flow_steps", JobFlowId=cluster_id, Steps=steps)["StepIds"]
+    return ids
+
+
+def cancelled(emr: FakeEmr) -> list[str]:
+    return [step_id for call in emr.calls("CancelSteps") for step_id in call.params["StepIds"]]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [(*BEGAN, SUCCESS), (*BEGAN, FAILURE), (*BEGAN, CANCELING, CANCELED)],
+    ids=["success", "failure", "canceled"],
+)
+def test_the_cluster_of_a_run_that_has_ended_is_terminated_although_it_is_protected(
+    emr: FakeEmr, s3_uri: str, histories: Histories, events: tuple[Event, ...]
+) -> None:
+    run_id = histories.run("preprocessing", *events)
+    cluster_id = left_cluster(s3_uri, run_id)
+
+    assert reap(asked(), histories.instance, None) == [f"ended cluster {cluster_id} of run {run_id}"]
+
+    assert eventually(lambda: emr.clusters[0].state, "TERMINATED".__eq__, seconds=30)
+    assert reap(asked(), histories.instance, None) == []
+
+
+@pytest.mark.parametrize(
+    "events", [(), (QUEUED,), (STARTING,), BEGAN, (*BEGAN, CANCELING)], ids=lambda events: str(len(events))
+)
+def test_the_cluster_of_a_run_that_has_not_ended_is_left_alone(
+    emr: FakeEmr, s3_uri: str, histories: Histories, events: tuple[Event, ...]
+) -> None:
+    left_cluster(s3_uri, histories.run("preprocessing", *events))
+
+    assert reap(asked(), histories.instance, None) == []
+    assert emr.clusters[0].protected
+    assert emr.calls("TerminateJobFlows") == []
+
+
+def test_clusters_of_others_are_left_alone(emr: FakeEmr, s3_uri: str, histories: Histories) -> None:
+    ended = histories.run("preprocessing", *BEGAN, SUCCESS)
+    taken_cluster(emr)
+    left_cluster(s3_uri, "a run of another run storage")
+    left_cluster(s3_uri, ended, Name=f"capstoned {JOB_ID} {ended} 1")
+    left_cluster(s3_uri, ended, Tags=[])
+
+    assert reap(asked(), histories.instance, None) == []
+    assert emr.calls("TerminateJobFlows", "CancelSteps") == []
+
+
+def test_what_cannot_be_ended_now_is_told_and_keeps_nothing_else_alive(
+    emr: FakeEmr, s3_uri: str, histories: Histories
+) -> None:
+    ended = histories.run("preprocessing", *BEGAN, SUCCESS)
+    older, newer = left_cluster(s3_uri, ended), left_cluster(s3_uri, ended)
+    emr.tell.break_calls("DescribeCluster")
+
+    first, second = reap(Emr("us-east-1", 0), histories.instance, None)
+
+    assert first.startswith(f"left cluster {newer}: EMR gave no answer to describe_cluster for 0 s, last: ")
+    assert second == f"ended cluster {older} of run {ended}"
+
+
+def test_a_cluster_that_shall_stay_does_so_without_the_steps_of_its_run(
+    emr: FakeEmr, s3_uri: str, histories: Histories
+) -> None:
+    run_id = histories.run("preprocessing", *BEGAN, FAILURE)
+    cluster_id = left_cluster(s3_uri, run_id, terminate="false")
+    (step_id,) = left_steps(cluster_id, f"capstone {JOB_ID} {run_id} eod 1")
+
+    assert reap(asked(), histories.instance, None) == [f"ended step {step_id} of run {run_id} on cluster {cluster_id}"]
+
+    eventually(lambda: emr.clusters[0].steps[0].state, "CANCELLED".__eq__, seconds=30)
+    assert emr.calls("TerminateJobFlows") == []
+
+
+def test_on_the_taken_cluster_only_the_steps_of_runs_that_have_ended_are_cancelled(
+    emr: FakeEmr, histories: Histories
+) -> None:
+    ended, lives = histories.run("preprocessing", *BEGAN, FAILURE), histories.run("preprocessing", *BEGAN)
+    cluster_id = taken_cluster(emr)
+    running, _, waiting, *_ = left_steps(
+        cluster_id,
+        f"capstone {JOB_ID} {ended} ingested__events 1",
+        f"capstone {JOB_ID} {lives} ingested__events 1",
+        f"capstone {JOB_ID} {ended} eod 2",
+        f"somebody's {JOB_ID} {ended} 1",
+        f"capstone {JOB_ID} another run storage 1",
+        "capstone",
+        "",
+    )
+    eventually(lambda: emr.clusters[0].steps[0].state, "RUNNING".__eq__, seconds=30)
+
+    told = reap(asked(), histories.instance, cluster_id)
+
+    wanted = [f"ended step {step} of run {ended} on cluster {cluster_id}" for step in (running, waiting)]
+    assert sorted(told) == sorted(wanted)
+        f"ended step {step} of run {ended} on cluster {cluster_id}" for step in (running, waiting)
+    )
+    assert sorted(cancelled(emr)) == sorted([running, waiting])
+    assert {call.params["StepCancellationOption"] for call in emr.calls("CancelSteps")} == {"TERMINATE_PROCESS"}
+    eventually(lambda: emr.clusters[0].steps[0].state, "CANCELLED".__eq__, seconds=30)
+    assert emr.calls("TerminateJobFlows") == []
+
+
+def test_a_cluster_on_another_page_is_found(s3_endpoint: str, s3_uri: str, histories: Histories) -> None:
+    run_id = histories.run("preprocessing", *BEGAN, SUCCESS)
+    with FakeEmr(s3_endpoint=s3_endpoint, page_size=1) as emr, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_EMR", emr.endpoint)
+        wanted = [f"ended cluster {made_} of run {run_id}" for made_ in made[::-1]]
+        assert reap(asked(), histories.instance, None) == wanted
+
+        assert reap(asked(), histories.instance, None) == [
+            f"ended cluster {made_} of run {run_id}" for made_ in made[::-1]
+        ]
+
+
+def test_only_where_steps_run_on_emr_a_sensor_looks_and_it_does_so_from_the_start(s3_uri: str) -> None:
+    places = {f"CAPSTONE_{name}_URI": f"{s3_uri}/{name.lower()}" for name in ("RAW", "LAKE", "EMR_STAGING")}
+    found = {
+        deployment: [
+            (sensor.name, sensor.default_status)
+            for sensor in all_sensors(Settings.from_mapping({"CAPSTONE_DEPLOYMENT": deployment, **places}))
+        ]
+        for deployment in ("local", "emr")
+    }
+    assert found == {"local": [], "emr": [("emr_reaper", dg.DefaultSensorStatus.RUNNING)]}
+
+
+def test_its_ticks_say_what_they_did(emr: FakeEmr, s3_uri: str, histories: Histories) -> None:
+    ended = histories.run("preprocessing", *BEGAN, FAILURE)
+    taken = taken_cluster(emr)
+    (step_id,) = left_steps(taken, f"capstone {JOB_ID} {ended} eod 1")
+    left = left_cluster(s3_uri, ended)
+    look = reaper(settings(s3_uri, CAPSTONE_EMR_CLUSTER_ID=taken))
+
+    def tick() -> str | None:
+        answer = look(dg.build_sensor_context(instance=histories.instance))
+        assert isinstance(answer, dg.SkipReason)
+        return answer.skip_message
+
+    assert tick() == f"ended cluster {left} of run {ended}; ended step {step_id} of run {ended} on cluster {taken}"
+    eventually(lambda: emr.cluster(taken).steps[0].state, "CANCELLED".__eq__, seconds=30)
+    assert tick() == "nothing is left on EMR by runs that have ended"
