@@ -67,13 +67,14 @@ def _aws(tmp_path: Path) -> str:
     """A PATH with an ``aws s3 cp`` of its own, for machines without one."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    (folder / "aws").write_text(
-        f"#!{sys.executable}\n"
+    (folder / "aws.py").write_text(
         "import sys, boto3\n"
         "assert sys.argv[1:4] == ['s3', 'cp', '--no-progress'], sys.argv\n"
         "bucket, _, key = sys.argv[4].removeprefix('s3://').partition('/')\n"
         "boto3.client('s3').download_file(bucket, key, sys.argv[5])\n"
     )
+    # Not as the script's first line: that may hold no blank, and the checkout's place may.
+    (folder / "aws").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{folder}/aws.py" "$@"\n')
     (folder / "aws").chmod(0o755)
     return f"{folder}:{os.environ['PATH']}"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from capstone_dagster_tests.emr_platform import DAY, EmrPlatform
+from capstone_dagster_tests.on_s3 import real_jars  # noqa: F401 -- the same
 from capstone_dagster_tests.s3_server import s3_endpoint, s3_uri  # noqa: F401 -- pytest finds fixtures by their import
 from fake_aws.emr import FakeEmr
 
@@ -21,8 +22,3 @@ def platform(tmp_path: Path, s3_uri: str, emr: FakeEmr) -> EmrPlatform:  # noqa:
     made = EmrPlatform(tmp_path, DAY, bucket=s3_uri, emr=emr)
     made.sample(DAY)
     return made
-
-
-@pytest.fixture
-def s3_jars() -> None:
-    pass

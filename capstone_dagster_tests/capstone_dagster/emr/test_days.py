@@ -31,7 +31,7 @@ SECRETS = {
     "SLACK_TOKEN": f"{CANARY}-slack",
 }
 
-pytestmark = pytest.mark.usefixtures("s3_jars")
+pytestmark = pytest.mark.usefixtures("real_jars")
 
 
 def started(platform: EmrPlatform, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
