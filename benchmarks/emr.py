@@ -88,10 +88,13 @@ class _Cluster:
             type(form).get_repository_definition.cache_clear()
             self.last_job = job
         tags, quiet = {"dagster/partition": _DAY}, {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        with patch.object(direct_runs, "defs", self.defs), dg.DagsterInstance.ephemeral() as instance:
-            with dg.execute_job(form, instance=instance, tags=tags, run_config=quiet) as result:
-                if not result.success:
-                    raise click.ClickException(f"{job} failed")
+        with (
+            patch.object(direct_runs, "defs", self.defs),
+            dg.DagsterInstance.ephemeral() as instance,
+            dg.execute_job(form, instance=instance, tags=tags, run_config=quiet) as result,
+        ):
+            if not result.success:
+                raise click.ClickException(f"{job} failed")
 
 
 def measure() -> Findings:
