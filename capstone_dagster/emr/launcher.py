@@ -119,15 +119,19 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
 
     def watch_of(self, step: StepExecutionContext) -> Watch:
         """What awaits the step, or gives it up."""
-        folder = f"runs/{self.owner.run_id}/{self._sanitize_step_key(step.step.key)}/{self.attempt.number}"
         return Watch(
             step=step,
             settings=self.settings,
             cluster=self.cluster,
             name=f"{NAME} {self.owner.job_id} {self.owner.run_id} {step.step.key} {self.attempt.number}",
             attempt=self.attempt,
-            relay=Relay(step, Storage(self.staging.uri(folder))),
+            relay=Relay(step, self._exchanged(self.owner.run_id, step.step.key)),
         )
+
+    def _exchanged(self, run_id: str, step_key: str) -> Storage:
+        """Where host and cluster tell each other about the attempt; the parent's own files lie there too."""
+        folder = f"runs/{run_id}/{self._sanitize_step_key(step_key)}/{self.attempt.number}"
+        return Storage(self.staging.uri(folder))
 
     def _post_artifacts(self, log: Any, step_run_ref: Any, run_id: str, step_key: str) -> None:
         super()._post_artifacts(log, step_run_ref, run_id, step_key)
@@ -140,8 +144,7 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
             "CAPSTONE_DEPLOYMENT": "cluster",
             "AWS_DEFAULT_REGION": self.region_name,
         }
-        key = self._artifact_s3_key(run_id, step_key, LAUNCH).removeprefix(self.staging_prefix)
-        self.staging.write(f"runs{key}", Launch(Versions.here(), environment).to_json())
+        self._exchanged(run_id, step_key).write(LAUNCH, Launch(Versions.here(), environment).to_json())
 
     def _get_emr_step_def(self, run_id: str, step_key: str, solid_name: str) -> dict[str, Any]:
         step: dict[str, Any] = super()._get_emr_step_def(run_id, step_key, solid_name)
