@@ -30,6 +30,7 @@ from capstone_dagster.trading_days import parse_day
 from fake_aws.emr import FakeEmr
 from fake_aws.emr_image import CREDENTIALS, REGION
 from fake_aws.s3_server import s3_server
+from fake_aws.standing_cluster import standing_cluster
 from spark_code.session import ENGINE_CONF
 from spark_code.storage import Storage
 
@@ -39,10 +40,6 @@ _ROUNDS = 3
 _POLL_SECONDS = 0.5
 # The launcher's own, and one poll until the end of the step is seen.
 _OWN = Target(3.0 + _POLL_SECONDS, "own")
-_FLEETS = [
-    {"InstanceFleetType": kind, "TargetOnDemandCapacity": 1, "InstanceTypeConfigs": [{"InstanceType": "m5.xlarge"}]}
-    for kind in ("MASTER", "CORE")
-]
 
 
 @dataclass
@@ -129,13 +126,7 @@ def _cluster() -> Iterator[_Cluster]:
         with patch.dict(os.environ, given):
             boto3.client("s3").create_bucket(Bucket="bench")
             list(Sample(symbols=_SYMBOLS, events=_EVENTS, seed=7).write("s3://bench/raw", parse_day(_DAY), 1))
-            created = boto3.client("emr").run_job_flow(
-                Name="bench",
-                ReleaseLabel="emr-spark-8.0.0",
-                ServiceRole="EMR_DefaultRole",
-                JobFlowRole="EMR_EC2_DefaultRole",
-                Instances={"InstanceFleets": _FLEETS, "KeepJobFlowAliveWhenNoSteps": True},
-            )["JobFlowId"]
+            created = standing_cluster(emr)
             settings = Settings.from_mapping({**given, "CAPSTONE_EMR_CLUSTER_ID": created})
             staging = Storage("s3://bench/staging")
             staging.write("submit.py", Path(CHECKOUT, "spark_code", "submit.py").read_bytes())

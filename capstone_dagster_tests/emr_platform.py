@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-import boto3
 import dagster as dg
 
 from capstone_dagster.definitions import build_defs
@@ -20,6 +19,7 @@ from capstone_dagster.settings import Settings
 from capstone_dagster_tests.platform import Platform
 from capstone_dagster_tests.processes import eventually
 from fake_aws.emr import FakeEmr
+from fake_aws.standing_cluster import standing_cluster
 
 DAY = date(2020, 8, 5)
 # Quick enough for tests; the limits of minutes are fractions of one.
@@ -38,18 +38,7 @@ def emr_job(name_and_bucket: str) -> dg.JobDefinition:
 
 def taken_cluster(emr: FakeEmr) -> str:
     """A cluster that somebody else has created, and that stays."""
-    fleets = [
-        {"InstanceFleetType": kind, "TargetOnDemandCapacity": 1, "InstanceTypeConfigs": [{"InstanceType": "m5.xlarge"}]}
-        for kind in ("MASTER", "CORE")
-    ]
-    client = boto3.client("emr", endpoint_url=emr.endpoint)
-    created: str = client.run_job_flow(
-        Name="shared",
-        ReleaseLabel="emr-spark-8.0.0",
-        ServiceRole="EMR_DefaultRole",
-        JobFlowRole="EMR_EC2_DefaultRole",
-        Instances={"InstanceFleets": fleets, "KeepJobFlowAliveWhenNoSteps": True},
-    )["JobFlowId"]
+    created = standing_cluster(emr)
     eventually(lambda: emr.cluster(created).state, "WAITING".__eq__)
     return created
 
