@@ -74,9 +74,10 @@ def run(days: str, job: JobName, allow_missing_closes: bool) -> None:
     with ready(settings):
         import dagster as dg
 
-        from capstone_dagster.running import Outcome, run_day, summary
+        from capstone_dagster.running import Outcome, in_terminal, run_day, summary
 
         outcomes: list[Outcome] = []
+        config = in_terminal(allow_missing_closes=allow_missing_closes)
         with dg.DagsterInstance.get() as instance, noticing_interruptions() as was_interrupted:
             if settings.emr:
                 from capstone_dagster.emr.reaper import reap_now
@@ -85,7 +86,7 @@ def run(days: str, job: JobName, allow_missing_closes: bool) -> None:
                     click.echo(f"EMR: {told}")
             for day in wanted:
                 click.echo(job_id(job, day))
-                outcome = run_day(instance, job, day, allow_missing_closes=allow_missing_closes)
+                outcome = run_day(instance, job, day, run_config=config)
                 outcomes.append(outcome)
                 click.echo(f"  {outcome.status}{'' if outcome.succeeded else f', {outcome.reason or outcome.run_id}'}")
                 if was_interrupted():

@@ -8,7 +8,7 @@ from capstone_dagster.assets.raw import raw_assets
 from capstone_dagster.assets.report import report_assets
 from capstone_dagster.checks import all_checks
 from capstone_dagster.executor import signing_executor
-from capstone_dagster.jobs import all_jobs
+from capstone_dagster.jobs import all_jobs, backfills
 from capstone_dagster.progress import progress_logger
 from capstone_dagster.resources import resources_for
 from capstone_dagster.sensors import all_sensors
@@ -18,16 +18,16 @@ from capstone_dagster.trading_days import trading_days
 
 def build_defs(settings: Settings) -> dg.Definitions:
     """The definitions for one set of settings."""
-    partitions = trading_days(settings.first_trading_day).partitions
+    partitions, policy = trading_days(settings.first_trading_day).partitions, backfills(settings.backfill_days)
     return dg.Definitions(
         assets=[
             *raw_assets(partitions),
-            ingested_asset(partitions),
-            eod_assets(partitions),
-            report_assets(partitions),
+            ingested_asset(partitions, policy),
+            eod_assets(partitions, policy),
+            report_assets(partitions, policy),
         ],
         asset_checks=all_checks(settings),
-        jobs=all_jobs(),
+        jobs=all_jobs(settings.max_retries),
         sensors=all_sensors(settings),
         resources=resources_for(settings),
         executor=signing_executor,

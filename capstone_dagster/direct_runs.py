@@ -1,4 +1,4 @@
-"""Runs that start at once instead of through the queue: those of ``capstone run`` and ``capstone track``."""
+"""Runs that start at once, not through the queue: of ``capstone run``, ``capstone track``, and days of a range."""
 
 import uuid
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from capstone_dagster.definitions import defs
-from capstone_dagster.jobs import OUTSIDE_TAG, PARTITION_TAG, JobName
+from capstone_dagster.jobs import OUTSIDE_TAG, PARTITION_TAG
 from capstone_dagster.slots import claiming, mark_starting
 from capstone_dagster.workers import Worker
 
@@ -21,18 +21,20 @@ def job(name: str) -> dg.JobDefinition:
     return defs.resolve_job_def(name)
 
 
-def reconstructable(name: JobName) -> Any:
+def reconstructable(name: str) -> Any:
     """The job in the form in which Dagster executes it."""
     return dg.build_reconstructable_job(__name__, job.__name__, (name,))
 
 
 def begin(  # noqa: PLR0913 - a run has that many facets, and all but three are named
     instance: dg.DagsterInstance,
-    name: JobName,
+    name: str,
     day: date,
     *,
     worker: Worker | None,
     run_config: Mapping[str, Any] | None = None,
+    selection: frozenset[dg.AssetKey] | None = None,
+    tags: Mapping[str, str] | None = None,
     is_outside: bool = False,
 ) -> dg.DagsterRun:
     """Take the day's slot with a new run of the job, signed by its worker and marked as starting."""
@@ -43,7 +45,9 @@ def begin(  # noqa: PLR0913 - a run has that many facets, and all but three are 
             form.get_definition(),
             run_id=run_id,
             run_config=run_config,
+            asset_selection=selection,
             tags={
+                **(tags or {}),
                 PARTITION_TAG: day.isoformat(),
                 **_REPOSITORY_TAG,
                 **(worker.signature(run_id) if worker else {}),

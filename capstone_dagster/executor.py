@@ -1,6 +1,6 @@
 """How the steps of every run are executed: in the run's own process, which signs the run.
 
-One process, so that all steps share one Spark session.
+One process, so that all steps share one Spark session, and so do the days of a run over several.
 """
 
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from dagster._core.execution.context.system import PlanOrchestrationContext
 from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.retries import RetryMode
 
+from capstone_dagster.jobs import is_over_days
 from capstone_dagster.restarts import outlasting_restarts
 from capstone_dagster.workers import Worker
 
@@ -27,7 +28,12 @@ class _SigningExecutor(dg.Executor):
     ) -> Iterator[dg.DagsterEvent]:
         with outlasting_restarts():
             plan_context.instance.add_run_tags(plan_context.run_id, Worker.process().signature(plan_context.run_id))
-            yield from self._inner.execute(plan_context, execution_plan)
+            if is_over_days(plan_context.dagster_run):
+                from capstone_dagster.ranges import run_days  # it loads the definitions, which have loaded this
+
+                run_days(plan_context.instance, plan_context.dagster_run)
+            else:
+                yield from self._inner.execute(plan_context, execution_plan)
 
 
 @dg.executor(name="in_process", config_schema=dg.in_process_executor.config_schema.config_type)

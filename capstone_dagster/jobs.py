@@ -1,6 +1,7 @@
 """The jobs people start, each over one trading day."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Literal, get_args
 
 import dagster as dg
@@ -10,6 +11,9 @@ JOB_NAMES: tuple[JobName, ...] = get_args(JobName)
 
 # The tag that names the trading day of a run.
 PARTITION_TAG = "dagster/partition"
+
+# The tags that name the first and the last day of a run over several.
+RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
 # On a run that records work done outside Dagster, with the run's own id: retries copy the tags of others. The UI
 # hides what begins so.
@@ -35,7 +39,23 @@ def job_id(job: str, day: object) -> str:
     return f"{job}_{day}"
 
 
-def all_jobs() -> list[Any]:
+def covers(run: dg.DagsterRun, day: date) -> bool:
+    """Whether the run works on the day, alone or in a range of days."""
+    first, last = (run.tags.get(tag, run.tags.get(PARTITION_TAG, "")) for tag in RANGE_TAGS)
+    return first <= day.isoformat() <= last
+
+
+def is_over_days(run: dg.DagsterRun) -> bool:
+    """Whether the run goes through a range of days instead of working on one."""
+    return PARTITION_TAG not in run.tags and all(tag in run.tags for tag in RANGE_TAGS)
+
+
+def backfills(days_per_run: int | None) -> dg.BackfillPolicy:
+    """How many days of a backfill one run goes through; None: all of them."""
+    return dg.BackfillPolicy.multi_run(days_per_run) if days_per_run else dg.BackfillPolicy.single_run()
+
+
+def all_jobs(max_retries: int) -> list[Any]:
     """The three jobs; what ``define_asset_job`` returns has no public name, hence Any."""
     selections: dict[JobName, tuple[dg.AssetSelection, str]] = {
         "daily_pipeline": (_PREPROCESSING | _ANALYTICAL, "Raw files to report, one run"),
@@ -43,6 +63,7 @@ def all_jobs() -> list[Any]:
         "analytical": (_ANALYTICAL, "The end-of-day load to the report; preprocessing must have run"),
     }
     return [
-        dg.define_asset_job(name, selection, description=description)
+        # A run whose process was lost is tried again by Dagster's daemon so often.
+        dg.define_asset_job(name, selection, description=description, tags={"dagster/max_retries": f"{max_retries}"})
         for name, (selection, description) in selections.items()
     ]

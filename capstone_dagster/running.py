@@ -3,15 +3,16 @@
 All days that a process runs share one Spark session.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import dagster as dg
 from dagster._core.execution.api import execute_run
 
 from capstone_dagster.direct_runs import begin, reconstructable
-from capstone_dagster.jobs import JobName, job_id
+from capstone_dagster.jobs import JOB_NAMES, job_id
 from capstone_dagster.metadata import rejects_by_reason
 from capstone_dagster.restarts import outlasting_restarts
 from capstone_dagster.slots import SlotTakenError
@@ -28,6 +29,7 @@ class Outcome:
     """How one job of one trading day ended."""
 
     job_id: str
+    """Only the day, where single assets are run."""
     day: date
     status: str
     """One of Dagster's, or REFUSED where another run of the day is in progress."""
@@ -40,20 +42,33 @@ class Outcome:
         return self.status == dg.DagsterRunStatus.SUCCESS.value
 
 
-def run_day(instance: dg.DagsterInstance, name: JobName, day: date, *, allow_missing_closes: bool = False) -> Outcome:
-    """Run the job for one day; its progress goes to the terminal."""
-    config: dict[str, object] = {"loggers": {"progress": {}}}
-    if allow_missing_closes:
-        config["resources"] = {"report_options": {"config": {"allow_missing_closes": True}}}
+def in_terminal(*, allow_missing_closes: bool) -> Mapping[str, Any]:
+    """The run config of a run whose progress goes to the terminal."""
+    report_options = {"report_options": {"config": {"allow_missing_closes": True}}}
+    return {"loggers": {"progress": {}}, **({"resources": report_options} if allow_missing_closes else {})}
+
+
+def run_day(  # noqa: PLR0913 - a run has that many facets, and all but three are named
+    instance: dg.DagsterInstance,
+    name: str,
+    day: date,
+    *,
+    run_config: Mapping[str, Any],
+    selection: frozenset[dg.AssetKey] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Run the job, or a selection of its assets, for one day."""
+    known_as = job_id(name, day) if name in JOB_NAMES else f"{day}"
     with outlasting_restarts():
         try:
-            run = begin(instance, name, day, worker=Worker.process(), run_config=config)
+            worker = Worker.process()
+            run = begin(instance, name, day, worker=worker, run_config=run_config, selection=selection, tags=tags)
         except SlotTakenError as taken:
-            return Outcome(job_id(name, day), day, REFUSED, taken.run_id, str(taken))
+            return Outcome(known_as, day, REFUSED, taken.run_id, str(taken))
         if not execute_run(reconstructable(name), run, instance).success:
             forget_dead_session()
         ended = instance.get_run_by_id(run.run_id) or run
-    return Outcome(job_id(name, day), day, ended.status.value, run.run_id)
+    return Outcome(known_as, day, ended.status.value, run.run_id)
 
 
 def summary(outcomes: Sequence[Outcome], lake: Lake) -> str:

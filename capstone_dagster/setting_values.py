@@ -6,7 +6,7 @@ A parser raises ValueError with what the variable takes. Which settings there ar
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 from typing import Literal, Self, get_args
 from urllib.parse import urlsplit
@@ -18,6 +18,8 @@ from spark_code.storage import location
 Deployment = Literal["local", "emr", "cluster"]
 # What EMR takes.
 _MOST_TYPES, _MOST_IDLE_MINUTES = 30, 7 * 24 * 60
+# When the NYSE closes, in New York. On half days it closes earlier.
+_CLOSE = time(16)
 # What names a secret in Spark's configuration. Arguments of a step are shown in the EMR console.
 _SECRET = re.compile(r"password|secret|token|credential|access\.?key|session\.?key", re.IGNORECASE)
 
@@ -56,6 +58,8 @@ def as_text(value: object) -> str:
     """A value as its variable takes it."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, time):
+        return f"{value:%H:%M}"
     if isinstance(value, float):
         return f"{value:.10f}".rstrip("0").rstrip(".")
     if isinstance(value, tuple):
@@ -135,6 +139,42 @@ def positive(value: str) -> float:
     if not re.fullmatch(r"\d{1,6}(\.\d+)?", value) or not float(value):
         raise ValueError("must be a number above 0")
     return float(value)
+
+
+def not_negative(value: str) -> float:
+    """A number of seconds, perhaps none."""
+    if not re.fullmatch(r"\d{1,6}(\.\d+)?", value):
+        raise ValueError("must be a number of seconds")
+    return float(value)
+
+
+def days(value: str) -> int:
+    """A number of trading days."""
+    if not re.fullmatch(r"[1-9]\d{0,3}", value):
+        raise ValueError("must be a number from 1 to 9999")
+    return int(value)
+
+
+def after_the_close(value: str) -> time:
+    """A time of day in New York, when the exchange has closed."""
+    if not re.fullmatch(r"\d{2}:\d{2}", value) or (moment := time.fromisoformat(value)) < _CLOSE:
+        raise ValueError(f"must be a time in New York like 19:00, not before the close at {_CLOSE:%H:%M}")
+    return moment
+
+
+def web_address(value: str) -> str:
+    """Where people open the UI."""
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
+        raise ValueError("must be an address like http://127.0.0.1:3000")
+    return value.rstrip("/")
+
+
+def alert_urls(value: str) -> tuple[str, ...]:
+    """URLs of apprise, with blanks between them."""
+    urls = tuple(value.split())
+    if not all(re.match(r"[a-z0-9]+://\S", url, re.IGNORECASE) for url in urls):
+        raise ValueError("must be URLs of apprise with blanks between them, like mailto://... or slack://...")
+    return urls
 
 
 def idle_minutes(value: str) -> float:

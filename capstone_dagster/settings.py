@@ -7,8 +7,8 @@ left to the AWS libraries. ``.env.example`` lists all of them; a test keeps the 
 import difflib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
-from datetime import date
+from dataclasses import dataclass, field, fields
+from datetime import date, time
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -20,6 +20,7 @@ from capstone_dagster.setting_values import Deployment, Fleet
 from spark_code.storage import StorageError, location
 
 _T = TypeVar("_T")
+_SECRET = ("postgres_url", "alert_urls", "emr_spark_conf")
 _PATHS = ("CAPSTONE_HOME", "CAPSTONE_RAW_URI", "CAPSTONE_LAKE_URI")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -71,6 +72,15 @@ class Settings:
     max_reject_ratio: float
     max_retries: int
     glue_database: str | None
+    watch_days: int
+    quiet_seconds: float
+    sensor_seconds: float
+    schedule_time: time
+    late_time: time
+    backfill_days: int | None
+    """None: all days of a range in one run."""
+    ui_url: str
+    alert_urls: tuple[str, ...] = field(repr=False)
     emr: EmrSettings | None
     """Only where the Spark steps run there."""
 
@@ -109,6 +119,14 @@ class Settings:
             max_reject_ratio=read("max_reject_ratio", values.ratio, 0.05),
             max_retries=read("max_retries", values.retries, 3),
             glue_database=read("glue_database", values.glue_database, None),
+            watch_days=read("watch_days", values.days, 250),
+            quiet_seconds=read("quiet_seconds", values.not_negative, 60.0),
+            sensor_seconds=read("sensor_seconds", values.positive, 30.0),
+            schedule_time=read("schedule_time", values.after_the_close, time(19)),
+            late_time=read("late_time", values.after_the_close, time(20)),
+            backfill_days=read("backfill_days", values.days, None),
+            ui_url=read("ui_url", values.web_address, "http://127.0.0.1:3000"),
+            alert_urls=read("alert_urls", values.alert_urls, ()),
             emr=_emr(read) if deployment == "emr" else None,
         )
         for name, uri in (("raw_uri", settings.raw_uri), ("lake_uri", settings.lake_uri)):
@@ -121,6 +139,7 @@ class Settings:
     def as_environment(self) -> dict[str, str]:
         """The variables that give these settings, for a process that reads no defaults."""
         given: dict[str, Any] = {setting.name: getattr(self, setting.name) for setting in fields(self)}
+        del given["alert_urls"]  # they hold passwords, and only Dagster's own processes send alerts
         if emr := given.pop("emr"):
             given |= {f"emr_{setting.name}": getattr(emr, setting.name) for setting in fields(emr)}
         return {_variable(name): values.as_text(value) for name, value in given.items() if value is not None}
@@ -170,7 +189,7 @@ class _Reader:
             return parse(value)
         except (ValueError, StorageError) as error:
             # A URL may hold a password, and so may a setting of Spark that does not belong there.
-            shown = "the given value" if name in ("postgres_url", "emr_spark_conf") else repr(value)
+            shown = "the given value" if name in _SECRET else repr(value)
             raise SettingsError(f"{_variable(name)}: {shown} cannot be used: {error}") from None
 
     def require(self, name: str, parse: Callable[[str], _T], why: str) -> _T:

@@ -1,29 +1,32 @@
 """Published rows as text, read straight from the parquet files: no JVM, no database."""
 
+from collections.abc import Iterator, Sequence
 from datetime import date
+from itertools import islice
 from typing import Any
 
 from spark_code.lake import Lake
 from spark_code.schemas import Table
 
 _WIDEST_CELL = 40
+_ROWS_AT_ONCE = 1000
 
 
 def first_rows(lake: Lake, table: Table, day: date, limit: int) -> list[list[Any]]:
     """The first rows of the published version, in schema order."""
+    return list(islice(rows_in(lake, table, day, lake.require(table, day).paths), limit))
+
+
+def rows_in(lake: Lake, table: Table, day: date, paths: Sequence[str]) -> Iterator[list[Any]]:
+    """The rows of a day's files, in schema order."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows: list[list[Any]] = []
-    for path in lake.require(table, day).paths:
+    for path in paths:
         in_path: dict[str, Any] = dict(part.split("=", 1) for part in path.split("/") if "=" in part)
         in_path["trade_dt"] = day
-        parquet = pq.ParquetFile(pa.BufferReader(lake.storage.read(path)))
-        for batch in parquet.iter_batches(batch_size=max(1, limit)):
-            rows += [[(in_path | row)[name] for name in table.columns] for row in batch.to_pylist()]
-            if len(rows) >= limit:
-                return rows[:limit]
-    return rows
+        for batch in pq.ParquetFile(pa.BufferReader(lake.storage.read(path))).iter_batches(_ROWS_AT_ONCE):
+            yield from ([(in_path | row)[name] for name in table.columns] for row in batch.to_pylist())
 
 
 def as_text(header: list[str], rows: list[list[Any]]) -> str:

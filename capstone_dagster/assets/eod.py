@@ -10,7 +10,7 @@ from spark_code.lake import Draft, Published
 from spark_code.schemas import CLOSES, QUOTES, TRADES
 
 
-def eod_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def eod_assets(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> dg.AssetsDefinition:
     """The assets ``eod/trades``, ``eod/quotes`` and ``eod/closes``, one step."""
 
     @dg.multi_asset(
@@ -28,6 +28,7 @@ def eod_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
             ),
         },
         partitions_def=partitions,
+        backfill_policy=policy,
         required_resource_keys={STEP_LAUNCHER},
     )
     def eod(events: Published) -> Iterator[dg.Output[Draft]]:

@@ -12,13 +12,14 @@ from spark_code.lake import Draft
 from spark_code.raw_files import SOURCES
 
 
-def ingested_asset(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def ingested_asset(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> dg.AssetsDefinition:
     """The asset ``ingested/events``."""
 
     @dg.asset(
         key=["ingested", "events"],
         deps=[raw_key(source) for source in SOURCES],
         partitions_def=partitions,
+        backfill_policy=policy,
         group_name="ingested",
         kinds={"pyspark", "parquet"},
         io_manager_key="lake",

@@ -14,7 +14,7 @@ from spark_code.schemas import DAILY_SUMMARY, QUOTE_ANALYTICS
 _PREVIOUS_TRADING_DAY = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
 
 
-def report_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def report_assets(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> dg.AssetsDefinition:
     """The assets ``report/quote_analytics`` and ``report/daily_summary``, one step."""
 
     @dg.multi_asset(
@@ -37,6 +37,7 @@ def report_assets(partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
             ),
         },
         partitions_def=partitions,
+        backfill_policy=policy,
         required_resource_keys={STEP_LAUNCHER},
     )
     def report(trades: Published, quotes: Published, previous_closes: Published) -> Iterator[dg.Output[Draft]]:

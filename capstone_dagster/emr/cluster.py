@@ -24,11 +24,13 @@ class NoClusterError(ExpectedError):
 
 @dataclass
 class RunCluster:
-    """One cluster for all steps of one run. Nothing happens before ``require``."""
+    """One cluster for all steps of one run, or of the days of a range. Nothing happens before ``require``."""
 
     emr: Emr
     wanted: EmrSettings
     id: str | None = None
+    owner: Owner | None = None
+    """Whose it is, if not the run's that asks for it."""
     is_hurried: bool = False
     """Whether the run was asked to stop, so that somebody waits for it."""
     _was_protected: bool = field(default=False, repr=False)
@@ -41,7 +43,7 @@ class RunCluster:
         if self.wanted.cluster_id:
             self.id = self._take(self.wanted.cluster_id, log)
         else:
-            self.id = self._create(owner, log)
+            self.id = self._create(self.owner or owner, log)
         return self.id
 
     def release(self, log: logging.Logger) -> None:

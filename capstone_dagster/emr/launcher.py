@@ -10,6 +10,8 @@ the parent is noticed. This is how a step is submitted; how it is awaited is in 
 import copy
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -31,7 +33,7 @@ from capstone_dagster.errors import ExpectedError
 from capstone_dagster.failures import final_failures
 from capstone_dagster.inputs import require_inputs
 from capstone_dagster.jobs import job_id
-from capstone_dagster.settings import CHECKOUT, Settings
+from capstone_dagster.settings import CHECKOUT, EmrSettings, Settings
 from spark_code.manifest import Attempt
 from spark_code.session import ENGINE_CONF
 from spark_code.storage import Storage, StorageError
@@ -40,7 +42,10 @@ from spark_code.storage import Storage, StorageError
 CLUSTER_TAG = "capstone/emr_cluster"
 _PYTHON_CONF = {"spark.pyspark.python": PYTHON, "spark.pyspark.driver.python": PYTHON}
 # What stays on this host: a secret, a folder that no cluster has, and how steps come to the cluster.
-_OF_THIS_HOST = ("CAPSTONE_POSTGRES_URL", "CAPSTONE_HOME", "CAPSTONE_EMR_")
+_OF_THIS_HOST = ("CAPSTONE_POSTGRES_URL", "CAPSTONE_HOME", "CAPSTONE_EMR_", "CAPSTONE_PRECONDITIONS")
+
+# While the days of a range are run, which share it.
+_CLUSTER_OF_DAYS: ContextVar[RunCluster | None] = ContextVar("cluster_of_days", default=None)
 
 
 class NoRegionError(ExpectedError):
@@ -170,16 +175,34 @@ def region() -> str:
     return found
 
 
+def _run_cluster(wanted: EmrSettings, owner: Owner | None = None) -> RunCluster:
+    return RunCluster(Emr(region(), wanted.patience_minutes * 60), wanted, owner=owner)
+
+
+@contextmanager
+def cluster_of_days(wanted: EmrSettings, owner: Owner) -> Iterator[None]:
+    """One cluster for all runs that this process executes meanwhile; it is given back at the end."""
+    cluster = _run_cluster(wanted, owner)
+    before = _CLUSTER_OF_DAYS.set(cluster)
+    try:
+        yield
+    finally:
+        _CLUSTER_OF_DAYS.reset(before)
+        cluster.release(dg.get_dagster_logger())
+
+
 def step_launcher(settings: Settings) -> dg.ResourceDefinition:
     """The resource: a launcher, and with it the cluster of the run, which is given back at its end."""
 
     @dg.resource(description="Runs Spark steps on the run's EMR cluster, and ends the cluster with the run.")
     def emr(context: dg.InitResourceContext) -> Iterator[EmrStepLauncher]:
         assert settings.emr  # noqa: S101
-        cluster = RunCluster(Emr(region(), settings.emr.patience_minutes * 60), settings.emr)
+        shared = _CLUSTER_OF_DAYS.get()
+        cluster = shared or _run_cluster(settings.emr)
         try:
             yield EmrStepLauncher(settings, cluster)
         finally:
-            cluster.release(context.log or dg.get_dagster_logger())
+            if not shared:
+                cluster.release(context.log or dg.get_dagster_logger())
 
     return emr

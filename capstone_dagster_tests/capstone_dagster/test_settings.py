@@ -2,7 +2,7 @@
 
 import os
 import re
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,14 @@ DEFAULTS = Settings(
     max_reject_ratio=0.05,
     max_retries=3,
     glue_database=None,
+    watch_days=250,
+    quiet_seconds=60.0,
+    sensor_seconds=30.0,
+    schedule_time=time(19),
+    late_time=time(20),
+    backfill_days=None,
+    ui_url="http://127.0.0.1:3000",
+    alert_urls=(),
     emr=None,
 )
 ON_S3 = {"CAPSTONE_RAW_URI": "s3://exchange/drop", "CAPSTONE_LAKE_URI": "s3://firm/lake"}
