@@ -79,7 +79,7 @@ class _Cluster:
         """A run of Dagster whose step goes through the launcher."""
         from capstone_dagster import direct_runs
 
-        form = direct_runs.reconstructable(job)  # type: ignore[arg-type]
+        form = direct_runs.reconstructable(job)
         if self.last_job != job:
             type(form).get_definition.cache_clear()  # of the definitions that another subject has built
             type(form).get_repository_definition.cache_clear()

@@ -21,11 +21,14 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Target:
-    """What shall take less than so many seconds."""
+    """What shall stay below so many seconds, or below a multiple of the baseline."""
 
-    seconds: float
-    of: Literal["all", "own"] = "all"
-    """All of it, or its own share: what it takes beyond the baseline."""
+    below: float
+    of: Literal["all", "own", "ratio"] = "all"
+    """All of it, its own share (what it takes beyond the baseline), or its ratio to the baseline."""
+
+    def __str__(self) -> str:
+        return f"{self.of} < {self.below:g}{'' if self.of == 'ratio' else ' s'}"
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,12 @@ class Measurement:
         """Whether the target is met; None where there is none."""
         if self.target is None:
             return None
-        counted = self.own if self.target.of == "own" else self.median
-        return counted is not None and counted < self.target.seconds
+        counted = {"all": self.median, "own": self.own, "ratio": self.ratio}[self.target.of]
+        return counted is not None and counted < self.target.below
 
     def as_row(self) -> list[str]:
         """As the table shows it."""
-        target = f"{self.target.of} < {self.target.seconds:g} s" if self.target else "-"
+        target = str(self.target or "-")
         met = {None: "-", True: "yes", False: "NO"}[self.is_met]
         own = "-" if self.own is None else _shown(self.own)
         spread = f"{_shown(min(self.seconds))} to {_shown(max(self.seconds))}"
@@ -88,7 +91,7 @@ class Measurement:
             "median": self.median,
             "ratio": self.ratio,
             "own": self.own,
-            "target": {"seconds": self.target.seconds, "of": self.target.of} if self.target else None,
+            "target": {"below": self.target.below, "of": self.target.of} if self.target else None,
             "met": self.is_met,
             "rounds": list(self.seconds),
         }

@@ -10,6 +10,8 @@ from typing import Any
 
 import dagster as dg
 
+from capstone_dagster.assets.tables import RETRIES
+from capstone_dagster.automation.landing import landed_check
 from capstone_dagster.jobs import PARTITION_TAG
 from capstone_dagster.metadata import rejects_by_reason
 from capstone_dagster.settings import Settings
@@ -50,7 +52,7 @@ def _judges(settings: Settings) -> list[tuple[Table, _Judge]]:
 
 def all_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of one lake, for runs of Dagster."""
-    return [_check(settings, table, judge) for table, judge in _judges(settings)]
+    return [*(_check(settings, table, judge) for table, judge in _judges(settings)), landed_check(settings)]
 
 
 def evaluations(settings: Settings, table: Table, manifest: Manifest) -> Iterator[dg.AssetCheckEvaluation]:
@@ -68,12 +70,13 @@ def evaluations(settings: Settings, table: Table, manifest: Manifest) -> Iterato
 
 
 def _check(settings: Settings, table: Table, judge: _Judge) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=_key(table), name=judge.__name__, description=judge.__doc__)
+    @dg.asset_check(asset=_key(table), name=judge.__name__, description=judge.__doc__, required_resource_keys={RETRIES})
     def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         day = context.run.tags.get(PARTITION_TAG)
         if day is None:
             raise dg.Failure("this check looks at one trading day: run it with a job of that day", allow_retries=False)
-        return judge(Lake(settings.lake_uri).require(table, date.fromisoformat(day)))
+        with context.resources.retries.judging_failures(context.op_execution_context.retry_number):
+            return judge(Lake(settings.lake_uri).require(table, date.fromisoformat(day)))
 
     return check
 

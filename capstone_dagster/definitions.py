@@ -11,6 +11,7 @@ from capstone_dagster.executor import signing_executor
 from capstone_dagster.jobs import all_jobs, backfills
 from capstone_dagster.progress import progress_logger
 from capstone_dagster.resources import resources_for
+from capstone_dagster.schedules import all_schedules
 from capstone_dagster.sensors import all_sensors
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import trading_days
@@ -19,6 +20,7 @@ from capstone_dagster.trading_days import trading_days
 def build_defs(settings: Settings) -> dg.Definitions:
     """The definitions for one set of settings."""
     partitions, policy = trading_days(settings.first_trading_day).partitions, backfills(settings.backfill_days)
+    jobs = all_jobs(settings.max_retries)
     return dg.Definitions(
         assets=[
             *raw_assets(partitions),
@@ -27,8 +29,9 @@ def build_defs(settings: Settings) -> dg.Definitions:
             report_assets(partitions, policy),
         ],
         asset_checks=all_checks(settings),
-        jobs=all_jobs(settings.max_retries),
-        sensors=all_sensors(settings),
+        jobs=jobs,
+        schedules=all_schedules(settings),
+        sensors=all_sensors(settings, jobs),
         resources=resources_for(settings),
         executor=signing_executor,
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},

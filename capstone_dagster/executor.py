@@ -12,6 +12,7 @@ from dagster._core.execution.retries import RetryMode
 
 from capstone_dagster.jobs import is_over_days
 from capstone_dagster.restarts import outlasting_restarts
+from capstone_dagster.retries import interruptible_waits
 from capstone_dagster.workers import Worker
 
 
@@ -26,7 +27,7 @@ class _SigningExecutor(dg.Executor):
     def execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
-        with outlasting_restarts():
+        with outlasting_restarts(), interruptible_waits():
             plan_context.instance.add_run_tags(plan_context.run_id, Worker.process().signature(plan_context.run_id))
             if is_over_days(plan_context.dagster_run):
                 from capstone_dagster.ranges import run_days  # it loads the definitions, which have loaded this

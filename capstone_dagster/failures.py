@@ -1,4 +1,7 @@
-"""Errors that trying again cannot mend, as Dagster wants them: the reason in one sentence, no retry."""
+"""Errors that trying again cannot mend, as Dagster wants them: the reason in one sentence, no retry.
+
+Around the work of a step, ``retries`` has first asked whether they pass by themselves.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +11,7 @@ import dagster as dg
 from capstone_dagster.errors import ExpectedError
 from spark_code.lake import LakeError
 from spark_code.raw_files import MissingDeliveryError, UnreadableNameError
-from spark_code.storage import NoBucketError
+from spark_code.storage import StorageError
 
 
 @contextmanager
@@ -16,5 +19,5 @@ def final_failures() -> Iterator[None]:
     """Turn what is wrong with the data, its place or this machine into a failure that is not retried."""
     try:
         yield
-    except (ExpectedError, LakeError, MissingDeliveryError, UnreadableNameError, NoBucketError) as error:
+    except (ExpectedError, LakeError, MissingDeliveryError, UnreadableNameError, StorageError) as error:
         raise dg.Failure(str(error), allow_retries=False) from error

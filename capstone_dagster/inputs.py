@@ -8,7 +8,6 @@ from datetime import date
 
 import dagster as dg
 
-from capstone_dagster.failures import final_failures
 from spark_code.lake import Lake
 from spark_code.schemas import CLOSES, TABLES, Table
 
@@ -49,8 +48,7 @@ def require_inputs(step: dg.StepExecutionContext) -> None:
     """Fail before any work if something that the step reads is not there: raw files, or days of the lake."""
     resources = step.resources
     if raw_folder := getattr(resources, "raw_folder", None):
-        with final_failures():
-            raw_folder.deliveries(date.fromisoformat(step.partition_key))
+        raw_folder.deliveries(date.fromisoformat(step.partition_key))
     resources.lake.require_inputs(step)
 
 

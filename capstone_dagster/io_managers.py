@@ -12,9 +12,9 @@ import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 from pydantic import Field, PrivateAttr
 
-from capstone_dagster.failures import final_failures
 from capstone_dagster.inputs import Need, needed_inputs, require_published
 from capstone_dagster.metadata import materialization_metadata
+from capstone_dagster.retries import Retries
 from spark_code.glue import GlueCatalog
 from spark_code.lake import Draft, Lake, Published
 from spark_code.manifest import Attempt
@@ -43,6 +43,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
     glue_database: str | None = None
     spark: dg.ResourceDependency[LazyPySparkResource]
     report_options: dg.ResourceDependency[ReportOptions]
+    retries: dg.ResourceDependency[Retries]
     _began: Attempt = PrivateAttr()
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
@@ -52,6 +53,10 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     def load_input(self, context: dg.InputContext) -> Published:
         """The published day of an upstream table, pinned to one version."""
+        with self.retries.judging_failures(context.step_context.previous_attempt_count):
+            return self._load(context)
+
+    def _load(self, context: dg.InputContext) -> Published:
         lake, table = Lake(self.uri), TABLES[context.asset_key.to_user_string()]
         day = date.fromisoformat(context.step_context.partition_key)
         self.require_inputs(context.step_context)
@@ -77,13 +82,16 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Draft) -> None:
         """Write, audit and publish a draft, and tell the run storage what was published."""
+        with self.retries.judging_failures(context.step_context.previous_attempt_count):
+            self._publish(context, obj)
+
+    def _publish(self, context: dg.OutputContext, draft: Draft) -> None:
         day = date.fromisoformat(context.asset_partition_key)
         retries = context.step_context.previous_attempt_count
         attempt = replace(self._began, run_id=context.run_id, number=retries + 1, token=self._began.token + retries)
         catalog = GlueCatalog(self.glue_database) if self.glue_database else None
         lake, started = Lake(self.uri, catalog), time.monotonic()
-        with final_failures():
-            manifest = lake.publish(obj, day, attempt)
+        manifest = lake.publish(draft, day, attempt)
         seconds = time.monotonic() - started
-        preview = lake.open_version(self.spark.spark_session, obj.table, manifest).rows.limit(5).collect()
-        context.add_output_metadata(materialization_metadata(obj.table, manifest, preview, seconds, lake))
+        preview = lake.open_version(self.spark.spark_session, draft.table, manifest).rows.limit(5).collect()
+        context.add_output_metadata(materialization_metadata(draft.table, manifest, preview, seconds, lake))

@@ -15,6 +15,9 @@ PARTITION_TAG = "dagster/partition"
 # The tags that name the first and the last day of a run over several.
 RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 
+# On a run over several days, and on the runs of its days: the first run of those that resume each other.
+DAYS_TAG = "capstone/range"
+
 # On a run that records work done outside Dagster, with the run's own id: retries copy the tags of others. The UI
 # hides what begins so.
 OUTSIDE_TAG = ".dagster/capstone_outside"
@@ -30,8 +33,11 @@ HALVES: Mapping[JobName, tuple[str, ...]] = {
     "analytical": ("report", "report__quote_analytics_previous_close_known"),
 }
 
+# Asks whether the day that is due has landed, whatever day a run is of: part of no job.
+LANDED = dg.AssetCheckKey(dg.AssetKey(["report", "daily_summary"]), "landed")
+
 _PREPROCESSING = dg.AssetSelection.groups("ingested", "eod")
-_ANALYTICAL = dg.AssetSelection.groups("report")
+_ANALYTICAL = dg.AssetSelection.groups("report") - dg.AssetSelection.checks(LANDED)
 
 
 def job_id(job: str, day: object) -> str:

@@ -9,7 +9,7 @@ import time
 
 import dagster as dg
 
-from capstone_dagster.reasons import failure_reason
+from capstone_dagster.reasons import failure_reason, retry_reason
 from spark_code.schemas import TABLES
 
 # A step is named after the table or the layer it makes; the others are checks, quick and silent.
@@ -48,8 +48,8 @@ def _words(record: logging.LogRecord) -> str | None:
             return _published(event)
         case dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             return _check(event)
-        case dg.DagsterEventType.STEP_FAILURE:
-            return f"FAILED in {step}: {failure_reason(event)}"
+        case dg.DagsterEventType.STEP_UP_FOR_RETRY | dg.DagsterEventType.STEP_FAILURE:
+            return _failed(step, event)
     return None
 
 
@@ -60,6 +60,12 @@ def _message(record: logging.LogRecord) -> str | None:
     # That the steps behind a failed one do not run goes without saying.
     is_warning = record.levelno >= logging.WARNING and not message.startswith("Dependencies for step")
     return f"warning: {message}" if is_warning else None
+
+
+def _failed(step: str, event: dg.DagsterEvent) -> str:
+    if event.is_step_failure:
+        return f"FAILED in {step}: {failure_reason(event)}"
+    return f"{step} is tried again in {event.step_retry_data.seconds_to_wait or 0:.0f} s: {retry_reason(event)}"
 
 
 def _published(event: dg.DagsterEvent) -> str:

@@ -6,31 +6,28 @@ process was lost, or re-executed from failure, it runs the days that are missing
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 
 import dagster as dg
-from dagster._utils.interrupts import raise_execution_interrupts
+from dagster._core.errors import raise_execution_interrupts
 
 from capstone_dagster.direct_runs import job
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.jobs import JOB_NAMES, PARTITION_TAG, RANGE_TAGS, job_id
+from capstone_dagster.jobs import DAYS_TAG, JOB_NAMES, PARTITION_TAG, RANGE_TAGS, job_id
 from capstone_dagster.reasons import run_reason
 from capstone_dagster.running import REFUSED, Outcome, run_day
 from capstone_dagster.settings import Settings
 from capstone_dagster.signals import noticing_interruptions
 from capstone_dagster.trading_days import trading_days
 
-# On a run over several days, and on the runs of its days: the first run of those that resume each other.
-RANGE_TAG = "capstone/range"
 _RESUMES_TAG = "dagster/is_resume_retry"
 _MAX_RUNTIME_TAG, _MAX_RETRIES_TAG = "dagster/max_runtime", "dagster/max_retries"
 _MOST_SECONDS_A_DAY = 21_600  # as of a run of one day: run_monitoring in deploy/dagster.yaml
 _PAUSE_SECONDS = 5.0
 _REASONS_TOLD = 10
-
-_Selection = frozenset[dg.AssetKey] | None
 
 
 class DaysError(ExpectedError):
@@ -39,58 +36,77 @@ class DaysError(ExpectedError):
 
 def run_days(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     """Run the days of the range that are missing, the oldest first."""
-    chain = run.tags[RANGE_TAG] if run.tags.get(_RESUMES_TAG) == "true" else run.run_id
+    chain = run.tags[DAYS_TAG] if run.tags.get(_RESUMES_TAG) == "true" else run.run_id
     calendar = trading_days(Settings.from_environment().first_trading_day)
-    days = calendar.parse("..".join(run.tags[tag] for tag in RANGE_TAGS))
+    days = calendar.parse(_days_named(run))
     missing = sorted(set(days) - _succeeded(instance, chain))
-    instance.add_run_tags(run.run_id, {RANGE_TAG: chain, _MAX_RUNTIME_TAG: f"{len(missing) * _MOST_SECONDS_A_DAY}"})
-    instance.report_engine_event(f"{len(missing)} of {len(days)} days are run, each by a run tagged {RANGE_TAG}.", run)
-    failed = list(_failures(instance, run, missing, chain))
+    instance.add_run_tags(run.run_id, {DAYS_TAG: chain, _MAX_RUNTIME_TAG: f"{len(missing) * _MOST_SECONDS_A_DAY}"})
+    instance.report_engine_event(f"{len(missing)} of {len(days)} days are run, each by a run tagged {DAYS_TAG}.", run)
+    failed = list(_Days(instance, run, chain, *_what(run)).failures(missing))
     if failed:
         # What failed was tried again where that helps; only a lost process makes another run over the days worth while.
         instance.add_run_tags(run.run_id, {_MAX_RETRIES_TAG: "0"})
         raise DaysError(_told(instance, failed, len(missing)))
 
 
+@dataclass(frozen=True)
+class _Days:
+    """The days of one run over several."""
+
+    instance: dg.DagsterInstance
+    run: dg.DagsterRun
+    chain: str
+    job: str
+    selection: frozenset[dg.AssetKey] | None
+
+    def failures(self, days: Sequence[date]) -> Iterator[Outcome]:
+        """Run them; what did not succeed."""
+        with noticing_interruptions() as was_interrupted, _one_cluster(self.run, self.job):
+            for day in days:
+                outcome = self._when_free(day)
+                self._tell(f"{outcome.job_id}: {outcome.status} (run {outcome.run_id})")
+                if was_interrupted() and not self._only_day_was_stopped(outcome):
+                    raise dg.DagsterExecutionInterruptedError
+                if not outcome.succeeded:
+                    yield outcome
+
+    def _when_free(self, day: date) -> Outcome:
+        """While somebody else works on a day, wait: the days behind it want its closes."""
+        waits_for = None
+        while (outcome := self._day(day)).status == REFUSED:
+            if outcome.run_id != waits_for:
+                self._tell(f"{outcome.job_id} waits: {outcome.reason}")
+                waits_for = outcome.run_id
+            with raise_execution_interrupts():
+                time.sleep(_PAUSE_SECONDS)
+        return outcome
+
+    def _day(self, day: date) -> Outcome:
+        config, tags = self.run.run_config, {DAYS_TAG: self.chain}
+        return run_day(self.instance, self.job, day, selection=self.selection, run_config=config, tags=tags)
+
+    def _only_day_was_stopped(self, outcome: Outcome) -> bool:
+        """Somebody stopped the run of the day; the signal came to the one process that both have."""
+        run = self.instance.get_run_by_id(self.run.run_id)
+        is_asked_to_stop = run is None or run.status == dg.DagsterRunStatus.CANCELING
+        return outcome.status == dg.DagsterRunStatus.CANCELED.value and not is_asked_to_stop
+
+    def _tell(self, message: str) -> None:
+        self.instance.report_engine_event(message, self.run)
+
+
+def _days_named(run: dg.DagsterRun) -> str:
+    return "..".join(run.tags[tag] for tag in RANGE_TAGS)
+
+
 def _succeeded(instance: dg.DagsterInstance, chain: str) -> set[date]:
     """The days that runs over these days have brought to an end."""
-    succeeded = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], tags={RANGE_TAG: chain})
+    succeeded = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], tags={DAYS_TAG: chain})
     named = (run.tags.get(PARTITION_TAG) for run in instance.get_runs(succeeded))
     return {date.fromisoformat(day) for day in named if day}
 
 
-def _failures(instance: dg.DagsterInstance, run: dg.DagsterRun, days: Sequence[date], chain: str) -> Iterator[Outcome]:
-    """Run the days; what did not succeed."""
-    name, selection = _what(run)
-    with noticing_interruptions() as was_interrupted, _one_cluster(run, name):
-        for day in days:
-            outcome = _run_when_free(
-                instance,
-                run,
-                lambda day=day: run_day(
-                    instance, name, day, selection=selection, run_config=run.run_config, tags={RANGE_TAG: chain}
-                ),
-            )
-            instance.report_engine_event(f"{outcome.job_id}: {outcome.status} (run {outcome.run_id})", run)
-            if was_interrupted() or outcome.status == dg.DagsterRunStatus.CANCELED.value:
-                raise dg.DagsterExecutionInterruptedError
-            if not outcome.succeeded:
-                yield outcome
-
-
-def _run_when_free(instance: dg.DagsterInstance, run: dg.DagsterRun, run_day: Callable[[], Outcome]) -> Outcome:
-    """Run a day; while somebody else works on it, wait: the days behind it want its closes."""
-    told = None
-    while (outcome := run_day()).status == REFUSED:
-        if outcome.run_id != told:
-            instance.report_engine_event(f"{outcome.job_id} waits: {outcome.reason}", run)
-            told = outcome.run_id
-        with raise_execution_interrupts():
-            time.sleep(_PAUSE_SECONDS)
-    return outcome
-
-
-def _what(run: dg.DagsterRun) -> tuple[str, _Selection]:
+def _what(run: dg.DagsterRun) -> tuple[str, frozenset[dg.AssetKey] | None]:
     """The job of the days' runs, and which of its assets: of assets that are just those of a job, that job."""
     if run.asset_selection is None:
         return run.job_name, None
@@ -109,13 +125,13 @@ def _one_cluster(run: dg.DagsterRun, name: str) -> Iterator[None]:
     from capstone_dagster.emr.creation import Owner
     from capstone_dagster.emr.launcher import cluster_of_days
 
-    with cluster_of_days(settings.emr, Owner(run.run_id, job_id(name, "..".join(run.tags[tag] for tag in RANGE_TAGS)))):
+    with cluster_of_days(settings.emr, Owner(run.run_id, job_id(name, _days_named(run)))):
         yield
 
 
 def _told(instance: dg.DagsterInstance, failed: Sequence[Outcome], days: int) -> str:
     reasons = [
-        f"{outcome.job_id} {outcome.status} ({outcome.reason or run_reason(instance, outcome.run_id)})"
+        f"{outcome.job_id} {outcome.status} ({run_reason(instance, outcome.run_id)})"
         for outcome in failed[:_REASONS_TOLD]
     ]
     more = [f"and {len(failed) - _REASONS_TOLD} more"] if len(failed) > _REASONS_TOLD else []

@@ -6,6 +6,8 @@ from typing import Any
 import dagster as dg
 
 _CAUSES_SHOWN = 3
+# Of errors that are a sentence the class says nothing to a person.
+_OUR_CLASS = r"^(?:capstone_dagster|spark_code|dagster)\.[\w.]+: "
 
 # What Dagster writes where nobody gave a reason; the engine event before it says more.
 _NO_REASON = "This run has been marked as failed from outside the execution context."
@@ -42,11 +44,19 @@ def failure_reason(event: dg.DagsterEvent) -> str:
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
-    error = data.error
+    return _told(data.error)
+
+
+def retry_reason(event: dg.DagsterEvent) -> str:
+    """Why a step is tried again."""
+    return _told(event.step_retry_data.error)
+
+
+def _told(error: Any) -> str:
     if error is None:
         return "no reason was recorded"
     # Dagster wraps what a step raised.
-    while error.cause and (error.cls_name or "").startswith("Dagster"):
+    while error.cause and (error.cls_name or "").startswith(("Dagster", dg.RetryRequested.__name__)):
         error = error.cause
     if error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
         return "interrupted: the run was stopped, or its process was asked to end"
@@ -57,4 +67,4 @@ def failure_reason(event: dg.DagsterEvent) -> str:
         return "; ".join(
             [*distinct[: _CAUSES_SHOWN - 1], *distinct[-1:]] if len(distinct) > _CAUSES_SHOWN else distinct
         )
-    return error.message.strip()
+    return re.sub(_OUR_CLASS, "", error.message.strip())

@@ -10,25 +10,17 @@ import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import SparkSession
 
-from capstone_dagster.assets.tables import STEP_LAUNCHER
+from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER
 from capstone_dagster.failures import final_failures
 from capstone_dagster.io_managers import LakeIOManager, ReportOptions
+from capstone_dagster.preconditions import GuardedRawFolder
+from capstone_dagster.retries import FIRST_SECONDS, Retries
 from capstone_dagster.s3_jars import jars
 from capstone_dagster.setting_values import Deployment
 from capstone_dagster.settings import Settings
+from capstone_dagster.spark_process import is_forgotten
 from spark_code.raw_files import RawFolder
 from spark_code.session import local_conf, s3_conf, start
-
-
-class RawFolderResource(dg.ConfigurableResource[RawFolder]):
-    """Where the exchanges drop their files."""
-
-    uri: str
-
-    def create_resource(self, context: dg.InitResourceContext) -> RawFolder:
-        """Open the folder; nothing is listed yet."""
-        del context
-        return RawFolder(self.uri)
 
 
 class LocalSpark(LazyPySparkResource):
@@ -39,7 +31,7 @@ class LocalSpark(LazyPySparkResource):
     @property
     def spark_session(self) -> SparkSession:
         """The session, started by whoever asks first."""
-        if self._spark_session is None:
+        if self._spark_session is None or is_forgotten(self._spark_session):
             with final_failures():
                 self._spark_session = start(self.spark_config | (s3_conf(jars()) if self.needs_s3 else {}))
         return self._spark_session
@@ -71,15 +63,35 @@ def _cluster(settings: Settings) -> dict[str, Any]:
 
 def _storage(settings: Settings, spark: LazyPySparkResource) -> dict[str, Any]:
     report_options = ReportOptions.configure_at_launch()
+    first_seconds = settings.emr.poll_seconds if settings.emr else FIRST_SECONDS
+    retries = Retries.configure_at_launch(max_retries=settings.max_retries, first_seconds=first_seconds)
     lake = LakeIOManager(
-        uri=settings.lake_uri, glue_database=settings.glue_database, spark=spark, report_options=report_options
+        uri=settings.lake_uri,
+        glue_database=settings.glue_database,
+        spark=spark,
+        report_options=report_options,
+        retries=retries,
     )
     return {
         "spark": spark,
-        "raw_folder": RawFolderResource(uri=settings.raw_uri),
+        "raw_folder": _raw_folder(settings),
         "lake": lake,
         "report_options": report_options,
+        RETRIES: retries,
     }
+
+
+def _raw_folder(settings: Settings) -> dg.ResourceDefinition:
+    """The preconditions are none of its config: what opens the UI must not be able to have commands run."""
+
+    @dg.resource(
+        config_schema={"uri": dg.Field(str, default_value=settings.raw_uri)},
+        description="Where the exchanges drop their files; the preconditions of each must hold before they are read.",
+    )
+    def raw_folder(context: dg.InitResourceContext) -> RawFolder:
+        return GuardedRawFolder(context.resource_config["uri"], settings.preconditions)
+
+    return raw_folder
 
 
 _BY_DEPLOYMENT: Mapping[Deployment, Callable[[Settings], dict[str, Any]]] = {

@@ -4,12 +4,12 @@ Named in ``deploy/dagster.yaml``. Daemon, webserver and command line load it wit
 imports nothing of Spark.
 """
 
-from dagster import DagsterRun, DefaultRunLauncher
+from dagster import DagsterRun, DefaultRunLauncher, RunsFilter
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from capstone_dagster.jobs import PARTITION_TAG
-from capstone_dagster.slots import back_to_queue, day_locked, holder
+from capstone_dagster.jobs import DAYS_TAG, PARTITION_TAG, is_over_days
+from capstone_dagster.slots import IN_PROGRESS, back_to_queue, day_locked, holder
 from capstone_dagster.workers import Worker
 
 
@@ -47,6 +47,8 @@ class DayRunLauncher(DefaultRunLauncher):
         """Also end runs of ``capstone run`` and ``capstone track``, by a signal to their process."""
         run = self._instance.get_run_by_id(run_id)
         worker = Worker.of(run) if run else None
+        if run and is_over_days(run):
+            self._cancel_day(run)
         if run is None or run.is_finished or worker is None or GRPC_INFO_TAG in run.tags:
             return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]
         if not worker.is_of_this_host:
@@ -55,3 +57,10 @@ class DayRunLauncher(DefaultRunLauncher):
             return False
         self._instance.report_run_canceling(run)
         return worker.terminate()
+
+    def _cancel_day(self, run: DagsterRun) -> None:
+        """The day that a run over several is at ends with it, canceled and not failed."""
+        of_range = RunsFilter(statuses=IN_PROGRESS, tags={DAYS_TAG: run.tags.get(DAYS_TAG, run.run_id)})
+        for day in self._instance.get_runs(of_range):
+            if not is_over_days(day):
+                self._instance.report_run_canceling(day)

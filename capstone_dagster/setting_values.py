@@ -157,7 +157,7 @@ def days(value: str) -> int:
 
 def after_the_close(value: str) -> time:
     """A time of day in New York, when the exchange has closed."""
-    if not re.fullmatch(r"\d{2}:\d{2}", value) or (moment := time.fromisoformat(value)) < _CLOSE:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value) or (moment := time.fromisoformat(value)) < _CLOSE:
         raise ValueError(f"must be a time in New York like 19:00, not before the close at {_CLOSE:%H:%M}")
     return moment
 

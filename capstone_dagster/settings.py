@@ -16,11 +16,12 @@ from dotenv import dotenv_values
 
 from capstone_dagster import setting_values as values
 from capstone_dagster.errors import ExpectedError
+from capstone_dagster.preconditions import Preconditions
 from capstone_dagster.setting_values import Deployment, Fleet
 from spark_code.storage import StorageError, location
 
 _T = TypeVar("_T")
-_SECRET = ("postgres_url", "alert_urls", "emr_spark_conf")
+_SECRET = ("postgres_url", "alert_urls", "preconditions", "emr_spark_conf")
 _PATHS = ("CAPSTONE_HOME", "CAPSTONE_RAW_URI", "CAPSTONE_LAKE_URI")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -72,6 +73,8 @@ class Settings:
     max_reject_ratio: float
     max_retries: int
     glue_database: str | None
+    automation: bool
+    """Whether sensors and schedules begin switched on."""
     watch_days: int
     quiet_seconds: float
     sensor_seconds: float
@@ -81,6 +84,8 @@ class Settings:
     """None: all days of a range in one run."""
     ui_url: str
     alert_urls: tuple[str, ...] = field(repr=False)
+    preconditions: Preconditions
+    precondition_commands: bool
     emr: EmrSettings | None
     """Only where the Spark steps run there."""
 
@@ -119,6 +124,7 @@ class Settings:
             max_reject_ratio=read("max_reject_ratio", values.ratio, 0.05),
             max_retries=read("max_retries", values.retries, 3),
             glue_database=read("glue_database", values.glue_database, None),
+            automation=read("automation", values.yes_or_no, True),
             watch_days=read("watch_days", values.days, 250),
             quiet_seconds=read("quiet_seconds", values.not_negative, 60.0),
             sensor_seconds=read("sensor_seconds", values.positive, 30.0),
@@ -127,6 +133,8 @@ class Settings:
             backfill_days=read("backfill_days", values.days, None),
             ui_url=read("ui_url", values.web_address, "http://127.0.0.1:3000"),
             alert_urls=read("alert_urls", values.alert_urls, ()),
+            preconditions=read("preconditions", Preconditions.parse, Preconditions()),
+            precondition_commands=read("precondition_commands", values.yes_or_no, default=False),
             emr=_emr(read) if deployment == "emr" else None,
         )
         for name, uri in (("raw_uri", settings.raw_uri), ("lake_uri", settings.lake_uri)):
@@ -134,6 +142,11 @@ class Settings:
                 raise SettingsError(f"{_variable(name)}: a cluster reads and writes s3://bucket/prefix, not {uri}")
         if settings.glue_database and not settings.lake_uri.startswith("s3://"):
             raise SettingsError("CAPSTONE_GLUE_DATABASE: the catalog is for a lake on S3; set CAPSTONE_LAKE_URI to one")
+        if settings.preconditions.has_commands and not settings.precondition_commands:
+            raise SettingsError(
+                "CAPSTONE_PRECONDITIONS: its commands would not be run; allow them with "
+                "CAPSTONE_PRECONDITION_COMMANDS=true, or take them out"
+            )
         return settings
 
     def as_environment(self) -> dict[str, str]:

@@ -5,7 +5,7 @@ from datetime import date
 from itertools import islice
 from typing import Any
 
-from spark_code.lake import Lake
+from spark_code.lake import Lake, LakeError
 from spark_code.schemas import Table
 
 _WIDEST_CELL = 40
@@ -25,8 +25,14 @@ def rows_in(lake: Lake, table: Table, day: date, paths: Sequence[str]) -> Iterat
     for path in paths:
         in_path: dict[str, Any] = dict(part.split("=", 1) for part in path.split("/") if "=" in part)
         in_path["trade_dt"] = day
-        for batch in pq.ParquetFile(pa.BufferReader(lake.storage.read(path))).iter_batches(_ROWS_AT_ONCE):
-            yield from ([(in_path | row)[name] for name in table.columns] for row in batch.to_pylist())
+        content = lake.storage.read(path)
+        if content is None:
+            raise LakeError(f"{lake.storage.uri(path)} is gone; publish {table.path} of {day} again")
+        try:
+            for batch in pq.ParquetFile(pa.BufferReader(content)).iter_batches(_ROWS_AT_ONCE):
+                yield from ([(in_path | row)[name] for name in table.columns] for row in batch.to_pylist())
+        except (pa.ArrowException, OSError) as error:
+            raise LakeError(f"{lake.storage.uri(path)} cannot be read: {error}") from error
 
 
 def as_text(header: list[str], rows: list[list[Any]]) -> str:

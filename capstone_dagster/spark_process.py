@@ -1,4 +1,4 @@
-"""The JVM behind the Spark session of this process, as seen by somebody who runs several days in it.
+"""The JVM behind the Spark session of this process, as seen by somebody who goes on after it has died.
 
 PySpark hands out the session it once made, also when its JVM has died of a day that was too big.
 """
@@ -9,8 +9,13 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 
+def is_forgotten(session: SparkSession) -> bool:
+    """Whether it is not the session of this process any more."""
+    return SparkSession._instantiatedSession is not session  # noqa: SLF001 - the public way asks the JVM
+
+
 def forget_dead_session() -> None:
-    """If the session no longer answers, forget it: the next day that asks gets a new one."""
+    """If the session no longer answers, forget it: the next step that asks gets a new one."""
     session = SparkSession._instantiatedSession  # noqa: SLF001 - the public way asks the JVM
     if session is None:
         return

@@ -21,6 +21,7 @@ from capstone_dagster.errors import ExpectedError
 from capstone_dagster.inputs import Need, missing_inputs
 from capstone_dagster.jobs import JobName, job_id
 from capstone_dagster.metadata import materialization_metadata
+from capstone_dagster.preconditions import GuardedRawFolder
 from capstone_dagster.restarts import outlasting_restarts
 from capstone_dagster.settings import Settings
 from capstone_dagster.showing import first_rows
@@ -28,7 +29,6 @@ from capstone_dagster.signals import Ended, deferring_signals, exiting_on_termin
 from capstone_dagster.trading_days import trading_days
 from capstone_dagster.workers import Worker
 from spark_code.lake import Lake
-from spark_code.raw_files import RawFolder
 from spark_code.schemas import CLOSES, QUOTES, TABLES, TRADES, Table
 
 _PREVIEWED_ROWS = 5
@@ -80,7 +80,7 @@ class TrackedJob:
     def require_inputs(self) -> None:
         """Refuse a command whose deliveries or published inputs are missing."""
         if "ingested" in _LAYERS[self.job]:
-            RawFolder(self.settings.raw_uri).deliveries(self.day)
+            GuardedRawFolder(self.settings.raw_uri, self.settings.preconditions).deliveries(self.day)
         needs: list[Need] = []
         if self.job == "analytical":
             needs += [(TRADES, self.day), (QUOTES, self.day)]

@@ -4,6 +4,7 @@ Nothing else in the project knows about weekends and holidays.
 """
 
 import re
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from functools import cache, cached_property
 from zoneinfo import ZoneInfo
@@ -59,19 +60,31 @@ class TradingDays:
             exclusions=["0 0 * * 6", "0 0 * * 0", *holidays],
         )
 
+    def back_from(self, day: date) -> Iterator[date]:
+        """The trading days up to this day, the latest first."""
+        before = (day - timedelta(days=i) for i in range((day - self._start).days + 1))
+        return (day for day in before if day in self._days)
+
     def previous(self, day: date) -> date | None:
         """The trading day before, or None for the first."""
-        before = (day - timedelta(days=i) for i in range(1, (day - self._start).days + 1))
-        return next((day for day in before if day in self._days), None)
+        return next(self.back_from(day - timedelta(days=1)), None)
 
     def next(self, day: date) -> date | None:
         """The trading day after, or None where the calendar ends."""
         after = (day + timedelta(days=i) for i in range(1, (LAST_KNOWN_DAY - day).days + 1))
         return next((day for day in after if day in self._days), None)
 
+    def why_closed(self, day: date) -> str | None:
+        """Why the day is no trading day of ours, past or to come; None if it is one."""
+        if day < self._start:
+            return f"it is before the first trading day {self.first} (CAPSTONE_FIRST_TRADING_DAY)"
+        if day > LAST_KNOWN_DAY:
+            return f"the calendar ends with {LAST_KNOWN_DAY}"
+        return None if day in self._days else f"the NYSE is closed on {self._closure(day)}"
+
     def require(self, day: date) -> date:
         """The day itself, if it can be run; otherwise an error that says why not."""
-        if reason := self._why_not(day):
+        if reason := self.why_closed(day) or _to_come(day):
             raise NoTradingDayError(f"{day} cannot be run: {reason}")
         return day
 
@@ -92,21 +105,13 @@ class TradingDays:
         self.require(days[-1])
         return days
 
-    def _why_not(self, day: date) -> str | None:
-        if day < self._start:
-            return f"it is before the first trading day {self.first} (CAPSTONE_FIRST_TRADING_DAY)"
-        if day > LAST_KNOWN_DAY:
-            return f"the calendar ends with {LAST_KNOWN_DAY}"
-        if day not in self._days:
-            return f"the NYSE is closed on {self._closure(day)}"
-        today = datetime.now(NEW_YORK).date()
-        return f"it is in the future; in New York it is {today}" if day > today else None
-
     def _closure(self, day: date) -> str:
-        if day.weekday() >= 5:
-            return day.strftime("%As")
-        named = self._calendar.regular_holidays.holidays(day.isoformat(), day.isoformat(), return_name=True)
-        return f"{named.iloc[0]}" if len(named) else "this day (special closure)"
+        return day.strftime("%As") if day.weekday() >= 5 else self._holidays.get(day, "this day (special closure)")
+
+    @cached_property
+    def _holidays(self) -> dict[date, str]:
+        named = self._calendar.regular_holidays.holidays(f"{self._start}", f"{LAST_KNOWN_DAY}", return_name=True)
+        return {moment.date(): f"{name}" for moment, name in named.items()}
 
     def _closed_weekdays(self) -> list[date]:
         span = (LAST_KNOWN_DAY - self.first).days
@@ -118,6 +123,11 @@ class TradingDays:
 def trading_days(first: date) -> TradingDays:
     """The calendar from a first day on, made once per process."""
     return TradingDays(first)
+
+
+def _to_come(day: date) -> str | None:
+    today = datetime.now(NEW_YORK).date()
+    return f"it is in the future; in New York it is {today}" if day > today else None
 
 
 def parse_day(text: str) -> date:

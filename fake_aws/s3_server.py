@@ -9,16 +9,21 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+App = Callable[..., Iterable[bytes]]
+
 
 @contextmanager
-def s3_server(port: int = 0) -> Iterator[str]:
-    """Run a server on 127.0.0.1 that knows no other world, and give its URL; port 0 is any that is free."""
+def s3_server(port: int = 0, around: Callable[[App], App] = lambda app: app) -> Iterator[str]:
+    """Run a server on 127.0.0.1 that knows no other world, and give its URL; port 0 is any that is free.
+
+    ``around`` may answer requests in its place.
+    """
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
     # The server logs every request at INFO.
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    app = _one_at_a_time(DomainDispatcherApplication(create_backend_app))
+    app = around(_one_at_a_time(DomainDispatcherApplication(create_backend_app)))
     server = make_server("127.0.0.1", port, app, threaded=True, request_handler=MotoRequestHandler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
@@ -30,7 +35,7 @@ def s3_server(port: int = 0) -> Iterator[str]:
         server.server_close()
 
 
-def _one_at_a_time(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+def _one_at_a_time(app: App) -> App:
     """S3 checks the condition of a put and stores it as one step; moto's threads would come in between."""
     lock = threading.Lock()
 

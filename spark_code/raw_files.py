@@ -6,7 +6,7 @@ not data. Only names, sizes and ETags are looked at here; lines are read by ``ra
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -35,9 +35,17 @@ class Source:
 # A third exchange is one more line.
 SOURCES: tuple[Source, ...] = (Source("NYSE", "csv"), Source("NASDAQ", "json"))
 
+# Beside the data files, as Spark and Hadoop write it last: nothing more comes.
+SUCCESS = "_SUCCESS"
+
 
 class MissingDeliveryError(Exception):
     """Exchanges without files for a day; says which and where they were expected."""
+
+    def __init__(self, day: date, expected: Mapping[str, str]) -> None:
+        self.exchanges = list(expected)
+        where = " and ".join(f"{exchange} (looked in {folder})" for exchange, folder in expected.items())
+        super().__init__(f"no raw files of {day} from {where}; wait for the delivery, or check the raw folder")
 
 
 class UnreadableNameError(Exception):
@@ -52,6 +60,8 @@ class Delivery:
     day: date
     storage: Storage
     files: tuple[StoredObject, ...]
+    has_success: bool = False
+    """Whether the exchange said that it is complete. Not part of the fingerprint: it changes no row."""
 
     @property
     def bytes(self) -> int:
@@ -78,29 +88,22 @@ class RawFolder:
 
     def deliveries(self, day: date) -> list[Delivery]:
         """The deliveries of all exchanges for a day; an exchange without files is an error."""
-        found = [self._delivery(source, day) for source in self.sources]
-        missing = [
-            f"{delivery.source.exchange} (looked in {self.storage.uri(delivery.source.folder(day))}/)"
-            for delivery in found
-            if not delivery.files
-        ]
+        found = [self.delivery(source, day, self.storage.objects(source.folder(day))) for source in self.sources]
+        missing = [delivery.source for delivery in found if not delivery.files]
         if missing:
             raise MissingDeliveryError(
-                f"no raw files of {day} from {' and '.join(missing)}; wait for the delivery, or check the raw folder"
+                day, {source.exchange: f"{self.storage.uri(source.folder(day))}/" for source in missing}
             )
         return found
 
-    def _delivery(self, source: Source, day: date) -> Delivery:
-        folder = source.folder(day)
-        # Deeper folders are not part of a delivery.
-        files = [
-            stored
-            for stored in self.storage.objects(folder)
-            if _is_data(stored.key.removeprefix(f"{folder}/")) and not stored.key.endswith("/")
-        ]
+    def delivery(self, source: Source, day: date, listed: Iterable[StoredObject]) -> Delivery:
+        """What of the listed objects one exchange delivered for a day; whoever lists more at once may ask, too."""
+        folder = f"{source.folder(day)}/"
+        below = {stored.key.removeprefix(folder): stored for stored in listed if stored.key.startswith(folder)}
+        files = (stored for name, stored in below.items() if _is_data(name))
         if self.storage.is_local:
-            _refuse_odd_names(Path(self.storage.uri(folder)))
-        return Delivery(source, day, self.storage, tuple(files))
+            _refuse_odd_names(Path(self.storage.uri(source.folder(day))))
+        return Delivery(source, day, self.storage, tuple(files), has_success=SUCCESS in below)
 
 
 def _refuse_odd_names(folder: Path) -> None:
@@ -111,4 +114,9 @@ def _refuse_odd_names(folder: Path) -> None:
 
 
 def _is_data(name: str) -> bool:
-    return "/" not in name and not name.startswith(("_", "."))
+    return "/" not in name and not is_hidden(name) and name != ""
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is no data by its name."""
+    return name.startswith(("_", "."))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +21,17 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import LocalStore, S3Store
 
 if TYPE_CHECKING:
-    from obstore import UpdateVersion
+    from obstore import ObjectMeta, UpdateVersion
+    from obstore.store import RetryConfig
 
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 # Two writers of one object meet at most a few times; more means something keeps losing the race.
 _MAX_REPLACE_TRIES = 20
 _DEFAULT_REGION = "us-east-1"
+# So long a request is repeated that breaks, or that S3 is too busy for. Who can wait for longer tries again later.
+_PATIENCE: "RetryConfig" = {"retry_timeout": timedelta(seconds=30)}
+# What S3 gives in answer to one list call.
+_PAGE = 1000
 
 
 class StorageError(Exception):
@@ -80,28 +85,72 @@ class Storage:
         import boto3
 
         bucket = self.root.removeprefix("s3://").split("/", 1)[0]
-        try:
-            boto3.Session(region_name=s3_region()).client("s3").head_bucket(Bucket=bucket)
-        except ClientError as error:
-            reason = {"404": "does not exist", "403": "is not ours to use"}.get(error.response["Error"]["Code"])
-            raise NoBucketError(f"{self.root}: the bucket {bucket} {reason or f'cannot be used: {error}'}") from None
+        with self._explaining(""):
+            try:
+                boto3.Session(region_name=s3_region()).client("s3").head_bucket(Bucket=bucket)
+            except ClientError as error:
+                reason = {"404": "does not exist", "403": "is not ours to use"}.get(error.response["Error"]["Code"])
+                if reason is None:  # busy, or away
+                    raise
+                raise NoBucketError(f"{self.root}: the bucket {bucket} {reason}") from None
 
     def objects(self, prefix: str) -> list[StoredObject]:
         """All objects below a folder, in the order of their keys."""
         if self._is_absent():
             return []
         with self._explaining(prefix):
-            metas = [meta for batch in self._store.list(prefix) for meta in batch]
-        found = [StoredObject(meta["path"], meta["size"], meta["last_modified"], meta["e_tag"] or "") for meta in metas]
+            found = [_stored(meta) for batch in self._store.list(prefix) for meta in batch]
         return sorted(found, key=lambda stored: stored.key)
+
+    def pages(self, prefix: str, after: str) -> Iterator[list[StoredObject]]:
+        """The objects below a folder whose keys come after one, in their order; who has seen enough stops asking.
+
+        On S3 a page is one list call. A local folder is one page: all of it is walked in any case.
+        """
+        if self.is_local:
+            yield [stored for stored in self.objects(prefix) if stored.key > after]
+            return
+        with self._explaining(prefix):
+            for batch in self._store.list(prefix, offset=after, chunk_size=_PAGE):
+                yield [_stored(meta) for meta in batch]
 
     def folders(self, prefix: str) -> list[str]:
         """The names of the folders directly below a folder."""
-        if self._is_absent():
-            return []
+        return self.names(prefix)[0]
+
+    def names(self, prefix: str) -> tuple[list[str], list[str]]:
+        """The names of the folders and of the objects directly below a folder."""
+        if self.is_local:
+            # Not through the store, which refuses to tell any because of one that it cannot spell.
+            with self._explaining(prefix), suppress(FileNotFoundError):
+                is_folder = {path.name: path.is_dir() for path in sorted(Path(self.uri(prefix)).iterdir())}
+                return [name for name in is_folder if is_folder[name]], [n for n in is_folder if not is_folder[n]]
+            return [], []
         with self._explaining(prefix):
-            prefixes = self._store.list_with_delimiter(prefix)["common_prefixes"]
-        return sorted(common.rstrip("/").rsplit("/", 1)[-1] for common in prefixes)
+            listed = self._store.list_with_delimiter(prefix)
+        # The empty object that the S3 console makes for the folder itself is none that lies in it.
+        names = [meta["path"].removeprefix(f"{prefix}/") for meta in listed["objects"] if meta["path"] != prefix]
+        return sorted(key.rstrip("/").rsplit("/", 1)[-1] for key in listed["common_prefixes"]), sorted(names)
+
+    def has_objects(self) -> bool:
+        """Whether there is any object, however deep; the listing ends with the first that is found."""
+        if self._is_absent():
+            return False
+        with self._explaining(""):
+            # Without a path: the empty object that the S3 console makes for a folder.
+            return any(meta["path"] for batch in self._store.list() for meta in batch)
+
+    def exists(self, key: str) -> bool:
+        """Whether the object is there."""
+        if self._is_absent():
+            return False
+        with self._explaining(key):
+            try:
+                self._store.head(key)
+            except FileNotFoundError:
+                self.has_objects()  # an error if not even the bucket is there, for which the answer is the same
+                return False
+        return True
 
     def read(self, key: str) -> bytes | None:
         """The object's bytes, or None where there is none."""
@@ -193,6 +242,10 @@ class Storage:
             yield
 
 
+def _stored(meta: "ObjectMeta") -> StoredObject:
+    return StoredObject(meta["path"], meta["size"], meta["last_modified"], meta["e_tag"] or "")
+
+
 def location(uri: str) -> str:
     """Normalise a URI or path: ``s3://bucket/prefix`` stays, anything local becomes an absolute path."""
     parts = urlsplit(uri)
@@ -213,11 +266,11 @@ def location(uri: str) -> str:
 
 
 def _local(path: Path) -> str:
-    resolved = path.resolve()
     try:
+        resolved = path.resolve()
         blocking = next((above for above in (resolved, *resolved.parents) if above.is_file()), None)
-    except OSError as error:
-        raise StorageError(f"{resolved}: {error.strerror}") from None
+    except (OSError, RuntimeError) as error:  # the latter for links that lead to themselves
+        raise StorageError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     if blocking:
         raise StorageError(f"{blocking} is a file, not a folder")
     return str(resolved)
@@ -254,4 +307,5 @@ def _s3_store(root: str) -> S3Store:
         client_options={"allow_http": (endpoint or "").startswith("http://")},
         credential_provider=Boto3CredentialProvider(session),
         region=session.region_name or _DEFAULT_REGION,
+        retry_config=_PATIENCE,
     )

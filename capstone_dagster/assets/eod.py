@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from capstone_dagster.assets.tables import STEP_LAUNCHER, table_out
+from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER, table_out
 from spark_code import ingested_to_eod
 from spark_code.lake import Draft, Published
 from spark_code.schemas import CLOSES, QUOTES, TRADES
@@ -29,10 +29,12 @@ def eod_assets(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -
         },
         partitions_def=partitions,
         backfill_policy=policy,
-        required_resource_keys={STEP_LAUNCHER},
+        required_resource_keys={RETRIES, STEP_LAUNCHER},
     )
-    def eod(events: Published) -> Iterator[dg.Output[Draft]]:
-        for draft in ingested_to_eod.build(events):
+    def eod(context: dg.AssetExecutionContext, events: Published) -> Iterator[dg.Output[Draft]]:
+        with context.resources.retries.judging_failures(context.retry_number):
+            drafts = ingested_to_eod.build(events)
+        for draft in drafts:
             yield dg.Output(draft, output_name=draft.table.name)
 
     return eod

@@ -5,36 +5,36 @@ from datetime import date
 import dagster as dg
 
 from capstone_dagster.assets.raw import observation, raw_key
-from capstone_dagster.assets.tables import STEP_LAUNCHER
-from capstone_dagster.failures import final_failures
+from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER, table_out
 from spark_code import raw_to_ingested
 from spark_code.lake import Draft
 from spark_code.raw_files import SOURCES
+from spark_code.schemas import EVENTS
 
 
 def ingested_asset(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> dg.AssetsDefinition:
     """The asset ``ingested/events``."""
 
-    @dg.asset(
-        key=["ingested", "events"],
+    @dg.multi_asset(
+        name="ingested__events",
         deps=[raw_key(source) for source in SOURCES],
+        outs={
+            "events": table_out(
+                EVENTS,
+                "One row per delivered line: a trade (T), a quote (Q) or a rejected line with its reason (B). "
+                "Source: `raw/nyse` (CSV) and `raw/nasdaq` (JSON lines). Nothing is dropped: lines in = T + Q + B.",
+            )
+        },
         partitions_def=partitions,
         backfill_policy=policy,
-        group_name="ingested",
-        kinds={"pyspark", "parquet"},
-        io_manager_key="lake",
-        required_resource_keys={"spark", "raw_folder", STEP_LAUNCHER},
+        required_resource_keys={"spark", "raw_folder", RETRIES, STEP_LAUNCHER},
     )
     def ingested_events(context: dg.AssetExecutionContext) -> Draft:
-        """One row per delivered line: a trade (T), a quote (Q) or a rejected line with its reason (B).
-
-        Source: `raw/nyse` (CSV) and `raw/nasdaq` (JSON lines). Nothing is dropped: lines in = T + Q + B.
-        """
         day = date.fromisoformat(context.partition_key)
-        with final_failures():
+        with context.resources.retries.judging_failures(context.retry_number):
             deliveries = context.resources.raw_folder.deliveries(day)
-        for delivery in deliveries:
-            context.log_event(observation(delivery))
-        return raw_to_ingested.build(context.resources.spark.spark_session, deliveries, day)
+            for delivery in deliveries:
+                context.log_event(observation(delivery))
+            return raw_to_ingested.build(context.resources.spark.spark_session, deliveries, day)
 
     return ingested_events

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from capstone_dagster.assets.tables import STEP_LAUNCHER, table_out
-from capstone_dagster.failures import final_failures
+from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER, table_out
 from spark_code import eod_to_report
 from spark_code.lake import Draft, Published
 from spark_code.schemas import DAILY_SUMMARY, QUOTE_ANALYTICS
@@ -38,10 +37,12 @@ def report_assets(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy
         },
         partitions_def=partitions,
         backfill_policy=policy,
-        required_resource_keys={STEP_LAUNCHER},
+        required_resource_keys={RETRIES, STEP_LAUNCHER},
     )
-    def report(trades: Published, quotes: Published, previous_closes: Published) -> Iterator[dg.Output[Draft]]:
-        with final_failures():
+    def report(
+        context: dg.AssetExecutionContext, trades: Published, quotes: Published, previous_closes: Published
+    ) -> Iterator[dg.Output[Draft]]:
+        with context.resources.retries.judging_failures(context.retry_number):
             drafts = eod_to_report.build(trades, quotes, previous_closes)
         for draft in drafts:
             yield dg.Output(draft, output_name=draft.table.name)

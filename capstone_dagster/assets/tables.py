@@ -4,8 +4,9 @@ import dagster as dg
 
 from spark_code.schemas import Table
 
-# The resource that says where a step with Spark runs: a launcher, or none where it runs in this process.
-STEP_LAUNCHER = "step_launcher"
+# What every step with Spark needs: where it runs (a launcher, or none where it runs in this process), and how often
+# it is tried again.
+STEP_LAUNCHER, RETRIES = "step_launcher", "retries"
 
 
 def table_out(table: Table, description: str) -> dg.AssetOut:

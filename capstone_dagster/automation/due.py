@@ -5,24 +5,32 @@ Whether a delivery is complete is asked before, in ``raw_scan``.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Literal
+from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
+from typing import Literal, NamedTuple
 
 import dagster as dg
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, RUN_KEY_TAG, WILL_RETRY_TAG
 
 from capstone_dagster.automation.same_rows import have_same_rows
 from capstone_dagster.jobs import PARTITION_TAG, JobName, covers, job_id
 from capstone_dagster.slots import IN_PROGRESS, end_dead
-from spark_code.lake import Lake
+from spark_code.lake import Lake, LakeError
+from spark_code.manifest import Manifest
 from spark_code.raw_files import Delivery
 from spark_code.schemas import CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES
+from spark_code.storage import StorageError
 
 # On a run: which files it was started for.
 DELIVERIES_TAG = "capstone/deliveries"
 
-_UNFINISHED = [dg.DagsterRunStatus.QUEUED, *IN_PROGRESS]
+_STATUS = dg.DagsterRunStatus
+_UNFINISHED = [_STATUS.QUEUED, *IN_PROGRESS]
+# The daemon begins the next attempt within seconds. What it has not begun by then it cannot begin, and must not
+# keep the day waiting for ever.
+_NEXT_ATTEMPT_WITHIN = timedelta(minutes=10)
 
 ReportState = Literal["current", "outdated", "waiting"]
 
@@ -36,7 +44,7 @@ class Verdict:
     job: JobName | None = None
     """What shall be run, if anything."""
     is_settled: bool = False
-    """Whether there is nothing more to ask until its files change."""
+    """Whether there is nothing more to ask until its files change; never while a run is to come or goes on."""
     run_key: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,19 +55,66 @@ class Verdict:
 
 def fingerprint(deliveries: Sequence[Delivery]) -> str:
     """Changes with any file of any exchange."""
-    seen = "\n".join(f"{delivery.source.raw_table} {delivery.fingerprint}" for delivery in deliveries)
-    return hashlib.sha256(seen.encode()).hexdigest()[:16]
+    return _digest(f"{delivery.source.raw_table} {delivery.fingerprint}" for delivery in deliveries)
 
 
 def unfinished_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """The runs that wait or work; those whose process is gone are ended first."""
+    """The runs that wait or work, or that failed and are tried again; those whose process is gone are ended first."""
     runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
-    return [run for run in runs if PARTITION_TAG not in run.tags or not end_dead(instance, run)]
+    going_on = [run for run in runs if PARTITION_TAG not in run.tags or not end_dead(instance, run)]
+    # Asked last: a run that fails in between, or was just ended, is among these.
+    since = datetime.now(UTC) - _NEXT_ATTEMPT_WITHIN
+    failed = dg.RunsFilter(statuses=[_STATUS.FAILURE], tags={WILL_RETRY_TAG: "true"}, updated_after=since)
+    records = [record for record in instance.get_run_records(failed) if (record.end_time or 0) > since.timestamp()]
+    return going_on + [again for record in records if (again := _next_attempt(instance, record.dagster_run))]
+
+
+def _next_attempt(instance: dg.DagsterInstance, failed: dg.DagsterRun) -> dg.DagsterRun | None:
+    """The attempt after one that failed; until it is there, that one stands for it."""
+    run_id = failed.tags.get(AUTO_RETRY_RUN_ID_TAG)
+    run = instance.get_run_by_id(run_id) if run_id else failed
+    return None if run is None or (run_id and run.is_finished) else run
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What the report of a day is computed from."""
+
+    trades: Manifest
+    quotes: Manifest
+    closes: Manifest | None
+    """Of the trading day before; None on the first."""
+
+    @property
+    def digest(self) -> str:
+        """Changes with every publish of any of them."""
+        return _digest(manifest.version for manifest in (self.trades, self.quotes, self.closes) if manifest)
+
+    @property
+    def were_at_hand(self) -> bool:
+        """Whether the closes were published already when the run that loaded the day began."""
+        if self.closes is None:
+            return True
+        published = datetime.fromisoformat(self.closes.published_at).timestamp()
+        return self.trades.token > published * 1_000_000
+
+
+class _Finding(NamedTuple):
+    """What there is of the report of a day."""
+
+    state: ReportState
+    reason: str
+    inputs: _Inputs | None = None
+    """What it must be computed from, if it is outdated."""
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Judges days of one lake; the runs that wait or work are looked up once."""
+    """Judges days of one lake.
+
+    The unfinished runs are looked up once, and before anything of the lake is read: a run that ends in between
+    shows as going on, and the day is asked for again.
+    """
 
     instance: dg.DagsterInstance
     lake: Lake
@@ -67,35 +122,29 @@ class Judge:
 
     def files(self, day: date, previous: date | None, deliveries: Sequence[Delivery], *, on_the_way: bool) -> Verdict:
         """Of a day with complete deliveries; ``on_the_way`` if a run of the day before was just requested."""
-        if not self._is_ingested(day, deliveries):
-            return self._untried(day, previous, fingerprint(deliveries), on_the_way=on_the_way)
-        state = self.report(day, previous)
-        if state == "current":
-            return Verdict(f"{day} is published from these files", is_settled=True)
-        if state == "waiting":
-            return Verdict(f"the report of {day} waits for the closes of {previous}", is_settled=True)
-        return self._untried(day, previous, fingerprint(deliveries), on_the_way=on_the_way)
+        try:
+            if run := self.busy_with(day):
+                return _waits(day, run)
+            if not self._is_ingested(day, deliveries):
+                return self._load(day, previous, fingerprint(deliveries), on_the_way=on_the_way)
+            return self._report(day, previous)
+        except (LakeError, StorageError) as error:
+            return Verdict(f"{day} cannot be judged: {error}")
+
+    def closes(self, day: date, previous: date | None) -> Verdict:
+        """Of a day of which the closes of the day before were published, or its own report."""
+        try:
+            run = self.busy_with(day)
+            return _waits(day, run) if run else self._report(day, previous)
+        except (LakeError, StorageError) as error:
+            return Verdict(f"{day} cannot be judged: {error}")
 
     def report(self, day: date, previous: date | None) -> ReportState:
-        """Whether the day's report was computed from what is published now."""
-        trades, quotes = (self.lake.manifest(table, day) for table in (TRADES, QUOTES))
-        closes = self.lake.manifest(CLOSES, previous) if previous else None
-        if trades is None or quotes is None or (previous and closes is None):
-            return "waiting"
-        for table in (QUOTE_ANALYTICS, DAILY_SUMMARY):
-            report = self.lake.manifest(table, day)
-            if report is None:
-                return "outdated"
-            used = dict(report.inputs)
-            used_closes = used.pop(CLOSES.path, None)
-            if used != {TRADES.path: trades.version, QUOTES.path: quotes.version}:
-                return "outdated"
-            if closes and used_closes != closes.version and not have_same_rows(self.lake, CLOSES, closes, used_closes):
-                return "outdated"
-        return "current"
+        """Whether the day's report was computed from what is published now; an error if the lake cannot be read."""
+        return self._find(day, previous).state
 
     def busy_with(self, day: date) -> dg.DagsterRun | None:
-        """The run that waits or works on the day."""
+        """The run that waits or works on the day, or that failed and is tried again."""
         return next((run for run in self.unfinished if covers(run, day)), None)
 
     def _is_ingested(self, day: date, deliveries: Sequence[Delivery]) -> bool:
@@ -105,32 +154,85 @@ class Judge:
         loaded = (self.lake.manifest(table, day) for table in (TRADES, QUOTES, CLOSES))
         return all(manifest and manifest.inputs == {EVENTS.path: events.version} for manifest in loaded)
 
-    def _untried(self, day: date, previous: date | None, files: str, *, on_the_way: bool) -> Verdict:
-        if run := self.busy_with(day):
-            return Verdict(f"{day} waits for the end of run {run.run_id} ({run.job_name}, {run.status.value})")
-        tried = [run for run in self._runs(day) if run.status != dg.DagsterRunStatus.NOT_STARTED]
-        if tried and tried[0].tags[DELIVERIES_TAG] == files:
-            last = tried[0]
-            return Verdict(
-                f"{job_id(last.job_name, day)} ended in {last.status.value} with these files (run {last.run_id}); "
-                "when the reason is mended, run it again",
-                is_settled=True,
-            )
-        before = sum(run.tags[DELIVERIES_TAG] == files for run in tried)
+    def _load(self, day: date, previous: date | None, files: str, *, on_the_way: bool) -> Verdict:
+        """Of a day that is not loaded from these files."""
+        runs = self.instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: day.isoformat()}))  # the newest first
+        tried = [run for run in runs if DELIVERIES_TAG in run.tags and run.status != _STATUS.NOT_STARTED]
+        in_a_row = [run.status for run in takewhile(lambda run: run.tags[DELIVERIES_TAG] == files, tried)]
+        # A success has read other files: these were back only when it had begun. Twice it is something else.
+        has_read_others = in_a_row[:1] == [_STATUS.SUCCESS] and in_a_row.count(_STATUS.SUCCESS) == 1
+        if in_a_row and not has_read_others:
+            return _tried(day, tried[0], "with these files")
         has_closes = (
             previous is None or on_the_way or bool(self.lake.manifest(CLOSES, previous) or self.busy_with(previous))
         )
         job: JobName = "daily_pipeline" if has_closes else "preprocessing"
+        # The files of before may come back after a correction: that is news, too.
+        before = sum(run.tags[DELIVERIES_TAG] == files for run in tried)
         return Verdict(
             f"{job_id(job, day)} is run" + ("" if has_closes else f"; its report waits for the closes of {previous}"),
             job=job,
-            is_settled=True,
-            # The files of before may come back after a correction: that is news, too.
             run_key=f"{day}_{files}" + (f"_{before + 1}" if before else ""),
             tags={DELIVERIES_TAG: files},
         )
 
-    def _runs(self, day: date) -> list[dg.DagsterRun]:
-        """The runs of the day that were started for its files, the newest first."""
-        runs = self.instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: day.isoformat()}))
-        return [run for run in runs if DELIVERIES_TAG in run.tags]
+    def _report(self, day: date, previous: date | None) -> Verdict:
+        """Of a day that nobody works on: its report is run once for every state of what it is computed from."""
+        found = self._find(day, previous)
+        inputs = found.inputs
+        if inputs is None:
+            return Verdict(found.reason, is_settled=True)
+        key = f"{day}_{inputs.digest}"
+        runs = self.instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: key}))
+        tried = next((run for run in runs if run.status != _STATUS.NOT_STARTED), None)
+        if tried:
+            return _tried(day, tried, "with these inputs")
+        loaded_by = self.instance.get_run_by_id(inputs.trades.run_id)
+        if loaded_by and inputs.were_at_hand:
+            if loaded_by.job_name == "daily_pipeline" and loaded_by.is_failure_or_canceled:
+                return _tried(day, loaded_by, "with these inputs")
+            if loaded_by.job_name != "daily_pipeline" and DELIVERIES_TAG not in loaded_by.tags:
+                by = f"{loaded_by.job_name} alone (run {loaded_by.run_id})"
+                return Verdict(f"the report of {day} is left to who ran {by}", is_settled=True)
+        return Verdict(f"{job_id('analytical', day)} is run: {found.reason}", job="analytical", run_key=key)
+
+    def _find(self, day: date, previous: date | None) -> _Finding:
+        trades, quotes = (self.lake.manifest(table, day) for table in (TRADES, QUOTES))
+        closes = self.lake.manifest(CLOSES, previous) if previous else None
+        # Of different ingests they are while a day is loaded, and no report is computed from them.
+        if trades is None or quotes is None or trades.inputs != quotes.inputs:
+            return _Finding("waiting", f"the report of {day} waits for its end-of-day load")
+        if previous and closes is None:
+            return _Finding("waiting", f"the report of {day} waits for the closes of {previous}")
+        inputs = _Inputs(trades, quotes, closes)
+        reports = [self.lake.manifest(table, day) for table in (QUOTE_ANALYTICS, DAILY_SUMMARY)]
+        made_from = [report.inputs for report in reports if report]
+        if len(made_from) < len(reports):
+            return _Finding("outdated", "there is no report of it yet", inputs)
+        for table, manifest in ((TRADES, trades), (QUOTES, quotes)):
+            if any(used.get(table.path) != manifest.version for used in made_from):
+                return _Finding("outdated", f"its report was made from other {table.name}", inputs)
+        versions = {used.get(CLOSES.path) for used in made_from}
+        if closes and not all(have_same_rows(self.lake, CLOSES, closes, version) for version in versions):
+            return _Finding("outdated", f"its report was made from other closes of {previous}", inputs)
+        return _Finding("current", f"{day} is published from the latest of all")
+
+
+def _waits(day: date, run: dg.DagsterRun) -> Verdict:
+    how = "failed, is tried again" if run.is_finished else run.status.value
+    return Verdict(f"{day} waits for the end of {run.job_name} ({how}, run {run.run_id})")
+
+
+def _tried(day: date, run: dg.DagsterRun, told: str) -> Verdict:
+    """Once it has ended, a person runs it again, or what comes new."""
+    if not run.is_finished:
+        return _waits(day, run)
+    return Verdict(
+        f"{job_id(run.job_name, day)} ended in {run.status.value} {told} (run {run.run_id}); "
+        "when the reason is mended, run it again",
+        is_settled=True,
+    )
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

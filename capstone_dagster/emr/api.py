@@ -12,23 +12,26 @@ from functools import cached_property
 from typing import Any, Self, TypeVar
 
 import boto3
-from botocore import exceptions as failures
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from dagster._core.errors import raise_execution_interrupts
 
-from capstone_dagster.errors import ExpectedError
+from capstone_dagster.errors import ExpectedError, OutageError
+from capstone_dagster.transient import boto_will_pass
 
 _T = TypeVar("_T")
 Answer = dict[str, Any]
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 20.0
 _HURRIED_SECONDS = 60.0
-_PASSING = ("Throttl", "TooManyRequests", "RequestLimitExceeded", "RequestExpired", "Timeout", "InternalServer")
 
 
 class EmrApiError(ExpectedError):
-    """EMR refused, or gave no answer for too long."""
+    """EMR refused."""
+
+
+class EmrOutageError(EmrApiError, OutageError):
+    """EMR gave no answer for too long."""
 
 
 def pause(seconds: float) -> None:
@@ -94,11 +97,11 @@ class Emr:
             try:
                 return attempt(number)
             except (ClientError, BotoCoreError) as error:
-                if not _will_pass(error):
+                if not boto_will_pass(error):
                     raise EmrApiError(f"EMR refused {operation}: {_reason(error)}") from error
                 waited = self.clock() - began
                 if waited + seconds > self.patience_seconds:
-                    raise EmrApiError(
+                    raise EmrOutageError(
                         f"EMR gave no answer to {operation} for {waited:.0f} s, last: {_reason(error)}; "
                         "CAPSTONE_EMR_PATIENCE_MINUTES says how long to go on asking"
                     ) from error
@@ -111,12 +114,3 @@ def _reason(error: ClientError | BotoCoreError) -> str:
     if not isinstance(error, ClientError):
         return str(error)
     return f"{error.response['Error']['Code']}: {error.response['Error'].get('Message', '')}"
-
-
-def _will_pass(error: ClientError | BotoCoreError) -> bool:
-    if not isinstance(error, ClientError):
-        return isinstance(
-            error, failures.ConnectionError | failures.HTTPClientError | failures.CredentialRetrievalError
-        )
-    code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
-    return status >= 500 or status == 429 or any(part in code for part in _PASSING)

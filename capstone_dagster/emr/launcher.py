@@ -30,7 +30,6 @@ from capstone_dagster.emr.staging import LAUNCH, Launch, Versions
 from capstone_dagster.emr.steps import Steps
 from capstone_dagster.emr.watch import Watch
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.failures import final_failures
 from capstone_dagster.inputs import require_inputs
 from capstone_dagster.jobs import job_id
 from capstone_dagster.settings import CHECKOUT, EmrSettings, Settings
@@ -42,7 +41,7 @@ from spark_code.storage import Storage, StorageError
 CLUSTER_TAG = "capstone/emr_cluster"
 _PYTHON_CONF = {"spark.pyspark.python": PYTHON, "spark.pyspark.driver.python": PYTHON}
 # What stays on this host: a secret, a folder that no cluster has, and how steps come to the cluster.
-_OF_THIS_HOST = ("CAPSTONE_POSTGRES_URL", "CAPSTONE_HOME", "CAPSTONE_EMR_", "CAPSTONE_PRECONDITIONS")
+_OF_THIS_HOST = ("CAPSTONE_POSTGRES_URL", "CAPSTONE_HOME", "CAPSTONE_EMR_", "CAPSTONE_PRECONDITION")
 
 # While the days of a range are run, which share it.
 _CLUSTER_OF_DAYS: ContextVar[RunCluster | None] = ContextVar("cluster_of_days", default=None)
@@ -83,7 +82,7 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
 
     def launch_step(self, step_context: StepExecutionContext) -> Iterator[dg.DagsterEvent]:
         """Refuse what cannot work, and only then ask for a cluster and submit."""
-        with final_failures():
+        with step_context.resources.retries.judging_failures(step_context.previous_attempt_count):
             yield from self._launch(step_context)
 
     def _launch(self, step_context: StepExecutionContext) -> Iterator[dg.DagsterEvent]:

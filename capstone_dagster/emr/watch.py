@@ -18,13 +18,13 @@ from capstone_dagster.emr.cluster import ACTIVE, RunCluster, describe, told
 from capstone_dagster.emr.events import Relay
 from capstone_dagster.emr.steps import ENDED, Steps, last_of_stderr, log_folder
 from capstone_dagster.inputs import made_tables
+from capstone_dagster.retries import Retries
 from capstone_dagster.settings import EmrSettings, Settings
 from spark_code.lake import Lake, LakeError
 from spark_code.manifest import Attempt
 from spark_code.storage import StorageError
 
 _POLLS_TO_SEE_A_CANCEL = 2
-_LONGEST_RETRY_SECONDS = 300.0
 
 
 @dataclass
@@ -149,12 +149,10 @@ class Watch:
 
     def _tried_again(self, failure: dg.Failure, *, is_lost: bool) -> Exception:
         """The failure as a request to try again, where that may help: a taken cluster that is lost stays lost."""
-        if not self.settings.max_retries or (is_lost and not self._wanted.create_cluster):
+        if is_lost and not self._wanted.create_cluster:
             return failure
-        seconds = min(_LONGEST_RETRY_SECONDS, self._wanted.poll_seconds * 2**self.step.previous_attempt_count)
-        request = dg.RetryRequested(self.settings.max_retries, jittered(seconds))
-        request.__cause__ = failure
-        return request
+        retries: Retries = self.step.resources.retries
+        return retries.request(failure, self.step.previous_attempt_count)
 
     def _last_words(self, folder: str) -> str | None:
         """EMR brings logs to S3 minutes later; the cluster costs meanwhile, so the wait is short."""

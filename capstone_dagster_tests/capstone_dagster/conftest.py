@@ -13,6 +13,7 @@ from capstone_dagster.settings import Settings
 from capstone_dagster.tracker import Tracker
 from capstone_dagster_tests.capstone_dagster.command_line import Run
 from capstone_dagster_tests.capstone_dagster.run_histories import Histories
+from capstone_dagster_tests.webhook_server import second_webhook, webhook  # noqa: F401 -- pytest finds fixtures so
 
 
 @pytest.fixture

@@ -150,7 +150,8 @@ def test_a_day_that_kills_its_jvm_does_not_take_the_next_one_along(tmp_path: Pat
     for day in (FRIDAY, TUESDAY):
         platform.sample(day)
     command = [CAPSTONE, "run", f"{FRIDAY}..{TUESDAY}", "--job", "preprocessing"]
-    with subprocess.Popen(command, env=os.environ | platform.environment, stdout=subprocess.PIPE, text=True) as running:
+    environment = os.environ | platform.environment | {"CAPSTONE_MAX_RETRIES": "0"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout
         printed = ""
         while "published ingested/events" not in printed:

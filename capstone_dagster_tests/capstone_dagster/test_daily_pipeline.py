@@ -10,6 +10,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from capstone_dagster_tests.platform import Platform, failure
+from spark_code.lake import Lake
+from spark_code.manifest import Manifest
 from spark_code.schemas import (
     CLOSES,
     DAILY_SUMMARY,
@@ -18,7 +20,9 @@ from spark_code.schemas import (
     QUOTES,
     TABLES,
     TRADES,
+    Table,
 )
+from spark_code.storage import StorageError
 
 # Labor Day lies between: the trading day before the Tuesday is the Friday.
 FRIDAY, TUESDAY = date(2020, 9, 4), date(2020, 9, 8)
@@ -218,3 +222,59 @@ def test_a_check_started_without_a_day_says_what_it_needs(platform: Platform) ->
         )
         result = checks.execute_in_process(instance=instance, raise_on_error=False)
     assert failure(result) == "this check looks at one trading day: run it with a job of that day"
+
+
+def test_a_step_that_could_not_publish_publishes_the_same_rows_at_its_second_try(
+    two_days: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = (EVENTS, TRADES, QUOTES, CLOSES)
+    before = {table: (two_days.lake.require(table, TUESDAY).version, two_days.rows(table, TUESDAY)) for table in tables}
+    point_to, broken = Lake._point_to, []
+
+    def break_once(self: Lake, table: Table, day: date, manifest: Manifest) -> Manifest:
+        if table == QUOTES and not broken:
+            broken.append(table)
+            raise StorageError("the pointer cannot be replaced") from ConnectionResetError()
+        return point_to(self, table, day, manifest)
+
+    monkeypatch.setattr(Lake, "_point_to", break_once)
+    result = two_days.run("preprocessing", TUESDAY, retries={"first_seconds": 0.001})
+
+    assert result.success
+    assert [event.step_key for event in result.all_events if event.is_step_up_for_retry] == ["eod"]
+    after = {table: two_days.lake.require(table, TUESDAY) for table in tables}
+    assert [after[table].attempt for table in tables] == [1, 2, 2, 2]
+    for table, (version, rows) in before.items():
+        assert two_days.rows(table, TUESDAY) == rows, table.path
+        # The first try had published the trades: the second replaced those.
+        assert (after[table].previous_version == version) == (table != TRADES)
+
+
+def pipeline_below(folder: str) -> dg.JobDefinition:
+    """What Dagster loads to execute a run anew."""
+    return Platform(Path(folder), FRIDAY).defs.resolve_job_def("daily_pipeline")
+
+
+def test_a_run_that_missed_the_previous_closes_is_re_executed_from_its_report_on(
+    two_days: Platform, platform: Platform
+) -> None:
+    platform.sample(TUESDAY)
+    job = dg.build_reconstructable_job(__name__, pipeline_below.__name__, (str(platform.folder),))
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = {"dagster/partition": TUESDAY.isoformat()}
+        with dg.execute_job(job, instance, tags=tags, raise_on_error=False) as failed:
+            assert [event.step_key for event in failed.all_events if event.is_step_failure] == ["report"]
+        loaded = {table: platform.manifest(table, TUESDAY) for table in (EVENTS, TRADES, QUOTES, CLOSES)}
+        assert all(loaded.values())
+        closes = two_days.lake.require(CLOSES, FRIDAY)
+        for key in (*closes.paths, f"{CLOSES.path}/_published/{FRIDAY}.json"):
+            platform.lake.storage.write(key, two_days.lake.storage.read(key) or b"")
+
+        from_failure = dg.ReexecutionOptions.from_failure(failed.run_id, instance)
+        with dg.execute_job(job, instance, tags=tags, reexecution_options=from_failure, raise_on_error=False) as again:
+            assert again.success
+            begun = [event.step_key for event in again.all_events if event.is_step_start]
+
+    assert begun == ["report", "report__quote_analytics_previous_close_known"]
+    assert {table: platform.manifest(table, TUESDAY) for table in loaded} == loaded
+    assert platform.rows(QUOTE_ANALYTICS, TUESDAY) == two_days.rows(QUOTE_ANALYTICS, TUESDAY)

@@ -27,9 +27,16 @@ report/quote_analytics <- eod/closes eod/quotes eod/trades
 job analytical: report/daily_summary report/quote_analytics
 job daily_pipeline: eod/closes eod/quotes eod/trades ingested/events report/daily_summary report/quote_analytics
 job preprocessing: eod/closes eod/quotes eod/trades ingested/events
-check ingested/events: reject_ratio
-check ingested/events: schema_drift
-check report/quote_analytics: previous_close_known"""
+check ingested/events: reject_ratio in daily_pipeline preprocessing
+check ingested/events: schema_drift in daily_pipeline preprocessing
+check report/daily_summary: landed in no job
+check report/quote_analytics: previous_close_known in analytical daily_pipeline
+schedule trading_day_schedule: daily_pipeline at 0 19 * * 1-5 America/New_York
+sensor changed_closes
+sensor failed_jobs
+sensor late_days
+sensor new_files
+sensor rejected_lines"""
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +48,10 @@ def _keys(keys: object) -> str:
     return " ".join(sorted(key.to_user_string() for key in keys))  # type: ignore[attr-defined]
 
 
+def _schedules(defs: dg.Definitions) -> list[dg.ScheduleDefinition]:
+    return [schedule for schedule in defs.schedules or [] if isinstance(schedule, dg.ScheduleDefinition)]
+
+
 def test_the_graph_is_the_one_of_the_picture(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
     lines = [
@@ -50,7 +61,13 @@ def test_the_graph_is_the_one_of_the_picture(defs: dg.Definitions) -> None:
     lines.sort(key=lambda line: (layers.index(line.split("/")[0]), line))
     jobs = {job: defs.resolve_job_def(job).asset_layer for job in ("analytical", "daily_pipeline", "preprocessing")}
     lines += [f"job {job}: {_keys(layer.selected_asset_keys)}" for job, layer in jobs.items()]
-    lines += sorted(f"check {check.asset_key.to_user_string()}: {check.name}" for check in graph.asset_check_keys)
+    for check in sorted(graph.asset_check_keys):
+        of = [job for job, layer in jobs.items() if check in layer.asset_graph.asset_check_keys]
+        lines.append(f"check {check.asset_key.to_user_string()}: {check.name} in {' '.join(of) or 'no job'}")
+    for schedule in _schedules(defs):
+        at = f"{schedule.cron_schedule} {schedule.execution_timezone}"
+        lines.append(f"schedule {schedule.name}: {schedule.job_name} at {at}")
+    lines += sorted(f"sensor {sensor.name}" for sensor in defs.sensors or [])
     assert "\n".join(lines) == GRAPH
 
 
@@ -59,8 +76,17 @@ def test_the_graph_and_its_jobs_are_the_same_on_emr(defs: dg.Definitions) -> Non
     assert on_emr.resolve_asset_graph().toposorted_asset_keys == defs.resolve_asset_graph().toposorted_asset_keys
     for job in defs.resolve_all_job_defs():
         assert on_emr.resolve_job_def(job.name).graph.node_dict.keys() == job.graph.node_dict.keys()
-    assert [sensor.name for sensor in on_emr.sensors or []] == ["emr_reaper"]
-    assert not defs.sensors
+    sensors = [{sensor.name for sensor in found.sensors or []} for found in (on_emr, defs)]
+    assert sensors[0] - sensors[1] == {"emr_reaper"}
+
+
+def test_everything_that_looks_around_does_so_from_the_start_and_says_what_for(defs: dg.Definitions) -> None:
+    for sensor in defs.sensors or []:
+        assert sensor.default_status == dg.DefaultSensorStatus.RUNNING, sensor.name
+        assert sensor.description, sensor.name
+    for schedule in _schedules(defs):
+        assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING, schedule.name
+        assert schedule.description, schedule.name
 
 
 def test_all_assets_share_one_partitions_definition(defs: dg.Definitions) -> None:

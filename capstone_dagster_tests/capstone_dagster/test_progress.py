@@ -8,6 +8,7 @@ import pytest
 
 from capstone_dagster.progress import progress_logger
 from capstone_dagster.reasons import failure_reason
+from spark_code.storage import StorageError
 
 EVENTS_KEY = dg.AssetKey(["ingested", "events"])
 
@@ -117,6 +118,21 @@ def test_a_failed_step_is_one_line_with_its_reason(capsys: pytest.CaptureFixture
     run(failing(dg.Failure("no raw files of 2020-08-05")))
 
     assert shown(capsys) == ["ingested/events ...", "FAILED in ingested/events: no raw files of 2020-08-05"]
+
+
+def test_a_step_that_is_tried_again_is_one_line_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    fault = StorageError("s3://bucket/key: GenericError: too busy")
+    request = dg.RetryRequested(max_retries=1, seconds_to_wait=0.001)
+    request.__cause__ = fault
+
+    run(failing(request))
+
+    assert shown(capsys) == [
+        "ingested/events ...",
+        "ingested/events is tried again in 0 s: s3://bucket/key: GenericError: too busy",
+        "ingested/events ...",
+        "FAILED in ingested/events: s3://bucket/key: GenericError: too busy",
+    ]
 
 
 def test_warnings_are_shown_and_lesser_messages_are_not(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import SparkSession
 
 from capstone_dagster.io_managers import LakeIOManager, ReportOptions
+from capstone_dagster.retries import Retries
 from capstone_dagster_tests.glue_server import (  # noqa: F401 -- pytest finds fixtures by their import
     GlueServer,
     glue_front,
@@ -34,14 +35,19 @@ def materialize_closes(
         key=["eod", "closes"],
         io_manager_key="lake",
         partitions_def=dg.DailyPartitionsDefinition("2020-08-05"),
-        retry_policy=dg.RetryPolicy(max_retries=retries),
     )
     def closes() -> Draft:
         rows = spark.createDataFrame([(DAY, "AAA", "NYSE", Decimal("1.25"))], CLOSES.schema)
         return Draft(CLOSES, rows, inputs={})
 
     resource = LazyPySparkResource(spark_config={})
-    manager = LakeIOManager(uri=str(lake), spark=resource, report_options=ReportOptions(), glue_database=database)
+    manager = LakeIOManager(
+        uri=str(lake),
+        spark=resource,
+        report_options=ReportOptions(),
+        retries=Retries(max_retries=retries, first_seconds=0.001),
+        glue_database=database,
+    )
     return dg.materialize([closes], partition_key="2020-08-05", resources={"lake": manager}, raise_on_error=False)
 
 

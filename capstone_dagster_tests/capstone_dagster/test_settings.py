@@ -1,13 +1,18 @@
-"""Every CAPSTONE_* variable: its default, what it takes, and the one line that refuses the rest."""
+"""The CAPSTONE_* variables together: defaults, what follows from what, and where they are found.
+
+What each of them takes and refuses is in ``test_setting_values``.
+"""
 
 import os
 import re
+from dataclasses import replace
 from datetime import date, time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from capstone_dagster.precondition_kinds import Command, KeyExists, MinimumBytes, PrefixExists
+from capstone_dagster.preconditions import Preconditions
 from capstone_dagster.setting_values import Fleet
 from capstone_dagster.settings import CHECKOUT, EmrSettings, Settings, SettingsError
 
@@ -22,6 +27,7 @@ DEFAULTS = Settings(
     max_reject_ratio=0.05,
     max_retries=3,
     glue_database=None,
+    automation=True,
     watch_days=250,
     quiet_seconds=60.0,
     sensor_seconds=30.0,
@@ -30,17 +36,12 @@ DEFAULTS = Settings(
     backfill_days=None,
     ui_url="http://127.0.0.1:3000",
     alert_urls=(),
+    preconditions=Preconditions(),
+    precondition_commands=False,
     emr=None,
 )
-ON_S3 = {"CAPSTONE_RAW_URI": "s3://exchange/drop", "CAPSTONE_LAKE_URI": "s3://firm/lake"}
-ON_EMR = {**ON_S3, "CAPSTONE_DEPLOYMENT": "emr", "CAPSTONE_EMR_STAGING_URI": "s3://firm-staging"}
 DATABASE = "postgresql://user:secret@host:5432/database"
-
-
-def refusal(variable: str, value: str, **others: str) -> str:
-    with pytest.raises(SettingsError) as refused:
-        Settings.from_mapping({**others, variable: value})
-    return str(refused.value)
+ALERTS = "json://127.0.0.1:8080/hook  mailto://user:canary@firm.example"
 
 
 def test_without_any_variable_all_data_lies_below_the_checkout() -> None:
@@ -65,6 +66,20 @@ def test_all_variables_together(tmp_path: Path) -> None:
         "CAPSTONE_MAX_REJECT_RATIO": "0.5",
         "CAPSTONE_MAX_RETRIES": "10",
         "CAPSTONE_GLUE_DATABASE": "market_data",
+        "CAPSTONE_AUTOMATION": "false",
+        "CAPSTONE_WATCH_DAYS": "20",
+        "CAPSTONE_QUIET_SECONDS": "0",
+        "CAPSTONE_SENSOR_SECONDS": "0.5",
+        "CAPSTONE_SCHEDULE_TIME": "18:30",
+        "CAPSTONE_LATE_TIME": "23:59",
+        "CAPSTONE_BACKFILL_DAYS": "30",
+        "CAPSTONE_UI_URL": "https://dagster.firm.example/capstone/",
+        "CAPSTONE_ALERT_URLS": ALERTS,
+        "CAPSTONE_PRECONDITIONS": (
+            '{"NYSE": [{"key_exists": "s3://vendor/{day}/NYSE.done"}, {"minimum_bytes": 1000000}],'
+            ' "NASDAQ": [{"prefix_exists": "/vendor/{day}"}, {"command": ["/opt/a check", "{day}"]}]}'
+        ),
+        "CAPSTONE_PRECONDITION_COMMANDS": "true",
         "CAPSTONE_EMR_CREATE_CLUSTER": "false",
         "CAPSTONE_EMR_CLUSTER_ID": "j-2AXXXXXXGAPLF",
         "CAPSTONE_EMR_TERMINATE_CLUSTER": "true",
@@ -101,6 +116,22 @@ def test_all_variables_together(tmp_path: Path) -> None:
         max_reject_ratio=0.5,
         max_retries=10,
         glue_database="market_data",
+        automation=False,
+        watch_days=20,
+        quiet_seconds=0,
+        sensor_seconds=0.5,
+        schedule_time=time(18, 30),
+        late_time=time(23, 59),
+        backfill_days=30,
+        ui_url="https://dagster.firm.example/capstone",
+        alert_urls=("json://127.0.0.1:8080/hook", "mailto://user:canary@firm.example"),
+        preconditions=Preconditions(
+            (
+                ("NYSE", (KeyExists("s3://vendor/{day}/NYSE.done"), MinimumBytes(1_000_000))),
+                ("NASDAQ", (PrefixExists("/vendor/{day}"), Command(("/opt/a check", "{day}")))),
+            )
+        ),
+        precondition_commands=True,
         emr=EmrSettings(
             create_cluster=False,
             cluster_id="j-2AXXXXXXGAPLF",
@@ -125,63 +156,43 @@ def test_all_variables_together(tmp_path: Path) -> None:
             spark_conf={"spark.executor.memory": "8g", "spark.sql.shuffle.partitions": "400"},
         ),
     )
-    assert Settings.from_mapping(settings.as_environment()) == settings
-
-
-def test_a_run_on_emr_creates_its_cluster_and_ends_it_unless_one_is_named() -> None:
-    created, taken = (
-        Settings.from_mapping({**ON_EMR, "CAPSTONE_EMR_CLUSTER_ID": cluster_id}).emr for cluster_id in ("", "j-1ABC")
-    )
-
-    assert created
-    assert taken
-    assert (created.create_cluster, created.cluster_id, created.terminate_cluster) == (True, None, True)
-    assert (taken.create_cluster, taken.cluster_id, taken.terminate_cluster) == (False, "j-1ABC", False)
-    assert created.log_uri == "s3://firm-staging/logs"
+    # What has passwords in it is for this process alone.
+    assert Settings.from_mapping(settings.as_environment()) == replace(settings, alert_urls=())
+    assert "canary" not in f"{settings!r} {settings.as_environment()}"
 
 
 @pytest.mark.parametrize(
     ("given", "refused"),
     [
         pytest.param(
-            {"CAPSTONE_EMR_CREATE_CLUSTER": "true", "CAPSTONE_EMR_CLUSTER_ID": "j-1ABC"},
-            "CAPSTONE_EMR_CLUSTER_ID and CAPSTONE_EMR_CREATE_CLUSTER=true: set one of them, not both",
-            id="both to create and to take",
+            {"CAPSTONE_GLUE_DATABASE": "market_data"},
+            "CAPSTONE_GLUE_DATABASE: the catalog is for a lake on S3; set CAPSTONE_LAKE_URI to one",
+            id="a catalog of tables that are not on S3",
         ),
         pytest.param(
-            {"CAPSTONE_EMR_CREATE_CLUSTER": "false"},
-            "CAPSTONE_EMR_CLUSTER_ID and CAPSTONE_EMR_CREATE_CLUSTER=false: name in it the cluster to take",
-            id="neither to create nor to take",
-        ),
-        pytest.param(
-            {"CAPSTONE_EMR_STAGING_URI": ""},
-            "CAPSTONE_EMR_STAGING_URI must be set: where this host and the cluster exchange files, like s3://bucket/staging",
-            id="no staging",
-        ),
-        pytest.param(
-            {"CAPSTONE_LAKE_URI": "/data/lake"},
-            "CAPSTONE_LAKE_URI: a cluster reads and writes s3://bucket/prefix, not /data/lake",
-            id="a lake on this machine",
-        ),
-        pytest.param(
-            {"CAPSTONE_EMR_SPARK_CONF": "spark.hadoop.fs.s3a.secret.key=canary"},
-            "CAPSTONE_EMR_SPARK_CONF: the given value cannot be used: spark.hadoop.fs.s3a.secret.key would show a "
-            "secret in the console of EMR; give the cluster a role instead",
-            id="a secret for Spark",
+            {"CAPSTONE_PRECONDITIONS": '{"NYSE": [{"minimum_bytes": 1}], "NASDAQ": [{"command": ["true"]}]}'},
+            "CAPSTONE_PRECONDITIONS: its commands would not be run; allow them with "
+            "CAPSTONE_PRECONDITION_COMMANDS=true, or take them out",
+            id="a command that is not switched on",
         ),
     ],
 )
-def test_settings_of_emr_that_contradict_are_refused(given: dict[str, str], refused: str) -> None:
+def test_a_setting_that_would_have_no_effect_is_refused(given: dict[str, str], refused: str) -> None:
     with pytest.raises(SettingsError) as error:
-        Settings.from_mapping(ON_EMR | given)
+        Settings.from_mapping(given)
 
     assert str(error.value) == refused
 
 
-def test_a_catalog_of_tables_that_are_not_on_s3_is_refused() -> None:
-    assert refusal("CAPSTONE_GLUE_DATABASE", "market_data") == (
-        "CAPSTONE_GLUE_DATABASE: the catalog is for a lake on S3; set CAPSTONE_LAKE_URI to one"
+def test_commands_that_are_switched_on_are_taken() -> None:
+    settings = Settings.from_mapping(
+        {
+            "CAPSTONE_PRECONDITIONS": '{"NYSE": [{"command": ["true"]}]}',
+            "CAPSTONE_PRECONDITION_COMMANDS": "true",
+        }
     )
+
+    assert settings.preconditions == Preconditions((("NYSE", (Command(("true",)),)),))
 
 
 def test_raw_files_and_lake_follow_the_home(tmp_path: Path) -> None:
@@ -192,97 +203,6 @@ def test_raw_files_and_lake_follow_the_home(tmp_path: Path) -> None:
         str(tmp_path / "lake"),
         tmp_path / "logs",
     )
-
-
-@pytest.mark.parametrize(
-    ("variable", "value", "field", "expected"),
-    [
-        ("CAPSTONE_HOME", "~/data", "home", Path.home() / "data"),
-        ("CAPSTONE_HOME", "a/../b c", "home", Path.cwd() / "b c"),
-        ("CAPSTONE_RAW_URI", "raw files", "raw_uri", str(Path.cwd() / "raw files")),
-        ("CAPSTONE_LAKE_URI", "s3://bucket", "lake_uri", "s3://bucket"),
-        ("CAPSTONE_POSTGRES_URL", "postgresql:///db?host=/tmp", "postgres_url", "postgresql:///db?host=/tmp"),
-        ("CAPSTONE_POSTGRES_URL", f"  {DATABASE} ", "postgres_url", DATABASE),
-        ("CAPSTONE_FIRST_TRADING_DAY", "2004-01-01", "first_trading_day", date(2004, 1, 1)),
-        ("CAPSTONE_DRIVER_MEMORY", "12g", "driver_memory", "12g"),
-        ("CAPSTONE_MAX_REJECT_RATIO", "0", "max_reject_ratio", 0.0),
-        ("CAPSTONE_MAX_REJECT_RATIO", "1", "max_reject_ratio", 1.0),
-    ],
-)
-def test_a_valid_value_is_taken(variable: str, value: str, field: str, expected: Any) -> None:
-    assert getattr(Settings.from_mapping({variable: value}), field) == expected
-
-
-@pytest.mark.parametrize(
-    ("variable", "value", "what_it_takes"),
-    [
-        ("CAPSTONE_DEPLOYMENT", "Local", "must be local or emr"),
-        ("CAPSTONE_DEPLOYMENT", "production", "must be local or emr"),
-        ("CAPSTONE_HOME", __file__, f"{__file__} is a file, not a folder"),
-        ("CAPSTONE_RAW_URI", "s3://", "'s3://' names no bucket; write s3://bucket/prefix"),
-        ("CAPSTONE_LAKE_URI", "gs://bucket/a", "'gs://bucket/a' is neither a local path, file:// nor s3://"),
-        ("CAPSTONE_FIRST_TRADING_DAY", "20200805", "must be a date like 2020-08-05"),
-        ("CAPSTONE_FIRST_TRADING_DAY", "2020-8-5", "must be a date like 2020-08-05"),
-        ("CAPSTONE_FIRST_TRADING_DAY", "yesterday", "must be a date like 2020-08-05"),
-        ("CAPSTONE_FIRST_TRADING_DAY", "2020-02-30", "day is out of range for month"),
-        ("CAPSTONE_FIRST_TRADING_DAY", "2003-12-31", "must be from 2004-01-01 to 2039-12-31"),
-        ("CAPSTONE_DRIVER_MEMORY", "4", "must be a size for Spark like 4g or 1500m"),
-        ("CAPSTONE_DRIVER_MEMORY", "0g", "must be a size for Spark like 4g or 1500m"),
-        ("CAPSTONE_DRIVER_MEMORY", "4 g", "must be a size for Spark like 4g or 1500m"),
-        ("CAPSTONE_DRIVER_MEMORY", "4g --conf x=y", "must be a size for Spark like 4g or 1500m"),
-        ("CAPSTONE_MAX_REJECT_RATIO", "5", "must be a share between 0 and 1"),
-        ("CAPSTONE_MAX_REJECT_RATIO", "-0.1", "must be a share between 0 and 1"),
-        ("CAPSTONE_MAX_REJECT_RATIO", "nan", "must be a share between 0 and 1"),
-        ("CAPSTONE_MAX_REJECT_RATIO", "inf", "must be a share between 0 and 1"),
-        ("CAPSTONE_MAX_REJECT_RATIO", "5%", "must be a share between 0 and 1"),
-        ("CAPSTONE_MAX_RETRIES", "11", "must be a number from 0 to 10"),
-        ("CAPSTONE_MAX_RETRIES", "-1", "must be a number from 0 to 10"),
-        ("CAPSTONE_GLUE_DATABASE", "Market-Data", "must be a name of lower-case letters, digits and _"),
-        ("CAPSTONE_EMR_CLUSTER_ID", "capstone", "must be the id of a cluster like j-2AXXXXXXGAPLF"),
-        ("CAPSTONE_EMR_CREATE_CLUSTER", "yes", "must be true or false"),
-        ("CAPSTONE_EMR_CORE_FLEET", "m5.xlarge", "must be machines and their types like 2xm6i.xlarge,m5.xlarge"),
-        ("CAPSTONE_EMR_CORE_FLEET", "2xlarge", "must be machines and their types like 2xm6i.xlarge,m5.xlarge"),
-        ("CAPSTONE_EMR_CORE_FLEET", "0xm5.xlarge", "must be at least one machine"),
-        ("CAPSTONE_EMR_TASK_FLEET", f"1x{','.join(['m5.xlarge'] * 31)}", "must be at most 30 types"),
-        ("CAPSTONE_EMR_IDLE_MINUTES", "10081", "must be at most 10080, a week"),
-        ("CAPSTONE_EMR_SERVICE_ROLE", "two words", "must be one name without blanks"),
-        ("CAPSTONE_EMR_SUBNETS", "subnet-0a1,", "must be one name without blanks"),
-        ("CAPSTONE_EMR_STAGING_URI", "/data/staging", "must be a place on S3 like s3://bucket/prefix"),
-        ("CAPSTONE_EMR_LOG_URI", "s3://", "'s3://' names no bucket; write s3://bucket/prefix"),
-        ("CAPSTONE_EMR_POLL_SECONDS", "0", "must be a number above 0"),
-        ("CAPSTONE_EMR_POLL_SECONDS", "nan", "must be a number above 0"),
-        ("CAPSTONE_EMR_STEP_MINUTES", "-5", "must be a number above 0"),
-    ],
-)
-def test_a_wrong_value_is_refused_by_name_with_what_the_variable_takes(
-    variable: str, value: str, what_it_takes: str
-) -> None:
-    others = ON_EMR if "EMR" in variable else {}
-    assert refusal(variable, value, **others) == f"{variable}: {value!r} cannot be used: {what_it_takes}"
-
-
-@pytest.mark.parametrize("value", ["2040-12-31", "2041-01-02", "9999-12-31"])
-def test_a_first_trading_day_that_leaves_no_trading_day_is_refused(value: str) -> None:
-    assert refusal("CAPSTONE_FIRST_TRADING_DAY", value).startswith(f"CAPSTONE_FIRST_TRADING_DAY: {value!r} cannot be")
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        pytest.param("mysql://user:secret@host/database", id="another kind of server"),
-        pytest.param("user:secret@host/database", id="no scheme"),
-        pytest.param("postgresql://user:secret@host", id="no database"),
-        pytest.param("postgresql://user:secret@host:5432/", id="no database behind the slash"),
-        pytest.param("postgresql://user:secret@[host/database", id="half an IPv6 address"),
-        pytest.param("postgresql://user:secret@host:port/database", id="a port that is no number"),
-        pytest.param("postgresql://user:secret\N{FULLWIDTH COMMERCIAL AT}host/database", id="an @ of another keyboard"),
-    ],
-)
-def test_a_wrong_database_url_is_refused_without_showing_the_password(value: str) -> None:
-    message = refusal("CAPSTONE_POSTGRES_URL", value)
-
-    assert message.startswith("CAPSTONE_POSTGRES_URL: the given value cannot be used: ")
-    assert "secret" not in message
 
 
 def test_the_environment_wins_over_the_file_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from capstone_dagster.direct_runs import begin
+from capstone_dagster.direct_runs import begin, job
 from capstone_dagster.jobs import PARTITION_TAG
 from capstone_dagster.slots import SlotTakenError, claiming
 from capstone_dagster.workers import Worker
@@ -193,6 +193,36 @@ def test_while_another_process_decides_a_day_only_that_day_waits_and_a_kill_lets
 
         process.kill()
         assert waiting.result(timeout=60).status == STATUS.STARTING
+
+
+def test_nobody_tries_a_run_again_that_was_not_launched_through_the_queue(
+    instance: dg.DagsterInstance, day: date
+) -> None:
+    run = begin(instance, "daily_pipeline", day, worker=Worker.process())
+    assert job("daily_pipeline").tags["dagster/max_retries"] == "3"
+
+    instance.report_run_failed(run)
+
+    assert will_be_tried_again(instance, run) == "false"
+
+
+@pytest.mark.parametrize(("max_retries", "will"), [("0", "false"), ("1", "true"), (None, "true")])
+def test_a_lost_run_of_the_queue_is_tried_again_if_its_tag_allows_it_and_without_a_tag(
+    instance: dg.DagsterInstance, day: date, max_retries: str | None, will: str
+) -> None:
+    tags = {"dagster/max_retries": max_retries} if max_retries else {}
+    run = run_of(instance, day, STATUS.STARTED, tags=tags)
+
+    instance.report_run_failed(run)
+
+    assert will_be_tried_again(instance, run) == will
+
+
+def will_be_tried_again(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """What Dagster's daemon goes by."""
+    found = instance.get_run_by_id(run.run_id)
+    assert found
+    return found.tags["dagster/will_retry"]
 
 
 def test_a_claim_that_fails_gives_the_day_back(instance: dg.DagsterInstance, day: date) -> None:

@@ -7,12 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from botocore.exceptions import ClientError, CredentialRetrievalError, NoCredentialsError
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._utils.interrupts import capture_interrupts
 
 from capstone_dagster.emr import api
-from capstone_dagster.emr.api import Answer, Emr, EmrApiError
+from capstone_dagster.emr.api import Answer, Emr, EmrApiError, EmrOutageError
 from capstone_dagster_tests.capstone_dagster.emr.one_step import Clock
 from capstone_dagster_tests.emr_platform import taken_cluster
 from fake_aws.emr import FakeEmr
@@ -51,7 +50,7 @@ def test_the_same_ends_two_minutes_of_patience_with_the_operation_the_last_error
     clock = Clock()
 
     with pytest.raises(
-        EmrApiError,
+        EmrOutageError,
         match=r"^EMR gave no answer to list_clusters for 1\d\d s, last: .*ThrottlingException.*Rate exceeded; "
         r"CAPSTONE_EMR_PATIENCE_MINUTES says how long to go on asking$",
     ):
@@ -84,7 +83,9 @@ def test_a_server_that_is_not_there_is_no_answer(monkeypatch: pytest.MonkeyPatch
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL_EMR", f"http://127.0.0.1:{unheard.getsockname()[1]}")
-        with pytest.raises(EmrApiError, match=r"gave no answer to list_clusters for \d s, last: Could not connect to"):
+        with pytest.raises(
+            EmrOutageError, match=r"gave no answer to list_clusters for \d s, last: Could not connect to"
+        ):
             asked(Clock(), minutes=2 / MINUTES).ask("list_clusters")
 
 
@@ -99,28 +100,11 @@ def test_a_server_that_is_not_there_is_no_answer(monkeypatch: pytest.MonkeyPatch
 def test_what_will_not_pass_is_refused_at_once(operation: str, request_: Answer, why: str) -> None:
     clock = Clock()
 
-    with pytest.raises(EmrApiError, match=rf"(?s)^EMR refused {operation}: .*{why}"):
+    with pytest.raises(EmrApiError, match=rf"(?s)^EMR refused {operation}: .*{why}") as refused:
         asked(clock).ask(operation, **request_)
 
+    assert not isinstance(refused.value, EmrOutageError)
     assert clock.pauses == []
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "passes"),
-    [
-        ("AccessDeniedException", 400, False),
-        ("UnrecognizedClientException", 403, False),
-        ("ExpiredTokenException", 400, False),
-        ("ThrottlingException", 400, True),
-        ("RequestLimitExceeded", 400, True),
-        ("RequestTimeout", 400, True),
-        ("InternalServerException", 400, True),
-        ("ServiceUnavailable", 503, True),
-    ],
-)
-def test_a_missing_right_does_not_pass_and_a_busy_service_does(code: str, status: int, passes: bool) -> None:
-    response = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    assert api._will_pass(ClientError(response, "DescribeStep")) == passes
 
 
 def test_jitter_is_a_fifth_at_most_and_not_always_the_same() -> None:
@@ -212,8 +196,3 @@ def test_the_steadfast_do_not_wait_for_long_if_somebody_waits_for_them(
     patience: float, is_hurried: bool, steadfast: float
 ) -> None:
     assert Emr("us-east-1", patience).steadfast(is_hurried=is_hurried).patience_seconds == steadfast
-
-
-def test_credentials_that_cannot_be_had_now_may_be_had_soon() -> None:
-    assert api._will_pass(CredentialRetrievalError(provider="iam-role", error_msg="no answer"))
-    assert not api._will_pass(NoCredentialsError())

@@ -4,12 +4,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+import dagster as dg
 import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from capstone_dagster.emr.api import Emr
 from capstone_dagster.emr.cluster import NoClusterError, RunCluster, protect
 from capstone_dagster.emr.creation import Owner
+from capstone_dagster.emr.launcher import cluster_of_days, step_launcher
 from capstone_dagster.settings import Settings
 from capstone_dagster_tests.emr_platform import taken_cluster
 from capstone_dagster_tests.processes import eventually
@@ -24,9 +26,13 @@ def _here(emr: FakeEmr, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_EMR", emr.endpoint)
 
 
-def run_cluster(bucket: str, *, patience: float = 30, **variables: str) -> RunCluster:
+def settings_on(bucket: str, **variables: str) -> Settings:
     places = {f"CAPSTONE_{name}_URI": f"{bucket}/{name.lower()}" for name in ("RAW", "LAKE", "EMR_STAGING")}
-    wanted = Settings.from_mapping({"CAPSTONE_DEPLOYMENT": "emr", **places, **variables}).emr
+    return Settings.from_mapping({"CAPSTONE_DEPLOYMENT": "emr", **places, **variables})
+
+
+def run_cluster(bucket: str, *, patience: float = 30, **variables: str) -> RunCluster:
+    wanted = settings_on(bucket, **variables).emr
     assert wanted
     return RunCluster(Emr("us-east-1", patience), wanted)
 
@@ -59,6 +65,22 @@ def test_it_is_made_once_for_all_steps_of_the_run_and_protected(emr: FakeEmr, s3
     assert len(emr.clusters) == 1
     assert emr.clusters[0].request["Name"] == "capstone preprocessing_2020-08-05 a-run 1"
     assert emr.clusters[0].protected
+
+
+def test_the_days_of_a_range_share_one_which_is_named_after_the_range_and_ended_with_it(
+    emr: FakeEmr, s3_uri: str
+) -> None:
+    settings = settings_on(s3_uri)
+    assert settings.emr
+    with cluster_of_days(settings.emr, Owner("the-range", "daily_pipeline_2020-08-05..2020-08-06")):
+        for day in ("2020-08-05", "2020-08-06"):
+            with dg.build_resources({"emr": step_launcher(settings)}) as resources:
+                resources.emr.cluster.require(Owner(f"run of {day}", f"daily_pipeline_{day}"), LOG)
+        assert state(emr) == "WAITING"
+
+    names = [cluster.request["Name"] for cluster in emr.clusters]
+    assert names == ["capstone daily_pipeline_2020-08-05..2020-08-06 the-range 1"]
+    assert state(emr) == "TERMINATED"
 
 
 @pytest.mark.parametrize(

@@ -198,13 +198,19 @@ def test_no_secret_goes_to_emr_or_to_the_bucket(
 
 def test_the_settings_of_the_host_hold_on_the_cluster_but_for_what_is_its_own(platform: EmrPlatform) -> None:
     """The parent leaves the environment of the cluster to whoever made it."""
-    ours(replace(platform, postgres_url="postgresql://host/capstone"))._post_artifacts(LOG, None, RUN_ID, STEP)
+    own = {
+        "CAPSTONE_PRECONDITIONS": '{"NYSE": [{"command": ["true"]}]}',
+        "CAPSTONE_PRECONDITION_COMMANDS": "true",
+    }
+    host = replace(platform, postgres_url="postgresql://host/capstone", settings_of_emr=own)
+    ours(host)._post_artifacts(LOG, None, RUN_ID, STEP)
 
     written = Storage(f"{platform.bucket}/staging/runs/{RUN_ID}/{STEP}/{ATTEMPT}").read("launch.json")
     launch = Launch.from_json(written or b"")
     assert launch.versions == Versions.here()
     assert launch.environment["AWS_DEFAULT_REGION"] == "us-east-1"
-    assert [name for name in launch.environment if name.startswith(("CAPSTONE_EMR", "CAPSTONE_POSTGRES"))] == []
+    of_the_host = ("CAPSTONE_EMR", "CAPSTONE_POSTGRES", "CAPSTONE_PRECONDITION")
+    assert [name for name in launch.environment if name.startswith(of_the_host)] == []
     there = Settings.from_mapping(launch.environment)
     assert (there.deployment, there.emr, there.postgres_url) == ("cluster", None, None)
     assert (there.lake_uri, there.raw_uri) == (f"{platform.bucket}/lake", f"{platform.bucket}/raw")

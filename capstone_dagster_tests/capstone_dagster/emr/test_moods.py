@@ -2,19 +2,30 @@
 
 import json
 import signal
+import threading
 from dataclasses import replace
 
 import dagster as dg
 import pytest
+from dagster._core.execution.plan.objects import StepRetryData
+from dagster._utils.error import SerializableErrorInfo
 
 from capstone_dagster.emr.api import Emr
 from capstone_dagster.emr.reaper import reap
 from capstone_dagster.slots import end_dead
+from capstone_dagster_tests.capstone_dagster.emr.one_step import STEP
 from capstone_dagster_tests.capstone_dagster.emr.test_days import started
 from capstone_dagster_tests.emr_platform import DAY, EmrPlatform
 from capstone_dagster_tests.processes import eventually
+from capstone_dagster_tests.s3_faults import (  # noqa: F401 -- pytest finds fixtures by their import
+    ASKED_AT_ONCE,
+    Faults,
+    faulty_front,
+    faulty_s3,
+)
 from fake_aws.emr import FakeEmr
 from spark_code.schemas import EVENTS
+from spark_code.storage import Storage
 
 IMPATIENT = {"CAPSTONE_EMR_PATIENCE_MINUTES": "0.02"}
 
@@ -47,6 +58,88 @@ def test_throttling_that_does_not_pass_fails_the_run_with_the_call_and_the_setti
     assert "CAPSTONE_EMR_PATIENCE_MINUTES says how long to go on asking" in ended.reason
     assert [call.answered for call in platform.emr.calls("CancelSteps")] == ["ok"]
     eventually(lambda: platform.states, ["TERMINATED"].__eq__)
+
+
+def test_throttling_that_outlasts_the_patience_is_outlasted_by_another_try(platform: EmrPlatform) -> None:
+    platform.emr.tell.fail_next_steps(message="exit code 137")
+    platform.emr.tell.throttle("RunJobFlow", calls=2)  # as often as one try asks
+
+    ended = replace(platform, settings_of_emr={**IMPATIENT, "CAPSTONE_MAX_RETRIES": "1"}).run_here()
+
+    assert ended.count(dg.DagsterEventType.STEP_UP_FOR_RETRY) == 1
+    assert ended.reason is not None
+    assert "ended FAILED: Unknown Error.: exit code 137" in ended.reason
+    assert submitted(platform.emr) == [1]
+
+
+def test_what_emr_refuses_is_asked_once(platform: EmrPlatform) -> None:
+    unknown = {"CAPSTONE_EMR_CLUSTER_ID": "j-NONE", "CAPSTONE_MAX_RETRIES": "3"}
+
+    ended = replace(platform, settings_of_emr=unknown).run_here()
+
+    assert ended.count(dg.DagsterEventType.STEP_UP_FOR_RETRY) == 0
+    assert ended.reason is not None
+    assert ended.reason.startswith("CAPSTONE_EMR_CLUSTER_ID: EMR refused describe_cluster")
+    assert [call.operation for call in platform.emr.calls()] == ["DescribeCluster"]
+
+
+def test_a_host_that_cannot_list_the_raw_files_tries_again_before_it_asks_for_a_cluster(
+    platform: EmrPlatform, faults: Faults
+) -> None:
+    platform.emr.tell.fail_next_steps(message="exit code 137")
+    faults.add("503 SlowDown", "GET .*prefix=raw", times=ASKED_AT_ONCE)
+
+    ended = replace(platform, settings_of_emr={"CAPSTONE_MAX_RETRIES": "1"}).run_here()
+
+    assert ended.count(dg.DagsterEventType.STEP_UP_FOR_RETRY) == 1
+    assert ended.reason is not None
+    assert "ended FAILED: Unknown Error.: exit code 137" in ended.reason
+    assert [call.operation for call in platform.emr.calls()].count("RunJobFlow") == 1
+
+
+def test_a_step_that_asks_on_the_cluster_to_be_tried_again_is_tried_again(platform: EmrPlatform) -> None:
+    platform.emr.tell.hang_next_step()
+
+    def ask() -> None:
+        staging = Storage(f"{platform.bucket}/staging/runs")
+        keys = eventually(lambda: [stored.key for stored in staging.objects("") if stored.key.endswith("/launch.json")])
+        folder = keys[0].rpartition("/")[0]
+        staging.write(f"{folder}/events/000001.json", up_for_retry(folder.split("/")[0]))
+        platform.emr.tell.relent()
+        platform.emr.tell.end_next_step("CANCELLED")  # the second try
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    ended = replace(platform, settings_of_emr={"CAPSTONE_MAX_RETRIES": "3"}).run_here()
+    asking.join()
+
+    retried = [event for event in ended.events if event.is_step_up_for_retry]
+    assert [event.step_retry_data.seconds_to_wait for event in retried] == [0.125]
+    assert ended.reason is not None
+    assert "ended CANCELLED" in ended.reason
+    assert submitted(platform.emr) == [2]
+
+
+def up_for_retry(run_id: str) -> bytes:
+    """What a cluster tells of a step that asks to be tried again."""
+    error = SerializableErrorInfo("S3 is too busy", [], "RetryRequested")
+    asked = dg.DagsterEvent(
+        dg.DagsterEventType.STEP_UP_FOR_RETRY.value,
+        "preprocessing",
+        step_key=STEP,
+        event_specific_data=StepRetryData(error=error, seconds_to_wait=0.125),  # type: ignore[no-untyped-call]
+    )
+    entry = dg.EventLogEntry(  # type: ignore[no-untyped-call]
+        error_info=None,
+        level=20,
+        user_message="",
+        run_id=run_id,
+        timestamp=1.0,
+        step_key=STEP,
+        job_name="preprocessing",
+        dagster_event=asked,
+    )
+    return dg.serialize_value([entry]).encode()
 
 
 @pytest.mark.parametrize("operation", ["RunJobFlow", "AddJobFlowSteps"])
@@ -103,6 +196,18 @@ def test_a_day_without_files_asks_emr_nothing(platform: EmrPlatform) -> None:
 
     assert ended.reason is not None
     assert ended.reason.startswith("no raw files of 2020-08-05 from NYSE")
+    assert platform.emr.calls() == []
+
+
+def test_a_day_that_is_not_ready_asks_emr_nothing(platform: EmrPlatform) -> None:
+    preconditions = f'{{"NASDAQ": [{{"key_exists": "{platform.bucket}/{{day}}.done"}}]}}'
+
+    ended = replace(platform, settings_of_emr={"CAPSTONE_PRECONDITIONS": preconditions}).run_here()
+
+    assert ended.reason is not None
+    assert ended.reason.startswith(
+        f"preconditions of 2020-08-05 are not met: NASDAQ: {platform.bucket}/2020-08-05.done is not there yet."
+    )
     assert platform.emr.calls() == []
 
 

@@ -1,0 +1,61 @@
+"""What a trading day waits for that has not landed: a run, an exchange, somebody who mends what failed."""
+
+from datetime import UTC, date, datetime
+
+import dagster as dg
+
+from capstone_dagster.automation.due import unfinished_runs
+from capstone_dagster.automation.raw_scan import still_arriving
+from capstone_dagster.jobs import JOB_NAMES, covers
+from capstone_dagster.settings import Settings
+from capstone_dagster.tracker import JobStatus, NeverRunError, Tracker
+from capstone_dagster.trading_days import trading_days
+from spark_code.lake import Lake
+from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
+from spark_code.schemas import CLOSES
+from spark_code.storage import StorageError
+
+# Of a precondition. Dagster gives a tick a minute, in which several days may have to be looked at.
+_COMMAND_SECONDS = 2.0
+
+
+def hindrance(settings: Settings, instance: dg.DagsterInstance, lake: Lake, day: date) -> tuple[str, str | None]:
+    """Where the day hangs, and the run that tells more."""
+    if run := next((run for run in unfinished_runs(instance) if covers(run, day)), None):
+        how = "failed, is tried again" if run.is_finished else run.status.value
+        return f"{run.job_name} is in progress ({how}, run {run.run_id})", run.run_id
+    if waits_for := _missing_files(settings, day):
+        return waits_for, None
+    if failed := _last_failure(instance, day):
+        return f"{failed.job_id} ended in {failed.status}: {failed.error}", failed.run_id
+    previous = trading_days(settings.first_trading_day).previous(day)
+    if previous and lake.manifest(CLOSES, previous) is None:
+        return f"its report waits for the closes of {previous}", None
+    return "its files are complete, and no run works on it", None
+
+
+def _missing_files(settings: Settings, day: date) -> str | None:
+    """What of the files has not come, is still coming, or must not be worked on yet."""
+    try:
+        deliveries = RawFolder(settings.raw_uri).deliveries(day)
+        if arriving := still_arriving(deliveries, settings.quiet_seconds, datetime.now(UTC)):
+            return f"waiting for {' and '.join(arriving)}: still arriving"
+        unmet = settings.preconditions.unmet_of(deliveries, _COMMAND_SECONDS)
+    except MissingDeliveryError as missing:
+        return f"waiting for {' and '.join(missing.exchanges)}: {missing}"
+    except (StorageError, UnreadableNameError) as error:
+        return f"its files cannot be looked at: {error}"
+    return f"waiting for {unmet}" if unmet else None
+
+
+def _last_failure(instance: dg.DagsterInstance, day: date) -> JobStatus | None:
+    """The job of the day that was the last to fail and was not mended since."""
+    tracker, failed = Tracker(instance), []
+    for job in JOB_NAMES:
+        try:
+            status = tracker.get_job_status(tracker.assign_job_id(job, day))
+        except NeverRunError:
+            continue
+        if status.status != dg.DagsterRunStatus.SUCCESS.value:
+            failed.append(status)
+    return max(failed, key=lambda status: status.updated_time, default=None)

@@ -1,0 +1,191 @@
+"""The sensor ``new_files``: runs a trading day when every exchange has delivered it, and again when its files change.
+
+What lies in the raw folder is found in ``raw_scan``, what the sensor remembers is in ``ledger``, and what a day with
+complete deliveries needs is judged in ``due``.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+from capstone_dagster.assets.raw import observation
+from capstone_dagster.automation.due import Judge, unfinished_runs
+from capstone_dagster.automation.ledger import Ledger, Seen
+from capstone_dagster.automation.raw_listing import Arrival, RawDay
+from capstone_dagster.automation.raw_scan import RawScan, Scan, beginning_with, why_incomplete
+from capstone_dagster.automation.strays import shown
+from capstone_dagster.settings import Settings
+from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
+from spark_code.lake import Lake
+from spark_code.raw_files import Delivery, RawFolder
+from spark_code.storage import StorageError
+
+# Dagster gives a sensor a minute for everything: days that are left over are judged in the next tick.
+_JUDGE_SECONDS = 2.0
+_COMMAND_SECONDS = 10.0
+_MOST_SHOWN = 3
+
+
+def new_files(settings: Settings, jobs: Sequence[Any]) -> dg.SensorDefinition:
+    """The sensor. The jobs are those of the code location: Dagster takes equal ones for duplicates."""
+
+    @dg.sensor(
+        name="new_files",
+        jobs=jobs,
+        minimum_interval_seconds=max(1, int(settings.sensor_seconds)),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Runs a trading day when every exchange has delivered it, and again when its files change. "
+        f"Watches the latest {settings.watch_days} trading days that have a folder.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        def judge() -> Judge:
+            return Judge(context.instance, Lake(settings.lake_uri), unfinished_runs(context.instance))
+
+        ledger = Ledger.parse(context.cursor)
+        try:
+            tick = Tick(settings, RawFolder(settings.raw_uri), ledger, judge, datetime.now(UTC))
+            tick.run()
+        except StorageError as error:
+            return dg.SkipReason(f"raw folder or lake cannot be looked at, the next tick tries again: {error}")
+        for warning in tick.warnings:
+            context.log.warning(warning)
+        for reason in tick.reasons:
+            context.log.info(reason)
+        return dg.SensorResult(
+            run_requests=tick.requests,
+            skip_reason=None if tick.requests else tick.summary,
+            asset_events=tick.observations,
+            cursor=str(ledger),
+        )
+
+    return sensor
+
+
+@dataclass
+class Tick:
+    """One tick. It asks for runs and changes the ledger; Dagster stores both in one step, or neither."""
+
+    settings: Settings
+    raw: RawFolder
+    ledger: Ledger
+    open_judge: Callable[[], Judge]
+    """Called when there is a day to judge: it looks up the runs there are."""
+    now: datetime
+    clock: Callable[[], float] = time.monotonic
+    requests: list[dg.RunRequest] = field(default_factory=list)
+    observations: list[dg.AssetObservation] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What is told once."""
+    reasons: list[str] = field(default_factory=list)
+    """What is told of every day that is not settled."""
+    waiting: list[str] = field(default_factory=list)
+    """The same in short, of those that wait."""
+    summary: str = ""
+
+    def run(self) -> None:
+        """Look at the raw folder, and judge what is complete."""
+        today = self.now.astimezone(NEW_YORK).date()
+        scanner = RawScan(self.raw, self._calendar, self.clock)
+        scan = scanner.look(today, self.settings.watch_days, self.ledger.days.keys(), self.ledger.look_at)
+        self.ledger.look_at = scan.go_on_at
+        self._warn(scan)
+        self._judge_days(scan)
+        self.summary = self._summary(scan)
+
+    @property
+    def _calendar(self) -> TradingDays:
+        return trading_days(self.settings.first_trading_day)
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return self.open_judge()
+
+    def _warn(self, scan: Scan) -> None:
+        """Tell what has no place, and which days are too old to be watched, each once."""
+        too_old = self.ledger.watch(scan.watched, scan.older, self._calendar)
+        for first, last in too_old:
+            span = f"{first}" if first == last else f"{first}..{last}"
+            self.warnings.append(
+                f"{span}: older than the {self.settings.watch_days} watched trading days (CAPSTONE_WATCH_DAYS); "
+                f"if it is not published, run it: capstone run {span}"
+            )
+        not_looked_at = [day for day in scan.watched if day not in scan.days]
+        for stray in self.ledger.tell(scan.strays, not_looked_at):
+            self.warnings.append(shown(f"{self.raw.storage.uri(stray.place)}: {stray.why}"))
+
+    def _judge_days(self, scan: Scan) -> None:
+        """As many as there is time for, the oldest first; the next tick goes on with the others."""
+        deadline = self.clock() + _JUDGE_SECONDS
+        days = beginning_with(self.ledger.judge_at, list(scan.days))
+        self.ledger.judge_at = None
+        for day in days:
+            if day != days[0] and self.clock() >= deadline:
+                self.ledger.judge_at = day
+                break
+            self._judge_day(day, scan.days[day])
+        self.requests.sort(key=lambda request: request.partition_key or "")
+
+    def _judge_day(self, day: date, found: RawDay) -> None:
+        waits: dict[str, str] = {}
+        arrivals = {each.delivery.source.exchange: each for each in found.arrivals}
+        seen = {
+            exchange: self.ledger.see(day, exchange, each.delivery.fingerprint, self.now)
+            for exchange, each in arrivals.items()
+        }
+        if day in self.ledger.settled:
+            return
+        for exchange, arrival in arrivals.items():
+            if why := self._why_wait(arrival, seen[exchange]):
+                waits[exchange] = why
+        if waits:
+            self.waiting.append(f"{day} is waiting for {' and '.join(waits)}")
+            self.reasons.append("; ".join(f"{day} is waiting for {exchange}: {why}" for exchange, why in waits.items()))
+            return
+        self._judge_complete(day, [arrival.delivery for arrival in found.arrivals])
+
+    def _why_wait(self, arrival: Arrival, seen: Seen) -> str | None:
+        """What a delivery waits for before its day may be run; None if it is complete and its preconditions hold."""
+        delivery = arrival.delivery
+        exchange = delivery.source.exchange
+        if arrival.unreadable:
+            return arrival.unreadable
+        if why := why_incomplete(delivery, self.settings.quiet_seconds, self.now, seen.since):
+            return why
+        if not seen.is_observed:
+            self.observations.append(observation(delivery))
+            seen.is_observed = True
+        try:
+            unmet = self.settings.preconditions.unmet(delivery, _COMMAND_SECONDS)
+        except StorageError as error:  # perhaps of another store than that of the raw files
+            return str(error)
+        return unmet and unmet.removeprefix(f"{exchange}: ")
+
+    def _judge_complete(self, day: date, deliveries: Sequence[Delivery]) -> None:
+        previous = self._calendar.previous(day)
+        requested = {request.partition_key for request in self.requests}
+        verdict = self._judge.files(day, previous, deliveries, on_the_way=f"{previous}" in requested)
+        self.reasons.append(verdict.reason)
+        if verdict.is_settled:
+            self.ledger.settled.add(day)
+        elif verdict.job is None:
+            self.waiting.append(verdict.reason)
+        elif self._calendar.partitions.has_partition_key(day.isoformat()):
+            # Asked for again until a tick has found its run: one may get lost before it is in the queue, and to
+            # Dagster a second request with the same key is the same run.
+            self.requests.append(verdict.request(day))
+        else:  # one request for a day that Dagster does not know would take all others with it
+            self.reasons.append(f"{day} is no partition yet, by the clock of this machine")
+
+    def _summary(self, scan: Scan) -> str:
+        if not scan.watched:
+            return f"no trading day has a folder below {self.raw.storage.root} yet"
+        watching = f"watching {len(scan.watched)} day{'s' if len(scan.watched) > 1 else ''}"
+        if len(scan.days) < len(scan.watched):
+            watching += f", {len(scan.days)} of them looked at this time"
+        more = len(self.waiting) - _MOST_SHOWN
+        return "; ".join([watching, *self.waiting[:_MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])])

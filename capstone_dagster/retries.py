@@ -1,0 +1,82 @@
+"""A step is tried again after a fault that passes by itself: so often, and with longer and longer waits.
+
+Which faults pass is in ``transient``. Dagster's own policy is not used: it repeats errors of the program as well, and
+its waits have no end. A run whose process is lost is tried again by Dagster's daemon (``deploy/dagster.yaml``).
+"""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+from dagster._core.errors import raise_execution_interrupts
+from dagster._core.execution.plan.active import ActiveExecution
+from pydantic import Field
+
+from capstone_dagster.failures import final_failures
+from capstone_dagster.spark_process import forget_dead_session
+from capstone_dagster.transient import is_transient
+
+FIRST_SECONDS, LONGEST_SECONDS = 20.0, 300.0
+
+
+def backoff(retries_before: int, first_seconds: float = FIRST_SECONDS) -> float:
+    """How long to wait: the double each time up to five minutes, and up to a half less by chance.
+
+    So no wait is shorter than the one before, and steps that failed together do not come back together.
+    """
+    longest = min(first_seconds * 2**retries_before, LONGEST_SECONDS)
+    return random.uniform(longest / 2, longest)  # noqa: S311 - no secret depends on it
+
+
+class Retries(dg.ConfigurableResource[None]):
+    """How often a step is tried again that failed for no fault of its data or its code."""
+
+    max_retries: int = Field(ge=0, description="CAPSTONE_MAX_RETRIES, unless given here for one run.")
+    first_seconds: float = Field(
+        default=FIRST_SECONDS, ge=0, description="The longest first wait; each one after it is twice as long."
+    )
+
+    @contextmanager
+    def judging_failures(self, retries_before: int) -> Iterator[None]:
+        """Around the work of a step: ask to be tried again where that may help, fail for good where it cannot."""
+        with final_failures():
+            try:
+                yield
+            except (dg.Failure, dg.RetryRequested):
+                raise
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                forget_dead_session()
+                raise self.request(error, retries_before)  # noqa: B904 - it has its cause
+
+    def request(self, fault: Exception, retries_before: int) -> Exception:
+        """The request to try again; the fault itself if that was done often enough."""
+        if retries_before >= self.max_retries:
+            return fault
+        request = dg.RetryRequested(self.max_retries, backoff(retries_before, self.first_seconds))
+        request.__cause__ = fault
+        return request
+
+
+@contextmanager
+def interruptible_waits() -> Iterator[None]:
+    """For the duration, a run that waits to try a step again can be stopped.
+
+    Dagster sleeps through it: whoever stops the run would wait for minutes.
+    """
+    sleep = ActiveExecution.sleep_til_ready
+
+    def sleep_til_ready(self: ActiveExecution) -> None:
+        seconds = self.sleep_interval()  # type: ignore[no-untyped-call]
+        if seconds > 0:
+            with raise_execution_interrupts():
+                time.sleep(seconds)
+
+    ActiveExecution.sleep_til_ready = sleep_til_ready  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ActiveExecution.sleep_til_ready = sleep  # type: ignore[method-assign]

@@ -1,0 +1,15 @@
+"""A lake without Spark, and the runs that filled it."""
+
+from pathlib import Path
+
+import pytest
+
+from capstone_dagster_tests.capstone_dagster.automation.hand_made_days import HandMadeDays
+from capstone_dagster_tests.capstone_dagster.run_histories import Histories
+from capstone_dagster_tests.s3_server import s3_endpoint, s3_uri  # noqa: F401 -- pytest finds fixtures by their import
+
+
+@pytest.fixture
+def days(tmp_path: Path, histories: Histories) -> HandMadeDays:
+    """No day yet."""
+    return HandMadeDays(tmp_path, histories.instance)

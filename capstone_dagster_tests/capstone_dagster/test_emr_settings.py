@@ -1,0 +1,62 @@
+"""What the variables of EMR mean together; what each of them takes is in ``test_setting_values``."""
+
+import pytest
+
+from capstone_dagster.settings import Settings, SettingsError
+
+ON_EMR = {
+    "CAPSTONE_DEPLOYMENT": "emr",
+    "CAPSTONE_RAW_URI": "s3://exchange/drop",
+    "CAPSTONE_LAKE_URI": "s3://firm/lake",
+    "CAPSTONE_EMR_STAGING_URI": "s3://firm-staging",
+}
+
+
+def test_a_run_on_emr_creates_its_cluster_and_ends_it_unless_one_is_named() -> None:
+    created, taken = (
+        Settings.from_mapping({**ON_EMR, "CAPSTONE_EMR_CLUSTER_ID": cluster_id}).emr for cluster_id in ("", "j-1ABC")
+    )
+
+    assert created
+    assert taken
+    assert (created.create_cluster, created.cluster_id, created.terminate_cluster) == (True, None, True)
+    assert (taken.create_cluster, taken.cluster_id, taken.terminate_cluster) == (False, "j-1ABC", False)
+    assert created.log_uri == "s3://firm-staging/logs"
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        pytest.param(
+            {"CAPSTONE_EMR_CREATE_CLUSTER": "true", "CAPSTONE_EMR_CLUSTER_ID": "j-1ABC"},
+            "CAPSTONE_EMR_CLUSTER_ID and CAPSTONE_EMR_CREATE_CLUSTER=true: set one of them, not both",
+            id="both to create and to take",
+        ),
+        pytest.param(
+            {"CAPSTONE_EMR_CREATE_CLUSTER": "false"},
+            "CAPSTONE_EMR_CLUSTER_ID and CAPSTONE_EMR_CREATE_CLUSTER=false: name in it the cluster to take",
+            id="neither to create nor to take",
+        ),
+        pytest.param(
+            {"CAPSTONE_EMR_STAGING_URI": ""},
+            "CAPSTONE_EMR_STAGING_URI must be set: where this host and the cluster exchange files, like s3://bucket/staging",
+            id="no staging",
+        ),
+        pytest.param(
+            {"CAPSTONE_LAKE_URI": "/data/lake"},
+            "CAPSTONE_LAKE_URI: a cluster reads and writes s3://bucket/prefix, not /data/lake",
+            id="a lake on this machine",
+        ),
+        pytest.param(
+            {"CAPSTONE_EMR_SPARK_CONF": "spark.hadoop.fs.s3a.secret.key=canary"},
+            "CAPSTONE_EMR_SPARK_CONF: the given value cannot be used: spark.hadoop.fs.s3a.secret.key would show a "
+            "secret in the console of EMR; give the cluster a role instead",
+            id="a secret for Spark",
+        ),
+    ],
+)
+def test_settings_of_emr_that_contradict_are_refused(given: dict[str, str], refused: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        Settings.from_mapping(ON_EMR | given)
+
+    assert str(error.value) == refused

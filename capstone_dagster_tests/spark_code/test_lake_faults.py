@@ -1,0 +1,46 @@
+"""A pointer whose answer S3 has lost: published once, and the next attempt is no older one."""
+
+import pytest
+
+from capstone_dagster_tests.s3_faults import (  # noqa: F401 -- pytest finds fixtures by their import
+    ASKED_AT_ONCE,
+    LOSE_ANSWER,
+    Faults,
+    faulty_front,
+    faulty_s3,
+)
+from capstone_dagster_tests.spark_code.lakes import DAY, POINTER, point_to, version_of
+from spark_code.lake import Lake
+from spark_code.schemas import CLOSES
+from spark_code.storage import StorageError
+
+
+@pytest.mark.parametrize("before", [None, 4])
+def test_a_publish_whose_answer_was_lost_is_repeated_and_still_knows_the_version_before(
+    faults: Faults, lake: Lake, before: int | None
+) -> None:
+    if before:
+        point_to(lake, before)
+    faults.add(LOSE_ANSWER, f"PUT .*/{POINTER}", times=1)
+
+    published = point_to(lake, token=5)
+
+    assert faults.hits == 1
+    assert (published.version, published.previous_version) == (version_of(5), before and version_of(before))
+    assert lake.manifest(CLOSES, DAY) == published
+
+
+def test_an_attempt_whose_answers_were_all_lost_has_published_and_the_next_one_replaces_it(
+    faults: Faults, lake: Lake
+) -> None:
+    point_to(lake, token=4)
+    faults.add(LOSE_ANSWER, f"PUT .*/{POINTER}", times=ASKED_AT_ONCE)
+
+    with pytest.raises(StorageError, match=POINTER):
+        point_to(lake, token=5)
+    after_the_first = lake.manifest(CLOSES, DAY)
+    after_the_second = point_to(lake, token=6)
+
+    assert after_the_first
+    assert (after_the_first.version, after_the_first.previous_version) == (version_of(5), version_of(4))
+    assert (after_the_second.version, after_the_second.previous_version) == (version_of(6), version_of(5))
