@@ -10,13 +10,14 @@ from pathlib import Path
 
 import click
 
-from benchmarks import backfill, emr, run_storage
+from benchmarks import backfill, emr, new_files, run_storage
 from benchmarks.timing import Findings
 
 SUBJECTS: Mapping[str, Callable[[], Findings]] = {
     "run_storage": run_storage.measure,
     "emr": emr.measure,
     "backfill": backfill.measure,
+    "new_files": new_files.measure,
 }
 
 

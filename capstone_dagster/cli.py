@@ -64,7 +64,10 @@ def cli() -> None:
     is_flag=True,
     help="Build the report although the previous trading day's closes are not published (its moves are null then).",
 )
-def run(days: str, job: JobName, allow_missing_closes: bool) -> None:
+@click.option(
+    "--missing", "only_missing", is_flag=True, help="Only days that are not up to date with their files and closes."
+)
+def run(days: str, job: JobName, allow_missing_closes: bool, only_missing: bool) -> None:
     """Run a trading day, or all trading days of a range, through Dagster."""
     settings = Settings.from_environment()
     if settings.deployment == "local":
@@ -74,7 +77,7 @@ def run(days: str, job: JobName, allow_missing_closes: bool) -> None:
     with ready(settings):
         import dagster as dg
 
-        from capstone_dagster.running import Outcome, in_terminal, run_day, summary
+        from capstone_dagster.running import Outcome, in_terminal, missing_days, run_day, summary
 
         outcomes: list[Outcome] = []
         config = in_terminal(allow_missing_closes=allow_missing_closes)
@@ -84,6 +87,9 @@ def run(days: str, job: JobName, allow_missing_closes: bool) -> None:
 
                 for told in reap_now(settings.emr, instance):
                     click.echo(f"EMR: {told}")
+            if only_missing:
+                found, wanted = len(wanted), missing_days(settings, instance, job, wanted)
+                click.echo(f"up to date: {found - len(wanted)} of {found} days")
             for day in wanted:
                 click.echo(job_id(job, day))
                 outcome = run_day(instance, job, day, run_config=config)
@@ -91,7 +97,8 @@ def run(days: str, job: JobName, allow_missing_closes: bool) -> None:
                 click.echo(f"  {outcome.status}{'' if outcome.succeeded else f', {outcome.reason or outcome.run_id}'}")
                 if was_interrupted():
                     break
-        click.echo(f"\n{summary(outcomes, Lake(settings.lake_uri))}\n")
+        if outcomes:
+            click.echo(f"\n{summary(outcomes, Lake(settings.lake_uri))}\n")
         if len(outcomes) < len(wanted):
             click.echo(f"interrupted in {outcomes[-1].job_id}; days not run: {len(wanted) - len(outcomes)}")
         click.echo(f"raw files  {settings.raw_uri}\nlake       {settings.lake_uri}\nlogs       {settings.log_dir}")

@@ -7,7 +7,3 @@ package, has expected errors of its own.
 
 class ExpectedError(Exception):
     """Something that a person can mend, told in one sentence."""
-
-
-class OutageError(ExpectedError):
-    """A service that gave no answer for too long; it may answer later."""

@@ -42,7 +42,7 @@ def _words(record: logging.LogRecord) -> str | None:
         return _message(record)
     step = (event.step_key or "").replace("__", "/")
     match event.event_type:
-        case dg.DagsterEventType.STEP_START if step in _STEPS:
+        case dg.DagsterEventType.STEP_START | dg.DagsterEventType.STEP_RESTARTED if step in _STEPS:
             return f"{step} ..."
         case dg.DagsterEventType.ASSET_MATERIALIZATION:
             return _published(event)

@@ -24,7 +24,7 @@ FIRST_SECONDS, LONGEST_SECONDS = 20.0, 300.0
 def backoff(retries_before: int, first_seconds: float = FIRST_SECONDS) -> float:
     """How long to wait: the double each time up to five minutes, and up to a half less by chance.
 
-    So no wait is shorter than the one before, and steps that failed together do not come back together.
+    So no wait is shorter than the one before as long as they grow, and what failed together does not return together.
     """
     longest = min(first_seconds * 2**retries_before, LONGEST_SECONDS)
     return random.uniform(longest / 2, longest)  # noqa: S311 - no secret depends on it

@@ -11,14 +11,18 @@ from typing import Any
 import dagster as dg
 from dagster._core.execution.api import execute_run
 
+from capstone_dagster.automation.due import Judge
 from capstone_dagster.direct_runs import begin, reconstructable
-from capstone_dagster.jobs import JOB_NAMES, job_id
+from capstone_dagster.jobs import JOB_NAMES, JobName, job_id
 from capstone_dagster.metadata import rejects_by_reason
 from capstone_dagster.restarts import outlasting_restarts
+from capstone_dagster.settings import Settings
 from capstone_dagster.slots import SlotTakenError
 from capstone_dagster.spark_process import forget_dead_session
+from capstone_dagster.trading_days import trading_days
 from capstone_dagster.workers import Worker
 from spark_code.lake import Lake
+from spark_code.raw_files import MissingDeliveryError, RawFolder
 from spark_code.schemas import EVENTS, QUOTE_ANALYTICS
 
 REFUSED = "REFUSED"
@@ -46,6 +50,24 @@ def in_terminal(*, allow_missing_closes: bool) -> Mapping[str, Any]:
     """The run config of a run whose progress goes to the terminal."""
     report_options = {"report_options": {"config": {"allow_missing_closes": True}}}
     return {"loggers": {"progress": {}}, **({"resources": report_options} if allow_missing_closes else {})}
+
+
+def missing_days(settings: Settings, instance: dg.DagsterInstance, name: JobName, days: Sequence[date]) -> list[date]:
+    """The days on which the job has something to do: not yet run, or with other files or closes since."""
+    judge, raw = Judge(instance, Lake(settings.lake_uri), ()), RawFolder(settings.raw_uri)
+    calendar = trading_days(settings.first_trading_day)
+
+    def is_done(day: date) -> bool:
+        is_reported = name == "preprocessing" or judge.report(day, calendar.previous(day)) == "current"
+        return is_reported and (name == "analytical" or judge.is_loaded(day, raw.deliveries(day)))
+
+    def is_missing(day: date) -> bool:
+        try:
+            return not is_done(day)
+        except MissingDeliveryError:  # its run says so
+            return True
+
+    return [day for day in days if is_missing(day)]
 
 
 def run_day(  # noqa: PLR0913 - a run has that many facets, and all but three are named

@@ -6,6 +6,7 @@ tick does is in ``automation.scheduled_days``.
 
 import dagster as dg
 
+from capstone_dagster.automation import switches
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK
 
@@ -21,7 +22,7 @@ def all_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         job_name="daily_pipeline",
         cron_schedule=f"{at.minute} {at.hour} * * 1-5",
         execution_timezone=NEW_YORK.key,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
+        default_status=switches.of_schedule(settings),
         description=f"Runs every trading day of the NYSE at {at:%H:%M} New York, unless it is done or its files are "
         "still arriving. The run of a day without files fails, and says whose are missing.",
     )

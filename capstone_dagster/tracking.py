@@ -97,7 +97,8 @@ class TrackedJob:
             # As if the virtual environment were activated: its spark-submit, with its Python.
             "PATH": os.pathsep.join([str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)]),
         }
-        return {**os.environ, **self.settings.as_environment(), **tracked}
+        own = {name: value for name, value in os.environ.items() if name != "CAPSTONE_ALERT_URLS"}
+        return {**own, **self.settings.as_environment(), **tracked}
 
 
 def track(instance: dg.DagsterInstance, work: TrackedJob, command: Sequence[str]) -> tuple[int, str]:

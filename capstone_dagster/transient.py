@@ -12,11 +12,10 @@ from obstore.exceptions import BaseError
 from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark.errors import PySparkException
 
-from capstone_dagster.errors import OutageError
 from spark_code.glue import NotRegisteredError
 
 # Parts of the codes by which services of AWS say so.
-_BUSY = ("Throttl", "TooManyRequests", "LimitExceeded", "RequestExpired", "SlowDown", "Timeout", "InternalServer")
+_BUSY = ("Throttl", "TooManyRequests", "RequestLimit", "RequestExpired", "SlowDown", "Timeout", "InternalServer")
 # A server that does not know a call (501) will not learn it.
 _BUSY_STATUS = r"(?:408|429|5(?!01)\d\d)\b"
 
@@ -51,7 +50,7 @@ def boto_will_pass(error: ClientError | BotoCoreError) -> bool:
 def _passes(error: BaseException) -> bool:
     match error:
         # The JVM that is gone shows itself as a connection that breaks, or is refused.
-        case OutageError() | NotRegisteredError() | ConnectionError() | TimeoutError() | Py4JNetworkError():
+        case NotRegisteredError() | ConnectionError() | TimeoutError() | Py4JNetworkError():
             return True
         case ClientError() | BotoCoreError():
             return boto_will_pass(error)

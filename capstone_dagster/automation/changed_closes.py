@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
+from capstone_dagster.automation import switches
 from capstone_dagster.automation.due import Judge, Verdict, unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NoTradingDayError, TradingDays, parse_day, trading_days
@@ -58,7 +59,7 @@ def changed_closes(settings: Settings, clock: Callable[[], datetime] = _now) -> 
         name="changed_closes",
         job_name="analytical",
         minimum_interval_seconds=max(1, int(settings.sensor_seconds)),
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        default_status=switches.of_sensor(settings),
         description="Runs `analytical` of a day when the closes of the trading day before have come or have changed, "
         "once for every change. Closes that are published again with the same rows change nothing.",
     )

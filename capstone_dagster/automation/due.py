@@ -125,7 +125,7 @@ class Judge:
         try:
             if run := self.busy_with(day):
                 return _waits(day, run)
-            if not self._is_ingested(day, deliveries):
+            if not self.is_loaded(day, deliveries):
                 return self._load(day, previous, fingerprint(deliveries), on_the_way=on_the_way)
             return self._report(day, previous)
         except (LakeError, StorageError) as error:
@@ -143,16 +143,17 @@ class Judge:
         """Whether the day's report was computed from what is published now; an error if the lake cannot be read."""
         return self._find(day, previous).state
 
-    def busy_with(self, day: date) -> dg.DagsterRun | None:
-        """The run that waits or works on the day, or that failed and is tried again."""
-        return next((run for run in self.unfinished if covers(run, day)), None)
-
-    def _is_ingested(self, day: date, deliveries: Sequence[Delivery]) -> bool:
+    def is_loaded(self, day: date, deliveries: Sequence[Delivery]) -> bool:
+        """Whether the end-of-day load was made from these files."""
         events = self.lake.manifest(EVENTS, day)
         if events is None or events.inputs != {found.source.raw_table: found.fingerprint for found in deliveries}:
             return False
         loaded = (self.lake.manifest(table, day) for table in (TRADES, QUOTES, CLOSES))
         return all(manifest and manifest.inputs == {EVENTS.path: events.version} for manifest in loaded)
+
+    def busy_with(self, day: date) -> dg.DagsterRun | None:
+        """The run that waits or works on the day, or that failed and is tried again."""
+        return next((run for run in self.unfinished if covers(run, day)), None)
 
     def _load(self, day: date, previous: date | None, files: str, *, on_the_way: bool) -> Verdict:
         """Of a day that is not loaded from these files."""

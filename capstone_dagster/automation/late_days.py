@@ -14,6 +14,7 @@ from itertools import islice, takewhile
 import dagster as dg
 
 from capstone_dagster.alerts import Alert, Sent, channels, deliver
+from capstone_dagster.automation import switches
 from capstone_dagster.automation.landing import Clock, Landing, expected_day, has_landed, landing, now
 from capstone_dagster.jobs import LANDED
 from capstone_dagster.settings import Settings
@@ -74,7 +75,7 @@ def late_days(settings: Settings, clock: Clock = now, deliver_alert: Deliver = d
     @dg.sensor(
         name="late_days",
         minimum_interval_seconds=max(1, int(settings.sensor_seconds)),
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        default_status=switches.of_sensor(settings),
         description=f"Alerts once for every trading day that has not landed by {settings.late_time:%H:%M} New York, "
         "with the reason, and keeps the check `landed` of report/daily_summary up to date.",
     )

@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from capstone_dagster.assets.raw import observation
+from capstone_dagster.automation import switches
 from capstone_dagster.automation.due import Judge, unfinished_runs
 from capstone_dagster.automation.ledger import Ledger, Seen
 from capstone_dagster.automation.raw_listing import Arrival, RawDay
@@ -38,7 +39,7 @@ def new_files(settings: Settings, jobs: Sequence[Any]) -> dg.SensorDefinition:
         name="new_files",
         jobs=jobs,
         minimum_interval_seconds=max(1, int(settings.sensor_seconds)),
-        default_status=dg.DefaultSensorStatus.RUNNING,
+        default_status=switches.of_sensor(settings),
         description="Runs a trading day when every exchange has delivered it, and again when its files change. "
         f"Watches the latest {settings.watch_days} trading days that have a folder.",
     )

@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from dagster._core.errors import raise_execution_interrupts
 
-from capstone_dagster.errors import ExpectedError, OutageError
+from capstone_dagster.errors import ExpectedError
 from capstone_dagster.transient import boto_will_pass
 
 _T = TypeVar("_T")
@@ -27,11 +27,7 @@ _HURRIED_SECONDS = 60.0
 
 
 class EmrApiError(ExpectedError):
-    """EMR refused."""
-
-
-class EmrOutageError(EmrApiError, OutageError):
-    """EMR gave no answer for too long."""
+    """EMR refused, or gave no answer for too long; the cause tells which."""
 
 
 def pause(seconds: float) -> None:
@@ -101,7 +97,7 @@ class Emr:
                     raise EmrApiError(f"EMR refused {operation}: {_reason(error)}") from error
                 waited = self.clock() - began
                 if waited + seconds > self.patience_seconds:
-                    raise EmrOutageError(
+                    raise EmrApiError(
                         f"EMR gave no answer to {operation} for {waited:.0f} s, last: {_reason(error)}; "
                         "CAPSTONE_EMR_PATIENCE_MINUTES says how long to go on asking"
                     ) from error

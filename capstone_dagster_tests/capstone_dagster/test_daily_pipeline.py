@@ -229,7 +229,8 @@ def test_a_step_that_could_not_publish_publishes_the_same_rows_at_its_second_try
 ) -> None:
     tables = (EVENTS, TRADES, QUOTES, CLOSES)
     before = {table: (two_days.lake.require(table, TUESDAY).version, two_days.rows(table, TUESDAY)) for table in tables}
-    point_to, broken = Lake._point_to, []
+    point_to = Lake._point_to
+    broken: list[Table] = []
 
     def break_once(self: Lake, table: Table, day: date, manifest: Manifest) -> Manifest:
         if table == QUOTES and not broken:

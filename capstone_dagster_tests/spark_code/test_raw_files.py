@@ -90,6 +90,30 @@ def test_a_missing_exchange_is_an_error_that_names_it_and_its_path(
     assert what_to_do == "wait for the delivery, or check the raw folder"
 
 
+def test_the_error_of_missing_exchanges_names_them_for_programs_too(raw: RawFolder) -> None:
+    deliver(raw, f"{NYSE}/part-0.csv")
+
+    with pytest.raises(MissingDeliveryError) as refused:
+        raw.deliveries(DAY)
+
+    assert refused.value.exchanges == ["NASDAQ"]
+
+
+def test_a_delivery_knows_whether_the_exchange_said_that_it_is_complete(raw: RawFolder) -> None:
+    both_delivered(raw)
+    deliver(raw, f"{NYSE}/_SUCCESS", f"{NASDAQ}/deeper/_SUCCESS", f"{NASDAQ}_SUCCESS", content=b"")
+
+    assert [found.has_success for found in raw.deliveries(DAY)] == [True, False]
+
+
+def test_a_delivery_is_the_same_of_whatever_was_listed_around_it(raw: RawFolder) -> None:
+    both_delivered(raw)
+    deliver(raw, f"{NYSE}/b.csv", f"{NYSE}/_SUCCESS", f"{NYSE}_OLD/part-9.csv", "csv/2020-08-06/NYSE/part-0.csv")
+
+    for found in raw.deliveries(DAY):
+        assert raw.delivery(found.source, DAY, raw.storage.objects("")) == found
+
+
 @pytest.mark.parametrize(
     "name",
     ["_SUCCESS", "_temporary/0/part-0.csv", ".part-0.csv.crc", "deeper/part-0.csv", "deeper/_SUCCESS"],

@@ -1,5 +1,6 @@
 """Objects by key: every test holds on a local path and on S3, except where the name says otherwise."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -74,6 +75,49 @@ def test_folders_are_those_directly_below_without_the_objects(storage: Storage) 
         storage.write(key, b"1")
 
     assert storage.folders("data") == ["v1", "v2"]
+
+
+def test_names_are_those_of_folders_and_objects_directly_below(storage: Storage) -> None:
+    for key in ("data/v2/a", "data/v1/deep/b", "data/z", "data/a", "data_2/v3/c", "top"):
+        storage.write(key, b"1")
+
+    assert storage.names("data") == (["v1", "v2"], ["a", "z"])
+    assert storage.names("") == (["data", "data_2"], ["top"])
+    assert storage.names("nowhere") == ([], [])
+
+
+def test_the_folder_object_that_the_s3_console_makes_is_none_of_the_names(s3_storage: Storage) -> None:
+    bucket, _, prefix = s3_storage.root.removeprefix("s3://").partition("/")
+    for key in ("", "data/"):
+        s3_client().put_object(Bucket=bucket, Key=f"{prefix}/{key}", Body=b"")
+
+    assert (s3_storage.names(""), s3_storage.names("data")) == ((["data"], []), ([], []))
+
+
+def test_a_local_name_that_the_store_cannot_spell_hides_no_other(local_storage: Storage) -> None:
+    local_storage.write("data/folder/a", b"1")
+    odd = os.fsdecode(b"latin-1 \xfc")
+    Path(local_storage.root, "data", odd).mkdir()
+
+    assert local_storage.names("data") == (["folder", odd], [])
+
+
+def test_pages_are_the_objects_behind_a_key_in_their_order(storage: Storage) -> None:
+    keys = sorted([*(f"day/{name}" for name in ODD_KEYS), "day/deep/er/c"])
+    for key in (*keys, "day_2/d"):
+        storage.write(key, b"1")
+
+    for after in ("", "day", "day/a", keys[3], keys[-1]):
+        found = [stored.key for page in storage.pages("day", after) for stored in page]
+        assert found == [key for key in keys if key > after], after
+    assert [stored for page in storage.pages("nowhere", "") for stored in page] == []
+
+
+def test_a_location_whose_links_lead_to_themselves_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+
+    with pytest.raises(StorageError, match="loop"):
+        Storage(f"{tmp_path}/loop/raw")
 
 
 def test_a_missing_folder_is_empty(storage: Storage) -> None:

@@ -21,6 +21,7 @@ id capstone >/dev/null 2>&1 ||
 say "settings from the stacks $platform-*"
 install -d /etc/capstone
 touch /etc/capstone/own.env
+chmod 600 /etc/capstone/own.env  # it may hold the URLs of alerts
 {
     "$release/.venv/bin/python" "$release/deploy/settings_from_stacks.py" "$platform"
     cat <<'SETTINGS'

@@ -32,7 +32,11 @@ SETTINGS = Settings.from_mapping({"CAPSTONE_FIRST_TRADING_DAY": f"{DAYS[0]}"})
 QUIET = timedelta(seconds=60)
 
 Crash = Literal[
-    "before anything is stored", "when runs are reserved", "when a run is created", "when a run is launched"
+    "before anything is stored",
+    "when runs are reserved",
+    "when a run is created",
+    "when a run is launched",
+    "no run can be launched",  # the database was away: the daemon goes on as if it were launched
 ]
 CRASHES: tuple[Crash, ...] = get_args(Crash)
 Outcome = Literal["success", "no report", "nothing"]
@@ -139,7 +143,7 @@ class World:
             run = self._get_or_create(run_id, request)
             if crash == "when a run is created":
                 return looked
-            if run.status == _STATUS.NOT_STARTED:
+            if run.status == _STATUS.NOT_STARTED and crash != "no run can be launched":
                 self._becomes(run, _STATUS.QUEUED)
             if crash == "when a run is launched":
                 return looked
@@ -240,6 +244,11 @@ class World:
 
     def _new_id(self) -> str:
         return f"00000000-0000-4000-8000-{next(self._numbers):012}"
+
+    @property
+    def is_midway(self) -> bool:
+        """Whether the daemon has yet to bring a run into the queue."""
+        return bool(self.reserved) or any(run.status == _STATUS.NOT_STARTED for run in self.runs.by_id.values())
 
     @property
     def unfinished(self) -> bool:

@@ -55,6 +55,14 @@ def half_loaded(days: HandMadeDays) -> None:
     days.lake.storage.write(pointer(TRADES, FRIDAY), kept)
 
 
+def half_reported(days: HandMadeDays) -> None:
+    kept = days.lake.storage.read(pointer(DAILY_SUMMARY, FRIDAY))
+    assert kept
+    with_other_closes(days)
+    days.ran("analytical", FRIDAY)
+    days.lake.storage.write(pointer(DAILY_SUMMARY, FRIDAY), kept)
+
+
 def without(*objects: str) -> Callable[[HandMadeDays], None]:
     return lambda days: delete(days, *objects)
 
@@ -71,6 +79,7 @@ STATES = [
     pytest.param(with_the_same_closes, "current", id="the same closes, published again"),
     pytest.param(with_other_closes, "outdated", id="other closes"),
     pytest.param(made_without_closes, "outdated", id="made without closes, which are there"),
+    pytest.param(half_reported, "outdated", id="other closes, half of it made again"),
     pytest.param(loaded_again, "outdated", id="loaded again"),
     pytest.param(half_loaded, "waiting", id="loaded by halves"),
     pytest.param(without(pointer(QUOTE_ANALYTICS, FRIDAY)), "outdated", id="no quote analytics"),

@@ -11,7 +11,8 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._utils.interrupts import capture_interrupts
 
 from capstone_dagster.emr import api
-from capstone_dagster.emr.api import Answer, Emr, EmrApiError, EmrOutageError
+from capstone_dagster.emr.api import Answer, Emr, EmrApiError
+from capstone_dagster.transient import is_transient
 from capstone_dagster_tests.capstone_dagster.emr.one_step import Clock
 from capstone_dagster_tests.emr_platform import taken_cluster
 from fake_aws.emr import FakeEmr
@@ -50,12 +51,13 @@ def test_the_same_ends_two_minutes_of_patience_with_the_operation_the_last_error
     clock = Clock()
 
     with pytest.raises(
-        EmrOutageError,
+        EmrApiError,
         match=r"^EMR gave no answer to list_clusters for 1\d\d s, last: .*ThrottlingException.*Rate exceeded; "
         r"CAPSTONE_EMR_PATIENCE_MINUTES says how long to go on asking$",
-    ):
+    ) as gave_up:
         asked(clock, minutes=2).ask("list_clusters")
 
+    assert is_transient(gave_up.value)
     assert clock.now <= 2 * MINUTES + 0.2 * 20  # the last pause may be longer by its jitter
 
 
@@ -83,9 +85,7 @@ def test_a_server_that_is_not_there_is_no_answer(monkeypatch: pytest.MonkeyPatch
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL_EMR", f"http://127.0.0.1:{unheard.getsockname()[1]}")
-        with pytest.raises(
-            EmrOutageError, match=r"gave no answer to list_clusters for \d s, last: Could not connect to"
-        ):
+        with pytest.raises(EmrApiError, match=r"gave no answer to list_clusters for \d s, last: Could not connect to"):
             asked(Clock(), minutes=2 / MINUTES).ask("list_clusters")
 
 
@@ -103,7 +103,7 @@ def test_what_will_not_pass_is_refused_at_once(operation: str, request_: Answer,
     with pytest.raises(EmrApiError, match=rf"(?s)^EMR refused {operation}: .*{why}") as refused:
         asked(clock).ask(operation, **request_)
 
-    assert not isinstance(refused.value, EmrOutageError)
+    assert not is_transient(refused.value)
     assert clock.pauses == []
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 from dagster._core.execution.plan.objects import StepRetryData
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from capstone_dagster.emr.api import Emr
 from capstone_dagster.emr.reaper import reap
