@@ -41,14 +41,19 @@ class Platform:
     first_day: date
     postgres_url: str = ""
     """A server that is up already; else every process starts the embedded one."""
+    automation: bool = False
+    """Whether what runs by itself does so, and quickly; else nothing is run that the test does not run."""
 
     @property
     def environment(self) -> dict[str, str]:
+        quick = {"CAPSTONE_SENSOR_SECONDS": "1", "CAPSTONE_QUIET_SECONDS": "2"}
         return {
             "CAPSTONE_POSTGRES_URL": self.postgres_url,
             "CAPSTONE_HOME": str(self.folder),
             "CAPSTONE_FIRST_TRADING_DAY": self.first_day.isoformat(),
             "CAPSTONE_DRIVER_MEMORY": "1g",
+            "CAPSTONE_AUTOMATION": "true" if self.automation else "false",
+            **(quick if self.automation else {}),
         }
 
     @cached_property

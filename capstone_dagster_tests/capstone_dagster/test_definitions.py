@@ -80,13 +80,17 @@ def test_the_graph_and_its_jobs_are_the_same_on_emr(defs: dg.Definitions) -> Non
     assert sensors[0] - sensors[1] == {"emr_reaper"}
 
 
-def test_everything_that_looks_around_does_so_from_the_start_and_says_what_for(defs: dg.Definitions) -> None:
-    for sensor in defs.sensors or []:
-        assert sensor.default_status == dg.DefaultSensorStatus.RUNNING, sensor.name
-        assert sensor.description, sensor.name
-    for schedule in _schedules(defs):
-        assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING, schedule.name
-        assert schedule.description, schedule.name
+@pytest.mark.parametrize("automation", ["true", "false"])
+def test_everything_that_looks_around_begins_as_automation_says_and_says_what_for(automation: str) -> None:
+    defs = build_defs(Settings.from_mapping({**EMR, "CAPSTONE_AUTOMATION": automation}))
+    sensors = [sensor for sensor in defs.sensors or [] if isinstance(sensor, dg.SensorDefinition)]
+    looking = [*sensors, *_schedules(defs)]
+    for sensor_or_schedule in looking:
+        assert sensor_or_schedule.description, sensor_or_schedule.name
+
+    begins = {each.name for each in looking if each.default_status.value == "RUNNING"}
+    # What a cluster costs that nobody uses any more has to do with no switch.
+    assert begins == ({each.name for each in looking} if automation == "true" else {"emr_reaper"})
 
 
 def test_all_assets_share_one_partitions_definition(defs: dg.Definitions) -> None:

@@ -117,7 +117,7 @@ def test_a_location_whose_links_lead_to_themselves_is_an_error(tmp_path: Path) -
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
 
     with pytest.raises(StorageError, match="loop"):
-        Storage(f"{tmp_path}/loop/raw")
+        Storage(f"{tmp_path}/loop/raw").names("")
 
 
 def test_a_missing_folder_is_empty(storage: Storage) -> None:
