@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from capstone_dagster.settings import Settings
 
+# So long an alert that a channel did not take is tried again.
+TRIED_SECONDS = 3_600.0
 # For all channels together, which are tried side by side: a sensor's tick waits meanwhile.
 CHANNEL_SECONDS = 10.0
 # What the process that speaks to them may take besides, on a machine that has much to do.
@@ -46,11 +48,6 @@ class Sent:
             return "sent to 1 channel" if asked == 1 else f"sent to {asked} channels"
         reasons = "; ".join(f"{channel} {reason}" for channel, reason in self.refused_by.items())
         return f"{len(self.refused_by)} of {asked} channels did not take it: {reasons}"
-
-
-def send(settings: Settings, alert: Alert) -> str:
-    """Send the alert to all channels, each tried once; says what came of it."""
-    return str(deliver(settings, alert, channels(settings)))
 
 
 def channels(settings: Settings) -> list[str]:

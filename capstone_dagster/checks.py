@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from capstone_dagster.assets.tables import RETRIES
+from capstone_dagster.assets.tables import RETRIES, asset_key
 from capstone_dagster.automation.landing import landed_check
 from capstone_dagster.jobs import PARTITION_TAG
 from capstone_dagster.metadata import rejects_by_reason
@@ -61,7 +61,7 @@ def evaluations(settings: Settings, table: Table, manifest: Manifest) -> Iterato
         if judged == table:
             result = judge(manifest)
             yield dg.AssetCheckEvaluation(
-                asset_key=_key(table),
+                asset_key=asset_key(table),
                 check_name=judge.__name__,
                 passed=result.passed,
                 metadata=result.metadata,
@@ -70,7 +70,9 @@ def evaluations(settings: Settings, table: Table, manifest: Manifest) -> Iterato
 
 
 def _check(settings: Settings, table: Table, judge: _Judge) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=_key(table), name=judge.__name__, description=judge.__doc__, required_resource_keys={RETRIES})
+    @dg.asset_check(
+        asset=asset_key(table), name=judge.__name__, description=judge.__doc__, required_resource_keys={RETRIES}
+    )
     def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         day = context.run.tags.get(PARTITION_TAG)
         if day is None:
@@ -79,10 +81,6 @@ def _check(settings: Settings, table: Table, judge: _Judge) -> dg.AssetChecksDef
             return judge(Lake(settings.lake_uri).require(table, date.fromisoformat(day)))
 
     return check
-
-
-def _key(table: Table) -> dg.AssetKey:
-    return dg.AssetKey(table.path.split("/"))
 
 
 def _warn_unless(holds: bool, **metadata: Any) -> dg.AssetCheckResult:

@@ -77,30 +77,31 @@ def run(days: str, job: JobName, allow_missing_closes: bool, only_missing: bool)
     with ready(settings):
         import dagster as dg
 
-        from capstone_dagster.running import Outcome, in_terminal, missing_days, run_day, summary
+        from capstone_dagster.running import Outcome, in_terminal, is_missing, reaped, run_day, summary
 
         outcomes: list[Outcome] = []
         config = in_terminal(allow_missing_closes=allow_missing_closes)
         with dg.DagsterInstance.get() as instance, noticing_interruptions() as was_interrupted:
-            if settings.emr:
-                from capstone_dagster.emr.reaper import reap_now
-
-                for told in reap_now(settings.emr, instance):
-                    click.echo(f"EMR: {told}")
-            if only_missing:
-                found, wanted = len(wanted), missing_days(settings, instance, job, wanted)
-                click.echo(f"up to date: {found - len(wanted)} of {found} days")
+            for told in reaped(settings, instance):
+                click.echo(f"EMR: {told}")
+            up_to_date = 0
             for day in wanted:
+                # Asked when it is its turn: the day before may have got other closes.
+                if only_missing and not is_missing(settings, instance, job, day):
+                    up_to_date += 1
+                    continue
                 click.echo(job_id(job, day))
                 outcome = run_day(instance, job, day, run_config=config)
                 outcomes.append(outcome)
                 click.echo(f"  {outcome.status}{'' if outcome.succeeded else f', {outcome.reason or outcome.run_id}'}")
                 if was_interrupted():
                     break
+        if only_missing:
+            click.echo(f"up to date: {up_to_date} of {len(wanted)} days")
         if outcomes:
             click.echo(f"\n{summary(outcomes, Lake(settings.lake_uri))}\n")
-        if len(outcomes) < len(wanted):
-            click.echo(f"interrupted in {outcomes[-1].job_id}; days not run: {len(wanted) - len(outcomes)}")
+        if left := len(wanted) - len(outcomes) - up_to_date:
+            click.echo(f"interrupted in {outcomes[-1].job_id}; days not run: {left}")
         click.echo(f"raw files  {settings.raw_uri}\nlake       {settings.lake_uri}\nlogs       {settings.log_dir}")
     if not all(outcome.succeeded for outcome in outcomes):
         sys.exit(1)

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from datetime import date
 from itertools import islice
+from typing import Any
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
@@ -18,9 +19,10 @@ from capstone_dagster.metadata import materialization_metadata
 from capstone_dagster.retries import Retries
 from capstone_dagster.showing import rows_in
 from spark_code.glue import GlueCatalog
-from spark_code.lake import Draft, Lake, Published
-from spark_code.manifest import Attempt
-from spark_code.schemas import CLOSES, TABLES
+from spark_code.lake import Draft, Lake, LakeError, Published
+from spark_code.manifest import Attempt, Manifest
+from spark_code.schemas import CLOSES, TABLES, Table
+from spark_code.storage import StorageError
 
 _PREVIEWED_ROWS = 5
 
@@ -97,6 +99,15 @@ class LakeIOManager(dg.ConfigurableIOManager):
         lake, started = Lake(self.uri, catalog), time.monotonic()
         manifest = lake.publish(draft, day, attempt)
         seconds = time.monotonic() - started
-        # Without Spark, whose job for it takes longer than all else here; from behind: the rejected lines come first.
-        preview = list(islice(rows_in(lake, draft.table, day, manifest.paths[::-1]), _PREVIEWED_ROWS))
+        preview = self._preview(context, lake, draft.table, manifest)
         context.add_output_metadata(materialization_metadata(draft.table, manifest, preview, seconds, lake))
+
+    def _preview(self, context: dg.OutputContext, lake: Lake, table: Table, published: Manifest) -> list[list[Any]]:
+        """A few rows, read without Spark, whose job for it takes longer; the day is published, whatever goes wrong."""
+        paths = published.paths[::-1]  # the rejected lines come first
+        try:
+            rows = rows_in(lake, table, date.fromisoformat(published.trade_dt), paths)
+            return list(islice(rows, _PREVIEWED_ROWS))
+        except (LakeError, StorageError) as error:
+            context.log.warning("no preview: %s", error)
+            return []

@@ -13,6 +13,7 @@ from datetime import date
 
 import dagster as dg
 from dagster._core.errors import raise_execution_interrupts
+from dagster._core.storage.tags import BACKFILL_TAGS
 
 from capstone_dagster.direct_runs import job
 from capstone_dagster.errors import ExpectedError
@@ -36,11 +37,17 @@ class DaysError(ExpectedError):
 
 def run_days(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     """Run the days of the range that are missing, the oldest first."""
-    chain = run.tags[DAYS_TAG] if run.tags.get(_RESUMES_TAG) == "true" else run.run_id
-    calendar = trading_days(Settings.from_environment().first_trading_day)
-    days = calendar.parse(_days_named(run))
+    # A run that was lost before it came to here has left no tag.
+    chain = run.tags.get(DAYS_TAG, run.run_id) if run.tags.get(_RESUMES_TAG) == "true" else run.run_id
+    settings = Settings.from_environment()
+    days = trading_days(settings.first_trading_day).parse(_days_named(run))
     missing = sorted(set(days) - _succeeded(instance, chain))
-    instance.add_run_tags(run.run_id, {DAYS_TAG: chain, _MAX_RUNTIME_TAG: f"{len(missing) * _MOST_SECONDS_A_DAY}"})
+    tags = {
+        DAYS_TAG: chain,
+        _MAX_RUNTIME_TAG: f"{len(missing) * _MOST_SECONDS_A_DAY}",
+        _MAX_RETRIES_TAG: f"{settings.max_retries}",  # not that of a run which has failed and is resumed
+    }
+    instance.add_run_tags(run.run_id, tags)
     instance.report_engine_event(f"{len(missing)} of {len(days)} days are run, each by a run tagged {DAYS_TAG}.", run)
     failed = list(_Days(instance, run, chain, *_what(run)).failures(missing))
     if failed:
@@ -82,14 +89,18 @@ class _Days:
         return outcome
 
     def _day(self, day: date) -> Outcome:
-        config, tags = self.run.run_config, {DAYS_TAG: self.chain}
+        # A backfill knows what was materialized by the runs that carry its tag.
+        tags = {DAYS_TAG: self.chain, **{tag: self.run.tags[tag] for tag in BACKFILL_TAGS if tag in self.run.tags}}
+        config = self.run.run_config
         return run_day(self.instance, self.job, day, selection=self.selection, run_config=config, tags=tags)
 
     def _only_day_was_stopped(self, outcome: Outcome) -> bool:
-        """Somebody stopped the run of the day; the signal came to the one process that both have."""
+        """By somebody, or for its time was up; the signal came to the one process that both runs have."""
         run = self.instance.get_run_by_id(self.run.run_id)
         is_asked_to_stop = run is None or run.status == dg.DagsterRunStatus.CANCELING
-        return outcome.status == dg.DagsterRunStatus.CANCELED.value and not is_asked_to_stop
+        return not is_asked_to_stop and bool(
+            self.instance.all_logs(outcome.run_id, of_type=dg.DagsterEventType.RUN_CANCELING)
+        )
 
     def _tell(self, message: str) -> None:
         self.instance.report_engine_event(message, self.run)
@@ -130,9 +141,11 @@ def _one_cluster(run: dg.DagsterRun, name: str) -> Iterator[None]:
 
 
 def _told(instance: dg.DagsterInstance, failed: Sequence[Outcome], days: int) -> str:
-    reasons = [
-        f"{outcome.job_id} {outcome.status} ({run_reason(instance, outcome.run_id)})"
+    """The days first: an alert shows only the beginning."""
+    named = ", ".join(f"{outcome.day}" for outcome in failed)
+    reasons = "; ".join(
+        f"{outcome.job_id} {outcome.status}: {run_reason(instance, outcome.run_id)}"
         for outcome in failed[:_REASONS_TOLD]
-    ]
-    more = [f"and {len(failed) - _REASONS_TOLD} more"] if len(failed) > _REASONS_TOLD else []
-    return f"{len(failed)} of {days} days did not succeed: {'; '.join(reasons + more)}"
+    )
+    which = f"; the first {_REASONS_TOLD} of them" if len(failed) > _REASONS_TOLD else ""
+    return f"{len(failed)} of {days} days did not succeed: {named}{which}; {reasons}"

@@ -63,8 +63,7 @@ def _cluster(settings: Settings) -> dict[str, Any]:
 
 def _storage(settings: Settings, spark: LazyPySparkResource) -> dict[str, Any]:
     report_options = ReportOptions.configure_at_launch()
-    first_seconds = settings.emr.poll_seconds if settings.emr else FIRST_SECONDS
-    retries = Retries.configure_at_launch(max_retries=settings.max_retries, first_seconds=first_seconds)
+    retries = Retries.configure_at_launch(max_retries=settings.max_retries, first_seconds=FIRST_SECONDS)
     lake = LakeIOManager(
         uri=settings.lake_uri,
         glue_database=settings.glue_database,

@@ -4,20 +4,22 @@ Named in ``deploy/dagster.yaml``. Daemon, webserver and command line load it wit
 imports nothing of Spark.
 """
 
-from dagster import DagsterRun, DefaultRunLauncher, RunsFilter
+from dagster import DagsterRun, DagsterRunStatus, DefaultRunLauncher, RunsFilter
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
-from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._core.storage.tags import GRPC_INFO_TAG, RUN_KEY_TAG
 
 from capstone_dagster.jobs import DAYS_TAG, PARTITION_TAG, is_over_days
 from capstone_dagster.slots import IN_PROGRESS, back_to_queue, day_locked, holder
 from capstone_dagster.workers import Worker
 
+_FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
+
 
 class DayRunLauncher(DefaultRunLauncher):
-    """Starts a run unless its day is taken; knows dead workers; ends those outside the code server."""
+    """Starts no run whose day is taken or that was run already; knows dead workers; ends those of no code server."""
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Start the run, or put it back into the queue.
+        """Start the run, put it back into the queue, or cancel it if another has done what it was asked for.
 
         The daemon looked whether the day was free before it marked this run as starting; in between
         somebody who does not use the queue may have taken it.
@@ -29,7 +31,22 @@ class DayRunLauncher(DefaultRunLauncher):
                 if taken := holder(self._instance, day, besides=run.run_id):
                     back_to_queue(self._instance, run, taken)
                     return
+                if same := self._done_already(run, day):
+                    told = f"Not run: run {same.run_id} was asked for the same, and ended in {same.status.value}."
+                    self._instance.report_run_canceled(run, told)
+                    return
         super().launch_run(context)
+
+    def _done_already(self, run: DagsterRun, day: str) -> DagsterRun | None:
+        """The run of another sensor, or of the schedule, that had the same run key and has ended.
+
+        When a daemon starts again, both judge the missed days at once, and Dagster compares the keys of each alone.
+        """
+        key = run.tags.get(RUN_KEY_TAG)
+        if not key or run.parent_run_id:  # what is tried again, or re-executed by a person, has the key of before
+            return None
+        same = self._instance.get_runs(RunsFilter(statuses=_FINISHED, tags={RUN_KEY_TAG: key, PARTITION_TAG: day}))
+        return same[0] if same else None
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -47,8 +64,8 @@ class DayRunLauncher(DefaultRunLauncher):
         """Also end runs of ``capstone run`` and ``capstone track``, by a signal to their process."""
         run = self._instance.get_run_by_id(run_id)
         worker = Worker.of(run) if run else None
-        if run and is_over_days(run):
-            self._cancel_day(run)
+        if run and worker and is_over_days(run) and not run.is_finished:
+            self._cancel_day(run, worker)
         if run is None or run.is_finished or worker is None or GRPC_INFO_TAG in run.tags:
             return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]
         if not worker.is_of_this_host:
@@ -58,9 +75,9 @@ class DayRunLauncher(DefaultRunLauncher):
         self._instance.report_run_canceling(run)
         return worker.terminate()
 
-    def _cancel_day(self, run: DagsterRun) -> None:
+    def _cancel_day(self, run: DagsterRun, worker: Worker) -> None:
         """The day that a run over several is at ends with it, canceled and not failed."""
         of_range = RunsFilter(statuses=IN_PROGRESS, tags={DAYS_TAG: run.tags.get(DAYS_TAG, run.run_id)})
         for day in self._instance.get_runs(of_range):
-            if not is_over_days(day):
+            if not is_over_days(day) and Worker.of(day) == worker:
                 self._instance.report_run_canceling(day)

@@ -21,9 +21,9 @@ from capstone_dagster.slots import SlotTakenError
 from capstone_dagster.spark_process import forget_dead_session
 from capstone_dagster.trading_days import trading_days
 from capstone_dagster.workers import Worker
-from spark_code.lake import Lake
-from spark_code.raw_files import MissingDeliveryError, RawFolder
-from spark_code.schemas import EVENTS, QUOTE_ANALYTICS
+from spark_code.lake import Lake, LakeError
+from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
+from spark_code.schemas import CLOSES, EVENTS, QUOTE_ANALYTICS
 
 REFUSED = "REFUSED"
 
@@ -52,22 +52,33 @@ def in_terminal(*, allow_missing_closes: bool) -> Mapping[str, Any]:
     return {"loggers": {"progress": {}}, **({"resources": report_options} if allow_missing_closes else {})}
 
 
-def missing_days(settings: Settings, instance: dg.DagsterInstance, name: JobName, days: Sequence[date]) -> list[date]:
-    """The days on which the job has something to do: not yet run, or with other files or closes since."""
-    judge, raw = Judge(instance, Lake(settings.lake_uri), ()), RawFolder(settings.raw_uri)
-    calendar = trading_days(settings.first_trading_day)
+def reaped(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
+    """End what dead runs have left on EMR, if that is where steps run; what was done, in words."""
+    if settings.emr is None:
+        return []
+    from capstone_dagster.emr.reaper import reap_now  # takes a second, for those who have EMR
 
-    def is_done(day: date) -> bool:
-        is_reported = name == "preprocessing" or judge.report(day, calendar.previous(day)) == "current"
-        return is_reported and (name == "analytical" or judge.is_loaded(day, raw.deliveries(day)))
+    return reap_now(settings.emr, instance)
 
-    def is_missing(day: date) -> bool:
-        try:
-            return not is_done(day)
-        except MissingDeliveryError:  # its run says so
-            return True
 
-    return [day for day in days if is_missing(day)]
+def is_missing(settings: Settings, instance: dg.DagsterInstance, name: JobName, day: date) -> bool:
+    """Whether the job has something to do for the day: it was not run yet, or its files or closes are others since."""
+    judge, previous = (
+        Judge(instance, Lake(settings.lake_uri), ()),
+        trading_days(settings.first_trading_day).previous(day),
+    )
+    try:
+        is_reported = name == "preprocessing" or judge.report(day, previous) == "current"
+        return not (is_reported and (name == "analytical" or _is_loaded(judge, RawFolder(settings.raw_uri), day)))
+    except (LakeError, UnreadableNameError):  # its run says so
+        return True
+
+
+def _is_loaded(judge: Judge, raw: RawFolder, day: date) -> bool:
+    try:
+        return judge.is_loaded(day, raw.deliveries(day))
+    except MissingDeliveryError:  # of a day long ago, its files may be gone
+        return judge.lake.manifest(CLOSES, day) is not None
 
 
 def run_day(  # noqa: PLR0913 - a run has that many facets, and all but three are named

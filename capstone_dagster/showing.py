@@ -25,11 +25,11 @@ def rows_in(lake: Lake, table: Table, day: date, paths: Sequence[str]) -> Iterat
     for path in paths:
         in_path: dict[str, Any] = dict(part.split("=", 1) for part in path.split("/") if "=" in part)
         in_path["trade_dt"] = day
-        content = lake.storage.read(path)
-        if content is None:
+        file = lake.storage.open(path)
+        if file is None:
             raise LakeError(f"{lake.storage.uri(path)} is gone; publish {table.path} of {day} again")
         try:
-            for batch in pq.ParquetFile(pa.BufferReader(content)).iter_batches(_ROWS_AT_ONCE):
+            for batch in pq.ParquetFile(pa.PythonFile(file, mode="r")).iter_batches(_ROWS_AT_ONCE):
                 yield from ([(in_path | row)[name] for name in table.columns] for row in batch.to_pylist())
         except (pa.ArrowException, OSError) as error:
             raise LakeError(f"{lake.storage.uri(path)} cannot be read: {error}") from error

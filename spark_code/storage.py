@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import obstore
 from botocore.exceptions import BotoCoreError, ClientError
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import LocalStore, S3Store
+
+from spark_code.object_file import ObjectFile
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, UpdateVersion
@@ -159,6 +162,16 @@ class Storage:
         with self._explaining(key):
             found = self._get(key)
         return found and found[0]
+
+    def open(self, key: str) -> ObjectFile | None:
+        """The object as a file of which only what is read is fetched, or None where there is none."""
+        if self._is_absent():
+            return None
+        with self._explaining(key):
+            try:
+                return ObjectFile(obstore.open_reader(self._store, key))
+            except FileNotFoundError:
+                return None
 
     def write(self, key: str, content: bytes) -> None:
         """Create or replace an object; readers see the old bytes or the new, never a part."""

@@ -9,10 +9,15 @@ from spark_code.schemas import Table
 STEP_LAUNCHER, RETRIES = "step_launcher", "retries"
 
 
+def asset_key(table: Table) -> dg.AssetKey:
+    """Layer and name, as in the path of the table."""
+    return dg.AssetKey(table.path.split("/"))
+
+
 def table_out(table: Table, description: str) -> dg.AssetOut:
     """One table of a step that makes several."""
     return dg.AssetOut(
-        key=table.path.split("/"),
+        key=asset_key(table),
         io_manager_key="lake",
         group_name=table.layer,
         kinds={"pyspark", "parquet"},

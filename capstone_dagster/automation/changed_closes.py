@@ -5,14 +5,21 @@ days in between. Which report is outdated is judged in ``due``; what new files n
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
+from typing import Self
 
 import dagster as dg
 
+from capstone_dagster.assets.tables import asset_key
 from capstone_dagster.automation import switches
-from capstone_dagster.automation.due import Judge, Verdict, unfinished_runs
+from capstone_dagster.automation.due import Judge, Verdict
+from capstone_dagster.automation.landing import Clock, now
+from capstone_dagster.automation.raw_scan import beginning_with
+from capstone_dagster.automation.unfinished import unfinished_runs
+from capstone_dagster.automation.wording import few
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NoTradingDayError, TradingDays, parse_day, trading_days
 from spark_code.lake import Lake
@@ -20,8 +27,9 @@ from spark_code.schemas import CLOSES, QUOTE_ANALYTICS, Table
 
 # Events of each table that one tick reads; the rest is for the next.
 _MOST_EVENTS = 500
-# Days that one tick looks up in the lake, some ten requests each: it has a minute.
-_MOST_JUDGED = 100
+# For looking up days in the lake, some ten requests each. A tick has a minute, and a request that is repeated may take
+# half of it; days that are left over are judged in the next tick.
+_JUDGE_SECONDS = 10.0
 # How far back the first tick reads: what was published while everything started, and no history.
 _FIRST_LOOK = timedelta(days=1)
 # Postgres numbers events before others can see them. Younger ones are read once more, so that none is passed by.
@@ -35,25 +43,29 @@ class Cursor:
 
     read: Mapping[str, int] = field(default_factory=dict)
     pending: frozenset[date] = frozenset()
+    judge_at: date | None = None
+    """The day with which the next judging begins: days that cannot be judged must not take all the time."""
 
     @classmethod
-    def parse(cls, text: str | None) -> "Cursor":
-        """Read what ``str`` has written; nothing has been remembered before the first tick."""
-        if not text:
+    def parse(cls, text: str | None) -> Self:
+        """Read what ``str`` has written; what cannot be read counts as nothing."""
+        try:
+            given = json.loads(text or "{}")
+            read = {str(table): int(after) for table, after in given["read"].items()}
+            judge_at = given["next"] and date.fromisoformat(given["next"])
+            return cls(read, frozenset(map(date.fromisoformat, given["pending"])), judge_at)
+        except (ValueError, LookupError, TypeError, AttributeError):
             return cls()
-        given = json.loads(text)
-        return cls(given["read"], frozenset(map(date.fromisoformat, given["pending"])))
 
     def __str__(self) -> str:
-        return json.dumps({"read": dict(self.read), "pending": sorted(map(str, self.pending))})
+        pending, judge_at = sorted(map(str, self.pending)), self.judge_at and f"{self.judge_at}"
+        return json.dumps({"read": dict(self.read), "pending": pending, "next": judge_at})
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def changed_closes(settings: Settings, clock: Callable[[], datetime] = _now) -> dg.SensorDefinition:
-    """The sensor."""
+def changed_closes(
+    settings: Settings, clock: Clock = now, seconds: Callable[[], float] = time.monotonic
+) -> dg.SensorDefinition:
+    """The sensor; ``seconds`` says how long a tick takes."""
 
     @dg.sensor(
         name="changed_closes",
@@ -71,34 +83,35 @@ def changed_closes(settings: Settings, clock: Callable[[], datetime] = _now) -> 
             days.update(_with_report_of(table, published, calendar))
         # Looked up only now: whoever has published any of this is seen to go on, or has ended.
         judge = Judge(context.instance, Lake(settings.lake_uri), unfinished_runs(context.instance))
-        verdicts = _judged(judge, sorted(day for day in days if _can_run(calendar, day)), calendar)
+        known = sorted(day for day in days if _can_run(calendar, day))
+        verdicts, judge_at = _judged(judge, beginning_with(cursor.judge_at, known), calendar, seconds)
         decided = [verdict.reason for verdict in verdicts.values() if verdict.job or verdict.is_settled]
         open_ones = [verdict.reason for verdict in verdicts.values() if not verdict.job and not verdict.is_settled]
         waiting = list(dict.fromkeys(open_ones))
-        for told in (*decided, _few(waiting)):
+        for told in (*decided, few(waiting, _MOST_TOLD)):
             if told:
                 context.log.info(told)
-        requests = [verdict.request(day) for day, verdict in verdicts.items() if verdict.job]
+        requests = [verdict.request(day) for day, verdict in sorted(verdicts.items()) if verdict.job]
         pending = frozenset(day for day, verdict in verdicts.items() if not verdict.is_settled)
-        nothing = _few([*decided, *waiting]) or "no closes and no reports were published since the last tick"
+        nothing = few([*decided, *waiting], _MOST_TOLD) or "no closes and no reports were published since the last tick"
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else nothing,
-            cursor=str(Cursor(read, pending)),
+            cursor=str(Cursor(read, pending, judge_at)),
         )
 
     return sensor
 
 
-def _published(instance: dg.DagsterInstance, table: Table, after: int | None, now: datetime) -> tuple[list[str], int]:
+def _published(instance: dg.DagsterInstance, table: Table, after: int | None, at: datetime) -> tuple[list[str], int]:
     """The days of a table that were published since, and how far to have read then."""
-    key = dg.AssetKey(table.path.split("/"))
+    key = asset_key(table)
     if after is None:
-        history = dg.AssetRecordsFilter(key, before_timestamp=(now - _FIRST_LOOK).timestamp())
+        history = dg.AssetRecordsFilter(key, before_timestamp=(at - _FIRST_LOOK).timestamp())
         after = max((record.storage_id for record in instance.fetch_materializations(history, 1).records), default=0)
     since = dg.AssetRecordsFilter(key, after_storage_id=after)
     records = instance.fetch_materializations(since, _MOST_EVENTS, ascending=True).records
-    visible = (now - _VISIBLE_WITHIN).timestamp()
+    visible = (at - _VISIBLE_WITHIN).timestamp()
     passed = max((record.storage_id for record in records if record.timestamp < visible), default=after)
     return [record.partition_key or "" for record in records], passed
 
@@ -125,14 +138,20 @@ def _can_run(calendar: TradingDays, day: date) -> bool:
         return False
 
 
-def _judged(judge: Judge, days: Sequence[date], calendar: TradingDays) -> dict[date, Verdict]:
-    """What shall happen with each day, the oldest first; those that somebody works on cost no look into the lake."""
-    free = [day for day in days if not judge.busy_with(day)]
-    later = Verdict(f"{len(free[_MOST_JUDGED:])} more days are looked up in the next ticks")
-    left = dict.fromkeys(free[_MOST_JUDGED:], later)
-    return {day: left.get(day) or judge.closes(day, calendar.previous(day)) for day in days}
-
-
-def _few(reasons: Sequence[str]) -> str:
-    more = [f"and {len(reasons) - _MOST_TOLD} more"] if len(reasons) > _MOST_TOLD else []
-    return "; ".join([*reasons[:_MOST_TOLD], *more])
+def _judged(
+    judge: Judge, days: Sequence[date], calendar: TradingDays, seconds: Callable[[], float]
+) -> tuple[dict[date, Verdict], date | None]:
+    """What shall happen with each day, and with which the next tick begins if there was no time for all."""
+    verdicts: dict[date, Verdict] = {}
+    left: list[date] = []
+    looked, deadline = 0, seconds() + _JUDGE_SECONDS
+    for day in days:
+        # Those that somebody works on cost no look into the lake.
+        is_looked_up = judge.busy_with(day) is None
+        if is_looked_up and looked and seconds() >= deadline:
+            left.append(day)
+            continue
+        looked += is_looked_up
+        verdicts[day] = judge.closes(day, calendar.previous(day))
+    later = Verdict(f"{len(left)} more days are looked up in the next ticks")
+    return verdicts | dict.fromkeys(left, later), left[0] if left else None

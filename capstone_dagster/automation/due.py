@@ -7,16 +7,16 @@ Whether a delivery is complete is asked before, in ``raw_scan``.
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from itertools import takewhile
 from typing import Literal, NamedTuple
 
 import dagster as dg
-from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, RUN_KEY_TAG, WILL_RETRY_TAG
+from dagster._core.storage.tags import PRIORITY_TAG, RUN_KEY_TAG
 
 from capstone_dagster.automation.same_rows import have_same_rows
+from capstone_dagster.automation.unfinished import in_words
 from capstone_dagster.jobs import PARTITION_TAG, JobName, covers, job_id
-from capstone_dagster.slots import IN_PROGRESS, end_dead
 from spark_code.lake import Lake, LakeError
 from spark_code.manifest import Manifest
 from spark_code.raw_files import Delivery
@@ -27,10 +27,8 @@ from spark_code.storage import StorageError
 DELIVERIES_TAG = "capstone/deliveries"
 
 _STATUS = dg.DagsterRunStatus
-_UNFINISHED = [_STATUS.QUEUED, *IN_PROGRESS]
-# The daemon begins the next attempt within seconds. What it has not begun by then it cannot begin, and must not
-# keep the day waiting for ever.
-_NEXT_ATTEMPT_WITHIN = timedelta(minutes=10)
+# A live day goes before the queued pieces of a backfill, which have none.
+_PRIORITY = {PRIORITY_TAG: "1"}
 
 ReportState = Literal["current", "outdated", "waiting"]
 
@@ -50,30 +48,13 @@ class Verdict:
 
     def request(self, day: date) -> dg.RunRequest:
         """The request for its run."""
-        return dg.RunRequest(self.run_key, job_name=self.job, partition_key=day.isoformat(), tags=dict(self.tags))
+        tags = {**self.tags, **_PRIORITY}
+        return dg.RunRequest(self.run_key, job_name=self.job, partition_key=day.isoformat(), tags=tags)
 
 
 def fingerprint(deliveries: Sequence[Delivery]) -> str:
     """Changes with any file of any exchange."""
     return _digest(f"{delivery.source.raw_table} {delivery.fingerprint}" for delivery in deliveries)
-
-
-def unfinished_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """The runs that wait or work, or that failed and are tried again; those whose process is gone are ended first."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
-    going_on = [run for run in runs if PARTITION_TAG not in run.tags or not end_dead(instance, run)]
-    # Asked last: a run that fails in between, or was just ended, is among these.
-    since = datetime.now(UTC) - _NEXT_ATTEMPT_WITHIN
-    failed = dg.RunsFilter(statuses=[_STATUS.FAILURE], tags={WILL_RETRY_TAG: "true"}, updated_after=since)
-    records = [record for record in instance.get_run_records(failed) if (record.end_time or 0) > since.timestamp()]
-    return going_on + [again for record in records if (again := _next_attempt(instance, record.dagster_run))]
-
-
-def _next_attempt(instance: dg.DagsterInstance, failed: dg.DagsterRun) -> dg.DagsterRun | None:
-    """The attempt after one that failed; until it is there, that one stands for it."""
-    run_id = failed.tags.get(AUTO_RETRY_RUN_ID_TAG)
-    run = instance.get_run_by_id(run_id) if run_id else failed
-    return None if run is None or (run_id and run.is_finished) else run
 
 
 @dataclass(frozen=True)
@@ -220,8 +201,7 @@ class Judge:
 
 
 def _waits(day: date, run: dg.DagsterRun) -> Verdict:
-    how = "failed, is tried again" if run.is_finished else run.status.value
-    return Verdict(f"{day} waits for the end of {run.job_name} ({how}, run {run.run_id})")
+    return Verdict(f"{day} waits for the end of {run.job_name} ({in_words(run)})")
 
 
 def _tried(day: date, run: dg.DagsterRun, told: str) -> Verdict:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import dagster as dg
 from dagster._core.events import EngineEventData
 
-from capstone_dagster.alerts import Alert, channels, deliver
+from capstone_dagster.alerts import TRIED_SECONDS, Alert, channels, deliver
 from capstone_dagster.automation import switches
 from capstone_dagster.settings import Settings
 
@@ -24,7 +24,6 @@ from capstone_dagster.settings import Settings
 Judgement = Alert | Literal["later"] | None
 Clock = Callable[[], float]
 
-TRIED_SECONDS = 3_600.0
 EVENTS_PER_TICK = 500
 # A tick is cut off after 60 s; an alert that was begun before may take 20 s more.
 _TICK_SECONDS = 30.0

@@ -1,5 +1,7 @@
 """The sensor that alerts people of every run that has failed for good, whoever started it.
 
+A day of a run over several is told by that run: when it fails, or when it is canceled and will not tell any more.
+
 Not Dagster's run failure sensor: its cursor passes every failure at once, so that nothing can wait for the next attempt
 or for a channel that is away. And a run of ``capstone run`` it sees only when it looks at every code location.
 """
@@ -8,19 +10,18 @@ import time
 from collections.abc import Sequence
 
 import dagster as dg
+from dagster._core.storage.tags import RETRY_NUMBER_TAG, WILL_RETRY_TAG
 
 from capstone_dagster.alerts import Alert
 from capstone_dagster.automation.event_alerts import EVENTS_PER_TICK, Clock, Judgement, Watched, alert_sensor
+from capstone_dagster.automation.unfinished import NEXT_ATTEMPT_SECONDS, attempt_after
+from capstone_dagster.automation.wording import few
 from capstone_dagster.jobs import DAYS_TAG, JOB_NAMES, PARTITION_TAG, RANGE_TAGS, is_over_days, job_id
 from capstone_dagster.reasons import run_reason
 from capstone_dagster.settings import Settings
 
-# Dagster's daemon begins the next attempt within seconds. If it does not, as after a backfill was stopped, people
-# shall know.
-RETRY_SECONDS = 600.0
 _MOST_OF_A_REASON = 1_000
-_WILL_RETRY_TAG, _RETRIED_BY_TAG = "dagster/will_retry", "dagster/auto_retry_run_id"
-_RETRY_NUMBER_TAG = "dagster/retry_number"
+_DAYS_TOLD = 20
 
 
 def failed_jobs(settings: Settings, clock: Clock = time.time) -> dg.SensorDefinition:
@@ -29,7 +30,7 @@ def failed_jobs(settings: Settings, clock: Clock = time.time) -> dg.SensorDefini
         settings,
         "failed_jobs",
         "Alerts once for every run that has failed and will not be tried again, with the reason.",
-        Watched(_failures, _judge),
+        Watched(_ends, _judge),
         clock,
     )
 
@@ -48,24 +49,28 @@ def what_ran(run: dg.DagsterRun) -> str:
     return f"{names} of {day}" if day else names
 
 
-def _failures(instance: dg.DagsterInstance, after: int | None) -> Sequence[dg.EventLogRecord]:
-    if after is None:
-        return instance.fetch_run_status_changes(dg.DagsterEventType.RUN_FAILURE, limit=1).records
-    later = dg.RunStatusChangeRecordsFilter(dg.DagsterEventType.RUN_FAILURE, after_storage_id=after)
-    return instance.fetch_run_status_changes(later, limit=EVENTS_PER_TICK, ascending=True).records
+def _ends(instance: dg.DagsterInstance, after: int | None) -> Sequence[dg.EventLogRecord]:
+    found: list[dg.EventLogRecord] = []
+    for kind in (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED):
+        if after is None:
+            found += instance.fetch_run_status_changes(kind, limit=1).records
+        else:
+            later = dg.RunStatusChangeRecordsFilter(kind, after_storage_id=after)
+            found += instance.fetch_run_status_changes(later, limit=EVENTS_PER_TICK, ascending=True).records
+    return sorted(found, key=lambda record: record.storage_id)[:EVENTS_PER_TICK]
 
 
 def _judge(instance: dg.DagsterInstance, record: dg.EventLogRecord, age: float) -> Judgement:
     run = instance.get_run_by_id(record.run_id)
-    if run is None or _is_told_by_another(run):
+    if run is None or run.status == dg.DagsterRunStatus.SUCCESS or _is_told_by_another(run):
         return None
-    if run.is_finished and run.status != dg.DagsterRunStatus.FAILURE:
-        return None
-    is_overdue = age > RETRY_SECONDS
+    if run.status == dg.DagsterRunStatus.CANCELED:
+        return _alert_of_days(instance, run) if is_over_days(run) else None
+    is_overdue = age > NEXT_ATTEMPT_SECONDS
     # The event comes first, then the status of the run, then the tag.
-    if not run.is_finished or (_WILL_RETRY_TAG not in run.tags and instance.run_retries_enabled):
+    if not run.is_finished or (WILL_RETRY_TAG not in run.tags and instance.run_retries_enabled):
         return _alert(instance, run) if is_overdue else "later"
-    if run.tags.get(_WILL_RETRY_TAG) != "true":
+    if run.tags.get(WILL_RETRY_TAG) != "true":
         return _alert(instance, run)
     if _is_tried_again(instance, run):
         return None
@@ -78,14 +83,32 @@ def _is_told_by_another(run: dg.DagsterRun) -> bool:
 
 
 def _is_tried_again(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    next_run_id = run.tags.get(_RETRIED_BY_TAG)
-    next_run = instance.get_run_by_id(next_run_id) if next_run_id else None
-    return bool(next_run and next_run.status != dg.DagsterRunStatus.NOT_STARTED)
+    after = attempt_after(instance, run)
+    return after is not None and after is not run and after.status != dg.DagsterRunStatus.NOT_STARTED
 
 
 def _alert(instance: dg.DagsterInstance, run: dg.DagsterRun, remark: str = "") -> Alert:
-    reason = run_reason(instance, run.run_id) or "not recorded"
-    shown = reason if len(reason) <= _MOST_OF_A_REASON else f"{reason[:_MOST_OF_A_REASON]}..."
-    attempts = int(run.tags.get(_RETRY_NUMBER_TAG, "0")) + 1
-    lines = [f"Day: {days_of(run) or 'none'}", f"Reason: {shown}", f"Attempts: {attempts}"]
+    attempts = int(run.tags.get(RETRY_NUMBER_TAG, "0")) + 1
+    lines = [f"Day: {days_of(run) or 'none'}", f"Reason: {_reason(instance, run)}", f"Attempts: {attempts}"]
     return Alert(f"{what_ran(run)} failed", "\n".join(lines) + remark, run.run_id)
+
+
+def _alert_of_days(instance: dg.DagsterInstance, canceled: dg.DagsterRun) -> Alert | None:
+    """Of the days that have failed in a run over several, or in those that it resumes, if there are any."""
+    of_range = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS],
+        tags={DAYS_TAG: canceled.tags.get(DAYS_TAG, canceled.run_id)},
+    )
+    runs = [run for run in instance.get_runs(of_range) if PARTITION_TAG in run.tags]
+    succeeded = {run.tags[PARTITION_TAG] for run in runs if run.status == dg.DagsterRunStatus.SUCCESS}
+    failed = {run.tags[PARTITION_TAG]: run for run in reversed(runs) if run.tags[PARTITION_TAG] not in succeeded}
+    if not failed:
+        return None
+    days = sorted(failed)
+    text = f"Failed: {few(days, _DAYS_TOLD, ', ')}\nReason of the first: {_reason(instance, failed[days[0]])}"
+    return Alert(f"{what_ran(canceled)} was canceled, and days of it had failed", text, canceled.run_id)
+
+
+def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    reason = run_reason(instance, run.run_id) or "not recorded"
+    return reason if len(reason) <= _MOST_OF_A_REASON else f"{reason[:_MOST_OF_A_REASON]}..."

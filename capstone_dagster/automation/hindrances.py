@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from capstone_dagster.automation.due import unfinished_runs
 from capstone_dagster.automation.raw_scan import still_arriving
+from capstone_dagster.automation.unfinished import in_words, unfinished_runs
 from capstone_dagster.jobs import JOB_NAMES, covers
 from capstone_dagster.settings import Settings
 from capstone_dagster.tracker import JobStatus, NeverRunError, Tracker
@@ -22,8 +22,7 @@ _COMMAND_SECONDS = 2.0
 def hindrance(settings: Settings, instance: dg.DagsterInstance, lake: Lake, day: date) -> tuple[str, str | None]:
     """Where the day hangs, and the run that tells more."""
     if run := next((run for run in unfinished_runs(instance) if covers(run, day)), None):
-        how = "failed, is tried again" if run.is_finished else run.status.value
-        return f"{run.job_name} is in progress ({how}, run {run.run_id})", run.run_id
+        return f"{run.job_name} is in progress ({in_words(run)})", run.run_id
     if waits_for := _missing_files(settings, day):
         return waits_for, None
     if failed := _last_failure(instance, day):

@@ -8,12 +8,13 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime
 from itertools import islice, takewhile
+from typing import Self
 
 import dagster as dg
 
-from capstone_dagster.alerts import Alert, Sent, channels, deliver
+from capstone_dagster.alerts import TRIED_SECONDS, Alert, Sent, channels, deliver
 from capstone_dagster.automation import switches
 from capstone_dagster.automation.landing import Clock, Landing, expected_day, has_landed, landing, now
 from capstone_dagster.jobs import LANDED
@@ -28,10 +29,9 @@ Deliver = Callable[[Settings, Alert, Collection[str]], Sent]
 _MOST_MISSED_DAYS = 5
 # Each is looked up in the lake at every tick; a day that is late by a month is a matter of people.
 _MOST_LATE_DAYS = 20
-# How long an alert that a channel did not take is tried again.
-_TRIED = timedelta(hours=1)
-# For all alerts of a tick, which is cut off after 60 s; the last one may take 20 s more.
-_ALERT_SECONDS = 10.0
+# Of a tick, which is cut off after 60 s: until when looks and alerts are begun, at least one of each. A look takes 30 s
+# where a store does not answer, an alert 20 s where a channel does not; what is left over is for the next tick.
+_LOOK_SECONDS, _ALERT_SECONDS = 5.0, 15.0
 
 
 @dataclass(frozen=True)
@@ -53,24 +53,30 @@ class Cursor:
     late: tuple[LateDay, ...] = ()
 
     @classmethod
-    def parse(cls, text: str | None) -> "Cursor":
-        """Read what ``str`` has written; before the first tick there is nothing."""
-        if not text:
+    def parse(cls, text: str | None) -> Self:
+        """Read what ``str`` has written; what cannot be read counts as nothing."""
+        try:
+            given = json.loads(text or "{}")
+            late = (
+                LateDay(date.fromisoformat(day), datetime.fromisoformat(since).astimezone(UTC), tuple(untold))
+                for day, since, untold in given["late"]
+            )
+            return cls(date.fromisoformat(given["judged_to"]), tuple(late))
+        except (ValueError, LookupError, TypeError, AttributeError):
             return cls()
-        given = json.loads(text)
-        late = (
-            LateDay(date.fromisoformat(day), datetime.fromisoformat(since), tuple(untold))
-            for day, since, untold in given["late"]
-        )
-        return cls(date.fromisoformat(given["judged_to"]), tuple(late))
 
     def __str__(self) -> str:
         late = [[f"{late.day}", late.since.isoformat(), late.untold] for late in self.late]
         return json.dumps({"judged_to": f"{self.judged_to}", "late": late})
 
 
-def late_days(settings: Settings, clock: Clock = now, deliver_alert: Deliver = deliver) -> dg.SensorDefinition:
-    """The sensor."""
+def late_days(
+    settings: Settings,
+    clock: Clock = now,
+    deliver_alert: Deliver = deliver,
+    seconds: Callable[[], float] = time.monotonic,
+) -> dg.SensorDefinition:
+    """The sensor; ``seconds`` says how long a tick takes."""
 
     @dg.sensor(
         name="late_days",
@@ -84,7 +90,7 @@ def late_days(settings: Settings, clock: Clock = now, deliver_alert: Deliver = d
         expected = expected_day(settings, moment)
         if expected is None:
             return dg.SkipReason("no trading day is due yet")
-        tick = _Tick(settings, context.instance, deliver_alert, moment)
+        tick = _Tick(settings, context.instance, deliver_alert, moment, seconds)
         try:
             told, cursor = tick.look(Cursor.parse(context.cursor), expected)
         except StorageError as error:
@@ -103,39 +109,54 @@ class _Tick:
     instance: dg.DagsterInstance
     deliver: Deliver
     moment: datetime
+    seconds: Callable[[], float]
 
     def look(self, before: Cursor, expected: date) -> tuple[list[str], Cursor]:
         """Judge what is due and what was late; the stores are asked first, people are told when all is known."""
-        lake = Lake(self.settings.lake_uri)
+        began, lake = self.seconds(), Lake(self.settings.lake_uri)
         due = _due_since(trading_days(self.settings.first_trading_day), before.judged_to, expected)
         back = [late.day for late in before.late if _is_back(lake, late.day)]
-        late_still = [late for late in before.late if late.day not in back]
         # The check's last word is about the day that is due now, also when an older one lands at last.
         judged = sorted({*due, *back, expected}) if due or back else []
-        asked = {*judged, *(late.day for late in late_still if late.untold)}
-        landings = {day: landing(self.settings, self.instance, day) for day in asked}
+        asked = [late.day for late in before.late if late.untold]
+        # For what is due, the next tick goes on behind the last day; of the others it finds the older ones again.
+        landings = self._landings([*sorted(judged, reverse=not due), *asked], began)
+        due, judged = ([day for day in days if day in landings] for days in (due, judged))
         for day in judged:
             evaluation = dg.AssetCheckEvaluation(LANDED.asset_key, LANDED.name, **landings[day].finding)
             self.instance.report_runless_asset_event(evaluation)
         all_channels = tuple(channels(self.settings))
+        late_still = [late for late in before.late if late.day not in back or late.day not in landings]
         late_now = [LateDay(day, self.moment, all_channels) for day in due if not landings[day].has_landed]
-        told, late = self._tell([*late_still, *late_now], landings)
+        told, late = self._tell([*late_still, *late_now], landings, began)
         if late_now and not all_channels:
             told.append(f"{Sent((), {})}")
         judged_to = max(due, default=before.judged_to)
         return [*(landings[day].sentence for day in judged), *told], Cursor(judged_to, tuple(late[-_MOST_LATE_DAYS:]))
 
-    def _tell(self, late_days: Iterable[LateDay], landings: Mapping[date, Landing]) -> tuple[list[str], list[LateDay]]:
+    def _landings(self, days: Iterable[date], began: float) -> dict[date, Landing]:
+        """How it stands with the days, as far as there is time."""
+        found: dict[date, Landing] = {}
+        for day in dict.fromkeys(days):
+            if found and self.seconds() >= began + _LOOK_SECONDS:
+                break
+            found[day] = landing(self.settings, self.instance, day)
+        return found
+
+    def _tell(
+        self, late_days: Iterable[LateDay], landings: Mapping[date, Landing], began: float
+    ) -> tuple[list[str], list[LateDay]]:
         """Send what was not taken yet; in words what came of it, and what is left to send."""
-        began = time.monotonic()
         told: list[str] = []
         left: list[LateDay] = []
         for late in late_days:
             untold, found = late.untold, landings.get(late.day)
-            if untold and found and not found.has_landed and time.monotonic() - began < _ALERT_SECONDS:
+            has_time = not told or self.seconds() < began + _ALERT_SECONDS
+            if untold and found and not found.has_landed and has_time:
                 alert = Alert(found.told, f"Day: {found.day}\nReason: {found.hangs}", found.run_id)
                 sent = self.deliver(self.settings, alert, untold)
-                untold = () if self.moment - late.since > _TRIED else tuple(sent.refused_by)
+                is_given_up = (self.moment - late.since).total_seconds() > TRIED_SECONDS
+                untold = () if is_given_up else tuple(sent.refused_by)
                 told.append(f"alert of {late.day} {sent}" + ("; given up" if sent.refused_by and not untold else ""))
             left.append(replace(late, untold=untold))
         return told, left

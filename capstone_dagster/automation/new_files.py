@@ -15,11 +15,13 @@ import dagster as dg
 
 from capstone_dagster.assets.raw import observation
 from capstone_dagster.automation import switches
-from capstone_dagster.automation.due import Judge, unfinished_runs
+from capstone_dagster.automation.due import Judge
 from capstone_dagster.automation.ledger import Ledger, Seen
 from capstone_dagster.automation.raw_listing import Arrival, RawDay
 from capstone_dagster.automation.raw_scan import RawScan, Scan, beginning_with, why_incomplete
 from capstone_dagster.automation.strays import shown
+from capstone_dagster.automation.unfinished import unfinished_runs
+from capstone_dagster.automation.wording import few
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
 from spark_code.lake import Lake
@@ -188,5 +190,4 @@ class Tick:
         watching = f"watching {len(scan.watched)} day{'s' if len(scan.watched) > 1 else ''}"
         if len(scan.days) < len(scan.watched):
             watching += f", {len(scan.days)} of them looked at this time"
-        more = len(self.waiting) - _MOST_SHOWN
-        return "; ".join([watching, *self.waiting[:_MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])])
+        return f"{watching}; {few(self.waiting, _MOST_SHOWN)}" if self.waiting else watching

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 import dagster as dg
 
 from capstone_dagster.alerts import Alert
+from capstone_dagster.assets.tables import asset_key
 from capstone_dagster.automation.event_alerts import EVENTS_PER_TICK, Clock, Judgement, Watched, alert_sensor
 from capstone_dagster.automation.failed_jobs import what_ran
 from capstone_dagster.settings import Settings
 from spark_code.schemas import EVENTS
 
-_EVENTS = dg.AssetKey(EVENTS.path.split("/"))
+_EVENTS = asset_key(EVENTS)
 _REASONS_TOLD = 5
 
 

@@ -3,16 +3,17 @@
 Of the ticks that a stopped daemon has missed, Dagster makes only the last: the days of the others are judged with it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice, takewhile
 
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorType, ScheduleInstigatorData, TickStatus
 
-from capstone_dagster.automation.due import Judge, Verdict, unfinished_runs
+from capstone_dagster.automation.due import Judge, Verdict
 from capstone_dagster.automation.landing import has_landed
 from capstone_dagster.automation.raw_scan import still_arriving
+from capstone_dagster.automation.unfinished import unfinished_runs
 from capstone_dagster.jobs import JobName
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
@@ -24,7 +25,7 @@ _JOB: JobName = "daily_pipeline"
 # A daemon that was down for longer: the sensor runs what has files, and nobody wants a failure for every day without.
 _MOST_MISSED_DAYS = 5
 # Of a precondition. Dagster gives a tick a minute, also for all the missed days.
-_COMMAND_SECONDS = 5.0
+_COMMAND_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -52,23 +53,22 @@ class Tick:
         else:
             days.append(today)
         requests: dict[date | None, dg.RunRequest] = {}
+        away: StorageError | None = None
         for day in days:
             previous = calendar.previous(day)
-            verdict = self._verdict(day, previous, on_the_way=previous in requests)
+            try:
+                # A store that is away takes half a minute to say so: once is enough.
+                verdict = _in_doubt(day, away) if away else self._judged(day, previous, on_the_way=previous in requests)
+            except StorageError as error:
+                away, verdict = error, _in_doubt(day, error)
+            except (LakeError, UnreadableNameError) as error:
+                verdict = _in_doubt(day, error)
             reasons.append(verdict.reason)
             if verdict.job:
                 # A schedule has one job, which does all that is due. Without the closes of the day before it loads
                 # the day, and then says so.
-                tags = dict(verdict.tags)
-                requests[day] = dg.RunRequest(verdict.run_key, partition_key=day.isoformat(), tags=tags)
+                requests[day] = replace(verdict, job=_JOB).request(day)
         return list(requests.values()), reasons
-
-    def _verdict(self, day: date, previous: date | None, *, on_the_way: bool) -> Verdict:
-        """What shall happen with a trading day; in doubt it is run: the job tracker then says what the run has met."""
-        try:
-            return self._judged(day, previous, on_the_way=on_the_way)
-        except (StorageError, LakeError, UnreadableNameError) as error:
-            return Verdict(f"{day} is run, whatever it needs: {error}", _JOB, run_key=f"{day}")
 
     def _judged(self, day: date, previous: date | None, *, on_the_way: bool) -> Verdict:
         lake = Lake(self.settings.lake_uri)
@@ -118,3 +118,8 @@ class Tick:
                 )
                 moments += [state.instigator_data.start_timestamp or 0.0, *(tick.timestamp for tick in ticks)]
         return datetime.fromtimestamp(max(moments), UTC) if any(moments) else None
+
+
+def _in_doubt(day: date, error: Exception) -> Verdict:
+    """Of a day that cannot be judged: the job tracker then says what its run has met."""
+    return Verdict(f"{day} is run, whatever it needs: {error}", _JOB, run_key=f"{day}")

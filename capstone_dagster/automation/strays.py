@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from capstone_dagster.automation.wording import few
 from capstone_dagster.trading_days import NoTradingDayError, TradingDays, parse_day
 from spark_code.raw_files import RawFolder, is_hidden
 from spark_code.storage import StoredObject
@@ -82,7 +83,7 @@ def beside_deliveries(raw: RawFolder, top: str, day: date, listed: Iterable[Stor
             continue
         names.setdefault(place, []).append(stored.key.removeprefix(f"{place}/"))
         why[place] = reason
-    return [Stray(place, f"{_some(names[place])}: {why[place]}") for place in names]
+    return [Stray(place, f"{few(names[place], _MOST_NAMES, ', ')}: {why[place]}") for place in names]
 
 
 def shown(name: str) -> str:
@@ -105,8 +106,3 @@ def _belongs(raw: RawFolder, top: str, day: date | str) -> str:
 
 def _shown_of(names: Names, besides: Sequence[str] = ()) -> list[str]:
     return [name for some in names for name in some if not is_hidden(name) and name not in besides]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more

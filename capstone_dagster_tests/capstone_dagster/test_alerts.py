@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from capstone_dagster import alerts
-from capstone_dagster.alerts import Alert, send
+from capstone_dagster.alerts import Alert, Sent, channels, deliver
 from capstone_dagster.settings import Settings
 from capstone_dagster_tests.webhook_server import Webhook
 
@@ -17,6 +17,11 @@ ALERT = Alert("daily_pipeline_2020-08-06 failed", "Reason: out of paper", "1234"
 
 def settings(*urls: str) -> Settings:
     return Settings.from_mapping({"CAPSTONE_ALERT_URLS": " ".join(urls), "CAPSTONE_UI_URL": "http://ui:3000/"})
+
+
+def sent(settings: Settings, alert: Alert = ALERT) -> str:
+    """What came of it, of all channels."""
+    return str(deliver(settings, alert, channels(settings)))
 
 
 @pytest.fixture
@@ -28,7 +33,7 @@ def closed_port() -> Iterator[int]:
 
 
 def test_an_alert_has_its_title_its_text_and_the_link_to_the_run(webhook: Webhook) -> None:
-    assert send(settings(webhook.url()), ALERT) == "sent to 1 channel"
+    assert sent(settings(webhook.url())) == "sent to 1 channel"
 
     (message,) = webhook.messages
     assert message["title"] == "daily_pipeline_2020-08-06 failed"
@@ -36,20 +41,28 @@ def test_an_alert_has_its_title_its_text_and_the_link_to_the_run(webhook: Webhoo
 
 
 def test_an_alert_about_no_run_has_no_link_and_one_that_is_too_long_is_cut(webhook: Webhook) -> None:
-    send(settings(webhook.url()), Alert("2020-08-06 is late", "x" * 2_001))
+    sent(settings(webhook.url()), Alert("2020-08-06 is late", "x" * 2_001))
 
     assert webhook.messages[0]["message"] == "x" * 2_000 + "..."
 
 
 def test_markup_and_quotes_arrive_as_they_are(webhook: Webhook) -> None:
-    send(settings(webhook.url()), Alert("a <b> & \"c\" 'd' é", "# *no* `markup` \\n <@U1>"))
+    sent(settings(webhook.url()), Alert("a <b> & \"c\" 'd' é", "# *no* `markup` \\n <@U1>"))
 
     (message,) = webhook.messages
     assert (message["title"], message["message"]) == ("a <b> & \"c\" 'd' é", "# *no* `markup` \\n <@U1>")
 
 
 def test_without_channels_it_says_so() -> None:
-    assert send(settings(), ALERT) == "no alert channel is configured (CAPSTONE_ALERT_URLS)"
+    assert sent(settings()) == "no alert channel is configured (CAPSTONE_ALERT_URLS)"
+
+
+def test_only_the_channels_that_are_named_are_asked(webhook: Webhook, second_webhook: Webhook) -> None:
+    assert deliver(settings(webhook.url(), second_webhook.url()), ALERT, ["channel 2 (json)"]) == Sent(
+        ("channel 2 (json)",), {}
+    )
+
+    assert (webhook.titles, second_webhook.titles) == ([], [ALERT.title])
 
 
 def test_broken_channels_are_told_by_place_and_scheme_and_stop_no_other(webhook: Webhook, closed_port: int) -> None:
@@ -57,7 +70,7 @@ def test_broken_channels_are_told_by_place_and_scheme_and_stop_no_other(webhook:
     broken = settings(
         webhook.url(), f"json://127.0.0.1:{closed_port}/x", "slak://a/b/c", "https://127.0.0.1/services/x", "slack://a"
     )
-    assert send(broken, ALERT) == (
+    assert sent(broken) == (
         "5 of 5 channels did not take it: channel 1 (json) answered 500; "
         "channel 2 (json) could not be reached, or refused it; "
         "channel 3 (slak) is no URL that apprise understands; "
@@ -69,7 +82,7 @@ def test_broken_channels_are_told_by_place_and_scheme_and_stop_no_other(webhook:
     assert re.fullmatch(
         r"2 of 4 channels did not take it: channel 1 \(json\) could not be reached, or refused it; "
         r"channel [234] \(json\) answered 404",
-        send(several, ALERT),
+        sent(several),
     )
     assert len(webhook.messages) == 2
 
@@ -80,7 +93,7 @@ def test_a_channel_that_hangs_is_given_up_and_stops_no_other(
     webhook.hang()
     monkeypatch.setattr(alerts, "CHANNEL_SECONDS", 1.5)
 
-    told = send(settings(webhook.url(path="x?rto=60"), second_webhook.url()), ALERT)
+    told = sent(settings(webhook.url(path="x?rto=60"), second_webhook.url()))
 
     assert told == "1 of 2 channels did not take it: channel 1 (json) gave no answer in 1.5 s"
     assert second_webhook.titles == [ALERT.title]
@@ -89,7 +102,7 @@ def test_a_channel_that_hangs_is_given_up_and_stops_no_other(
 def test_a_sending_process_that_cannot_even_start_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/no/such/python")
 
-    assert send(settings("json://canaryuser:canarypassword@127.0.0.1"), ALERT) == (
+    assert sent(settings("json://canaryuser:canarypassword@127.0.0.1")) == (
         "1 of 1 channels did not take it: "
         "channel 1 (json) could not be tried: the process that sends alerts gave no answer"
     )
@@ -99,7 +112,7 @@ def test_one_that_never_ends_is_ended(webhook: Webhook, monkeypatch: pytest.Monk
     webhook.hang()
     monkeypatch.setattr(alerts, "_START_SECONDS", -alerts.CHANNEL_SECONDS + 0.2)
 
-    assert send(settings(webhook.url()), ALERT).endswith("the process that sends alerts gave no answer")
+    assert sent(settings(webhook.url())).endswith("the process that sends alerts gave no answer")
 
 
 def test_nothing_of_a_url_shows_whatever_becomes_of_it(
@@ -118,7 +131,7 @@ def test_nothing_of_a_url_shows_whatever_becomes_of_it(
         f"mailtos://{secrets}127.0.0.77:{closed_port}?to=canaryvalue@canaryhost",
     )
 
-    told = send(given, ALERT)
+    told = sent(given)
 
     assert webhook.asked == 1
     shown = "\n".join([told, repr(given), *capfd.readouterr(), caplog.text])

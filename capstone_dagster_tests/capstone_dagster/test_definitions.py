@@ -84,7 +84,7 @@ def test_the_graph_and_its_jobs_are_the_same_on_emr(defs: dg.Definitions) -> Non
 def test_everything_that_looks_around_begins_as_automation_says_and_says_what_for(automation: str) -> None:
     defs = build_defs(Settings.from_mapping({**EMR, "CAPSTONE_AUTOMATION": automation}))
     sensors = [sensor for sensor in defs.sensors or [] if isinstance(sensor, dg.SensorDefinition)]
-    looking = [*sensors, *_schedules(defs)]
+    looking: list[dg.SensorDefinition | dg.ScheduleDefinition] = [*sensors, *_schedules(defs)]
     for sensor_or_schedule in looking:
         assert sensor_or_schedule.description, sensor_or_schedule.name
 

@@ -1,68 +1,61 @@
 """A range of days as one run, with Dagster's real services: a day fails, the process is killed, and it goes on."""
 
 import signal
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
+from itertools import pairwise
 
 import psutil
 import pytest
 from psycopg2 import connect
 
 from capstone_dagster.embedded_postgres import serving
+from capstone_dagster.tracker import Tracker
 from capstone_dagster_tests.dagster_services import Services, services
 from capstone_dagster_tests.platform import Platform
 from capstone_dagster_tests.processes import eventually
 from spark_code.schemas import CLOSES, EVENTS, QUOTE_ANALYTICS
 
-DAYS = [date(2020, 8, day) for day in (5, 6, 7, 10)]
-BEFORE, *RANGE = DAYS
-FIRST, WITHOUT_FILES, LAST = RANGE
+DAYS = [date(2020, 8, day) for day in (5, 6, 7)]
+FIRST, WITHOUT_FILES, LAST = DAYS
 
 _BACKFILL = """
-mutation($days: [String!]!) {
-  launchPartitionBackfill(backfillParams: {
-    selector: {
-      partitionSetName: "daily_pipeline_partition_set"
-      repositorySelector: {repositoryLocationName: "capstone", repositoryName: "__repository__"}
-    }
-    partitionNames: $days
-  }) { __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } }
-}
-"""
-_RESUME = """
-mutation($id: String!) {
-  launchRunReexecution(reexecutionParams: {parentRunId: $id, strategy: FROM_FAILURE}) {
-    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+mutation($parameters: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $parameters) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
   }
 }
 """
+_BACKFILL_STATUS = """
+query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }
+"""
+_REPOSITORY = {"repositoryLocationName": "capstone", "repositoryName": "__repository__"}
+_OF_JOB = {"selector": {"partitionSetName": "daily_pipeline_partition_set", "repositorySelector": _REPOSITORY}}
 _STOP = "mutation($id: String!) { terminateRun(runId: $id) { __typename ... on PythonError { message } } }"
 # The runs over several days, then those of each day, the oldest first.
 _OVER_DAYS = """
 SELECT run_id, status FROM runs JOIN run_tags USING (run_id)
 WHERE run_tags.key = 'dagster/asset_partition_range_start' ORDER BY runs.id
 """
+_OF_DAYS = "SELECT pipeline_name, status FROM runs WHERE partition IS NOT NULL ORDER BY id"
 _OF_DAY = "SELECT run_id, status FROM runs WHERE partition = %s ORDER BY id"
 _SIGNATURE = "SELECT value FROM run_tags WHERE run_id = %s AND key = '.dagster/capstone_worker'"
-_REASON = "SELECT event FROM event_logs WHERE run_id = %s AND dagster_event_type = 'PIPELINE_FAILURE'"
 
 Runs = list[tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    made = Platform(tmp_path_factory.mktemp("range"), BEFORE)
+    made = Platform(tmp_path_factory.mktemp("range"), FIRST)
     for day in DAYS:
         made.sample(day)
     with serving(made.folder) as url:
-        yield Platform(made.folder, BEFORE, postgres_url=url)
+        yield Platform(made.folder, FIRST, postgres_url=url)
 
 
 @pytest.fixture(scope="module")
 def running(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     assert platform.capstone("migrate").returncode == 0
-    assert platform.capstone("run", str(BEFORE)).returncode == 0
     with services(platform, tmp_path_factory.mktemp("services")) as started:
         yield started
 
@@ -74,8 +67,8 @@ def _query(platform: Platform, statement: str, *values: object) -> Runs:
         return rows
 
 
-def _statuses(platform: Platform, day: date) -> list[str]:
-    return [status for _, status in _query(platform, _OF_DAY, str(day))]
+def _runs_of_days(platform: Platform) -> list[str]:
+    return [f"{job} {status}" for job, status in _query(platform, _OF_DAYS)]
 
 
 def _kill_worker(platform: Platform, run_id: str) -> None:
@@ -83,50 +76,59 @@ def _kill_worker(platform: Platform, run_id: str) -> None:
     psutil.Process(int(signature[0][0].split()[1])).send_signal(signal.SIGKILL)
 
 
+def _backfill(running: Services, what: Mapping[str, object]) -> str:
+    """Launch it; returns its id."""
+    parameters = {**what, "partitionNames": [str(day) for day in DAYS]}
+    launched = running.ask(_BACKFILL, {"parameters": parameters})["launchPartitionBackfill"]
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    backfill: str = launched["backfillId"]
+    return backfill
+
+
 def test_a_range_outlives_a_failed_day_and_a_killed_process_and_runs_each_day_once(
     platform: Platform, running: Services
 ) -> None:
     missing = platform.raw / "csv" / str(WITHOUT_FILES)
     kept = missing.rename(platform.folder / "kept")
-    backfill = running.ask(_BACKFILL, {"days": [str(day) for day in RANGE]})["launchPartitionBackfill"]
-    assert backfill["__typename"] == "LaunchBackfillSuccess", backfill
+    _backfill(running, _OF_JOB)
 
-    # Killed while it works on the last day; what is left is run again by itself, as another run over the days.
+    # The failed day does not stop the one behind it. While that is worked on, the process is killed.
     eventually(lambda: platform.manifest(EVENTS, LAST))
-    [(killed, _)] = _query(platform, _OVER_DAYS)
-    _kill_worker(platform, killed)
-    ended = eventually(
-        lambda: _query(platform, _OVER_DAYS), lambda runs: [status for _, status in runs] == ["FAILURE"] * 2
-    )
-    assert _statuses(platform, FIRST) == ["SUCCESS"]
-    assert _statuses(platform, WITHOUT_FILES) == ["FAILURE", "FAILURE"]
-    assert _statuses(platform, LAST) == ["FAILURE", "FAILURE"]
-    resumed = ended[1][0]
-    [(failure, *_)] = _query(platform, _REASON, resumed)
-    assert f"2 of 2 days did not succeed: daily_pipeline_{WITHOUT_FILES} FAILURE (no raw files of" in failure
-    assert f"not published: eod/closes of {WITHOUT_FILES}" in failure
-    # The failed day did not stop the one behind it: only its report wants the missing closes.
-    assert platform.manifest(CLOSES, LAST)
-    assert not platform.manifest(QUOTE_ANALYTICS, LAST)
-
-    # Its files come, and a person resumes: what is done already stays.
+    assert _runs_of_days(platform) == [f"daily_pipeline {status}" for status in ("SUCCESS", "FAILURE", "STARTED")]
     first = platform.lake.require(QUOTE_ANALYTICS, FIRST)
     kept.rename(missing)
-    again = running.ask(_RESUME, {"id": resumed})["launchRunReexecution"]
-    assert again["__typename"] == "LaunchRunSuccess", again
-    eventually(lambda: running.status(again["run"]["runId"]), "SUCCESS".__eq__)
+    [(killed, _)] = _query(platform, _OVER_DAYS)
+    _kill_worker(platform, killed)
 
+    # Another run goes on by itself, and leaves alone what has succeeded.
+    eventually(
+        lambda: _query(platform, _OVER_DAYS), lambda runs: [status for _, status in runs] == ["FAILURE", "SUCCESS"]
+    )
+    assert _runs_of_days(platform)[2:] == [f"daily_pipeline {status}" for status in ("FAILURE", "SUCCESS", "SUCCESS")]
     assert platform.lake.require(QUOTE_ANALYTICS, FIRST) == first
-    for day, before in zip(RANGE, DAYS, strict=False):
-        assert Counter(_statuses(platform, day))["SUCCESS"] == 1
+    for day, before in pairwise(reversed(DAYS)):
         report = platform.lake.require(QUOTE_ANALYTICS, day)
         assert report.inputs["eod/closes"] == platform.lake.require(CLOSES, before).version
         assert report.measures["with_close"] == report.rows
 
 
+def test_a_backfill_of_single_assets_hears_of_the_days_that_were_materialized(
+    platform: Platform, running: Services
+) -> None:
+    before = _runs_of_days(platform)
+    asked = {"id": _backfill(running, {"assetSelection": [{"path": EVENTS.path.split("/")}]})}
+
+    told = eventually(
+        lambda: running.ask(_BACKFILL_STATUS, asked)["partitionBackfillOrError"]["status"],
+        lambda status: status.startswith("COMPLETED"),
+    )
+    assert told == "COMPLETED_SUCCESS"
+    assert _runs_of_days(platform)[len(before) :] == ["__ASSET_JOB SUCCESS"] * 3
+
+
 def test_a_range_that_is_stopped_is_canceled_with_the_day_it_is_at(platform: Platform, running: Services) -> None:
     before = _query(platform, _OF_DAY, str(FIRST))
-    running.ask(_BACKFILL, {"days": [str(day) for day in RANGE]})
+    _backfill(running, _OF_JOB)
     *_, (day_run, _) = eventually(
         lambda: _query(platform, _OF_DAY, str(FIRST)),
         lambda runs: len(runs) > len(before) and runs[-1][1] == "STARTED",
@@ -136,3 +138,14 @@ def test_a_range_that_is_stopped_is_canceled_with_the_day_it_is_at(platform: Pla
     eventually(lambda: running.status(over_days), "CANCELED".__eq__)
     assert running.status(day_run) == "CANCELED"
     assert len(_query(platform, _OF_DAY, str(FIRST))) == len(before) + 1
+
+
+def test_a_range_fails_with_the_reasons_of_its_days(platform: Platform) -> None:
+    launch = ("dg", "launch", "--job", "preprocessing", "--partition-range", "2020-09-03...2020-09-08")
+    ended = platform.capstone("exec", "--", *launch)
+
+    assert ended.returncode == 1
+    told = "3 of 3 days did not succeed: 2020-09-03, 2020-09-04, 2020-09-08; preprocessing_2020-09-03 FAILURE: no raw"
+    assert told in ended.stderr + ended.stdout
+    with platform.instance() as instance:
+        assert Tracker(instance).get_job_status("preprocessing_2020-09-08").attempts == 1

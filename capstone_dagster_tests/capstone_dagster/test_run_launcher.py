@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 from dagster import DefaultRunLauncher
 from dagster._core.launcher import LaunchRunContext, WorkerStatus
-from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._core.storage.tags import GRPC_INFO_TAG, RUN_KEY_TAG
 
 from capstone_dagster.run_launcher import DayRunLauncher
 from capstone_dagster.slots import SlotTakenError, claiming, mark_starting
@@ -132,6 +132,38 @@ def test_a_run_whose_day_is_held_by_the_dead_goes_on(
 
     assert gone_on == [run.run_id]
     assert status_of(instance, dead) == STATUS.FAILURE
+
+
+@pytest.mark.parametrize("end", [STATUS.SUCCESS, STATUS.FAILURE, STATUS.CANCELED])
+def test_a_run_that_another_was_asked_for_too_is_canceled_once_that_has_ended(
+    instance: dg.DagsterInstance, launcher: DayRunLauncher, gone_on: list[str], day: date, end: dg.DagsterRunStatus
+) -> None:
+    done = run_of(instance, day, end, tags={RUN_KEY_TAG: "files"})
+    run = run_of(instance, day, STATUS.STARTING, tags={RUN_KEY_TAG: "files"})
+
+    launch(launcher, run)
+
+    assert gone_on == []
+    assert status_of(instance, run) == STATUS.CANCELED
+    said = [entry.message for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.PIPELINE_CANCELED)]
+    assert said == [f"Not run: run {done.run_id} was asked for the same, and ended in {end.value}."]
+
+
+def test_a_run_that_another_is_asked_for_too_goes_on_if_that_waits_behind_it_or_is_its_parent_or_of_another_day(
+    instance: dg.DagsterInstance, launcher: DayRunLauncher, gone_on: list[str], day: date
+) -> None:
+    key = {RUN_KEY_TAG: "files"}
+    for status in (STATUS.NOT_STARTED, STATUS.QUEUED):
+        run_of(instance, day, status, tags=key)
+    run_of(instance, unused_day(), STATUS.SUCCESS, tags=key)
+    first = run_of(instance, day, STATUS.STARTING, tags=key)
+    launch(launcher, first)
+    instance.report_run_failed(first)
+    again = run_of(instance, day, STATUS.STARTING, tags=key)
+    again = again._replace(parent_run_id=first.run_id, root_run_id=first.run_id)
+    launch(launcher, again)
+
+    assert gone_on == [first.run_id, again.run_id]
 
 
 def test_runs_without_a_day_go_on_whatever_works(

@@ -1,6 +1,6 @@
-"""Dagster's daemon over a platform, in this process: its sensors, its scheduler, its queue; it can be killed on the way.
+"""Dagster's daemon over a platform, in this process: sensors, scheduler, queue. It can be killed on the way.
 
-Runs wait in the queue for ever. A daemon that is killed is a forked process, which needs no start.
+No run is executed. A daemon that is killed is a forked process, which needs no start.
 """
 
 import logging
@@ -14,11 +14,13 @@ from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
+import yaml
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.test_utils import freeze_time, instance_for_test
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
+from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 from dagster._utils import DebugCrashFlags
@@ -26,15 +28,24 @@ from dagster._utils import DebugCrashFlags
 from capstone_dagster.jobs import PARTITION_TAG
 from capstone_dagster_tests.platform import Platform
 
-_QUEUE = {"run_coordinator": {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}}
+_DEPLOYED = Path(__file__).parents[3] / "deploy" / "dagster.yaml"
 _LOGGER = logging.getLogger("daemon")
 
 
 @contextmanager
 def instance_on_disk() -> Iterator[dg.DagsterInstance]:
-    """Where ticks are kept, which none in memory does, and what is launched waits in the queue."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, instance_for_test(overrides=_QUEUE, temp_dir=folder) as instance:
-        yield instance
+    """With queue and launcher as they are deployed. One in memory keeps no ticks."""
+    deployed = yaml.safe_load(_DEPLOYED.read_text())
+    settings = {name: deployed[name] for name in ("concurrency", "run_launcher", "run_retries", "telemetry")}
+    with tempfile.TemporaryDirectory() as home:
+        # A file for the events of each run, as is the default, takes half a second each.
+        settings["event_log_storage"] = {
+            "module": "dagster._core.storage.event_log",
+            "class": "ConsolidatedSqliteEventLogStorage",
+            "config": {"base_dir": home},
+        }
+        with instance_for_test(settings, temp_dir=home) as instance:
+            yield instance
 
 
 def wipe(instance: dg.DagsterInstance) -> None:
@@ -94,6 +105,10 @@ class Daemon:
         """One look at every schedule."""
         with freeze_time(now):
             _went_well(launch_scheduled_runs(self.workspace, _LOGGER, now, iteration_times={}, debug_crash_flags=dies))
+
+    def look_at_queue(self) -> None:
+        """Launch what may start now."""
+        list(QueuedRunCoordinatorDaemon(interval_seconds=1).run_iteration(self.workspace))
 
     def runs(self) -> list[tuple[str, str, str]]:
         """Day, job and status of every run there is, in the order in which they were made."""

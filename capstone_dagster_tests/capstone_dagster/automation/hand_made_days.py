@@ -12,7 +12,8 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from capstone_dagster.automation.due import Judge, unfinished_runs
+from capstone_dagster.automation.due import Judge
+from capstone_dagster.automation.unfinished import unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster_tests.capstone_dagster.run_histories import QUEUED, STARTED, STARTING, SUCCESS, Event, Histories
 from spark_code.lake import Lake, day_folder

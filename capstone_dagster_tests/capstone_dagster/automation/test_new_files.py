@@ -81,7 +81,7 @@ def test_every_complete_day_is_asked_for_the_oldest_first(sensor: Sensor) -> Non
     assert [request.run_key for request in tick.requests] == [
         f"{day}_{fingerprint(files('A', day))}" for day in (THURSDAY, FRIDAY, TUESDAY)
     ]
-    assert tick.requests[1].tags == tagged()
+    assert tick.requests[1].tags == tagged() | {"dagster/priority": "1"}
 
 
 def test_a_request_is_repeated_under_the_same_key_until_its_run_is_found(sensor: Sensor) -> None:

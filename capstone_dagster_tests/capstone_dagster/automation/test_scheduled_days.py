@@ -1,6 +1,5 @@
 """What a tick of the schedule makes of its day: what is delivered, what is done, and what was missed before."""
 
-import logging
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,12 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.remote_origin import (
-    InProcessCodeLocationOrigin,
-    RegisteredCodeLocationOrigin,
-    RemoteInstigatorOrigin,
-    RemoteRepositoryOrigin,
-)
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import (
     InstigatorState,
     InstigatorStatus,
@@ -24,18 +18,13 @@ from dagster._core.scheduler.instigation import (
     TickData,
     TickStatus,
 )
-from dagster._core.test_utils import freeze_time, instance_for_test
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
-from dagster._scheduler.scheduler import launch_scheduled_runs
 from dagster_shared.error import SerializableErrorInfo
 
 from capstone_dagster.automation.due import DELIVERIES_TAG, fingerprint
-from capstone_dagster.jobs import PARTITION_TAG
 from capstone_dagster.preconditions import Preconditions
 from capstone_dagster.schedules import NAME, all_schedules
 from capstone_dagster.settings import Settings
+from capstone_dagster_tests.capstone_dagster.automation.daemon import Daemon, instance_on_disk, wipe
 from capstone_dagster_tests.capstone_dagster.automation.lakes import break_storage, deliver, land, point
 from capstone_dagster_tests.capstone_dagster.runs import run_of
 from capstone_dagster_tests.capstone_dagster.test_trading_days import in_new_york
@@ -45,29 +34,25 @@ from spark_code.schemas import CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, Q
 
 FIRST, DAY = date(2024, 3, 1), date(2024, 3, 4)
 NYSE, NASDAQ = SOURCES
-QUEUE = {"run_coordinator": {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}}
 
 
 @pytest.fixture(scope="module")
 def on_disk() -> Iterator[dg.DagsterInstance]:
-    """Where ticks are kept, which none in memory does; what is launched waits in its queue."""
-    with instance_for_test(overrides=QUEUE) as instance:
+    with instance_on_disk() as instance:
         yield instance
 
 
 @pytest.fixture
 def instance(on_disk: dg.DagsterInstance) -> dg.DagsterInstance:
     """Empty again for every test."""
-    on_disk.wipe()
-    assert on_disk.schedule_storage
-    on_disk.schedule_storage.wipe()
+    wipe(on_disk)
     return on_disk
 
 
 @pytest.fixture
 def platform(tmp_path: Path) -> Platform:
     """With the closes of the first day, so that the second can be reported."""
-    platform = Platform(tmp_path / "home", FIRST)
+    platform = Platform(tmp_path / "home", FIRST, automation=True)
     point(platform.lake, CLOSES, FIRST)
     return platform
 
@@ -280,26 +265,14 @@ def test_a_missed_day_that_is_done_is_not_asked_for(history: History, ticks: Tic
 def test_dagsters_own_scheduler_brings_the_missed_days_into_the_queue_in_their_order(
     platform: Platform, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    code = tmp_path / "code.py"
-    code.write_text(
-        "from capstone_dagster.definitions import build_defs\n"
-        "from capstone_dagster.settings import Settings\n"
-        f"defs = build_defs(Settings.from_mapping({platform.environment}))\n"
-    )
-    target = LoadableTargetOrigin(python_file=str(code), attribute="defs")
-    origin = InProcessCodeLocationOrigin(target, location_name="capstone")
-
     def daemon_looks(day: str, clock: str) -> list[str]:
         """The days of the runs that it has put into the queue so far, in their order."""
-        now = in_new_york(date.fromisoformat(day), clock)
-        with freeze_time(now):
-            told = launch_scheduled_runs(workspace, logging.getLogger("scheduler"), now, iteration_times={})
-            assert not [error for error in told if error]
-        runs = instance.get_runs(ascending=True)
-        assert {(run.job_name, run.status.value) for run in runs} <= {("daily_pipeline", "QUEUED")}
-        return [run.tags[PARTITION_TAG] for run in runs]
+        daemon.look_at_schedules(in_new_york(date.fromisoformat(day), clock))
+        runs = daemon.runs()
+        assert {run[1:] for run in runs} <= {("daily_pipeline", "QUEUED")}
+        return [day for day, *_ in runs]
 
-    with WorkspaceProcessContext(instance, InProcessWorkspaceLoadTarget(origin)) as workspace:
+    with Daemon.over(platform, instance, tmp_path) as daemon:
         assert daemon_looks("2024-03-07", "18:59") == []
         # Down over Friday's tick, and the weekend on which clocks go forward.
         missed = ["2024-03-07", "2024-03-08", "2024-03-11"]

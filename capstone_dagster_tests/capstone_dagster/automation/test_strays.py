@@ -105,7 +105,7 @@ def test_many_of_one_place_are_one_stray(raw: RawFolder) -> None:
 
     [stray] = look(raw).strays
 
-    assert stray.why.startswith("0, 1, 2 and 2 more: no exchange")
+    assert stray.why.startswith("0, 1, 2, and 2 more: no exchange")
 
 
 def test_of_a_folder_that_is_no_raw_folder_not_everything_is_told(tmp_path: Path) -> None:
