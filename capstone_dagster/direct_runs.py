@@ -6,9 +6,11 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 
+from capstone_dagster import definitions
 from capstone_dagster.definitions import defs
-from capstone_dagster.jobs import OUTSIDE_TAG, PARTITION_TAG
+from capstone_dagster.jobs import JOB_NAMES, OUTSIDE_TAG, PARTITION_TAG
 from capstone_dagster.slots import claiming, mark_starting
 from capstone_dagster.workers import Worker
 
@@ -23,6 +25,8 @@ def job(name: str) -> dg.JobDefinition:
 
 def reconstructable(name: str) -> Any:
     """The job in the form in which Dagster executes it."""
+    if name not in JOB_NAMES:  # Dagster's own job for single assets, which only the whole repository has
+        return ReconstructableJob(ReconstructableRepository.for_module(definitions.__name__, "defs"), name)
     return dg.build_reconstructable_job(__name__, job.__name__, (name,))
 
 

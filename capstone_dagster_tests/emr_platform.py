@@ -81,7 +81,8 @@ class EmrPlatform(Platform):
         with _environment(self.environment), dg.DagsterInstance.ephemeral() as instance:
             job = dg.build_reconstructable_job(__name__, emr_job.__name__, (f"{name} {self.bucket}",))
             tags = {"dagster/partition": day.isoformat()}
-            with dg.execute_job(job, instance=instance, tags=tags, raise_on_error=False) as result:
+            quick = {"resources": {"retries": {"config": {"first_seconds": 0.1}}}}
+            with dg.execute_job(job, instance=instance, run_config=quick, tags=tags, raise_on_error=False) as result:
                 return Ended(list(result.all_events), run_reason(instance, result.run_id), result.success)
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from itertools import islice, takewhile
+from math import inf
 from typing import Self
 
 import dagster as dg
@@ -116,17 +117,17 @@ class _Tick:
         began, lake = self.seconds(), Lake(self.settings.lake_uri)
         due = _due_since(trading_days(self.settings.first_trading_day), before.judged_to, expected)
         back = [late.day for late in before.late if _is_back(lake, late.day)]
-        # The check's last word is about the day that is due now, also when an older one lands at last.
-        judged = sorted({*due, *back, expected}) if due or back else []
-        asked = [late.day for late in before.late if late.untold]
-        # For what is due, the next tick goes on behind the last day; of the others it finds the older ones again.
-        landings = self._landings([*sorted(judged, reverse=not due), *asked], began)
-        due, judged = ([day for day in days if day in landings] for days in (due, judged))
+        # Days that have landed are quickly looked at. The check's last word is about the day that is due now, also when
+        # an older one lands at last. With what is due and is left over, the next tick goes on.
+        asked = [*(due or ([expected] if back else [])), *(late.day for late in before.late if late.untold)]
+        landings = self._landings(back) | self._landings(asked, began + _LOOK_SECONDS)
+        due = [day for day in due if day in landings]
+        judged = sorted({*due, *back, expected} & landings.keys()) if due or back else []
         for day in judged:
             evaluation = dg.AssetCheckEvaluation(LANDED.asset_key, LANDED.name, **landings[day].finding)
             self.instance.report_runless_asset_event(evaluation)
         all_channels = tuple(channels(self.settings))
-        late_still = [late for late in before.late if late.day not in back or late.day not in landings]
+        late_still = [late for late in before.late if late.day not in back]
         late_now = [LateDay(day, self.moment, all_channels) for day in due if not landings[day].has_landed]
         told, late = self._tell([*late_still, *late_now], landings, began)
         if late_now and not all_channels:
@@ -134,11 +135,11 @@ class _Tick:
         judged_to = max(due, default=before.judged_to)
         return [*(landings[day].sentence for day in judged), *told], Cursor(judged_to, tuple(late[-_MOST_LATE_DAYS:]))
 
-    def _landings(self, days: Iterable[date], began: float) -> dict[date, Landing]:
+    def _landings(self, days: Iterable[date], until: float = inf) -> dict[date, Landing]:
         """How it stands with the days, as far as there is time."""
         found: dict[date, Landing] = {}
-        for day in dict.fromkeys(days):
-            if found and self.seconds() >= began + _LOOK_SECONDS:
+        for day in days:
+            if found and self.seconds() >= until:
                 break
             found[day] = landing(self.settings, self.instance, day)
         return found

@@ -35,7 +35,9 @@ class Ticks:
         self.days = days
         self.later = timedelta(minutes=1)
         self.cursor: str | None = None
-        self._sensor = changed_closes(days.settings, lambda: datetime.now(UTC) + self.later)
+        self.passes = 0.0
+        self._seconds = 0.0
+        self._sensor = changed_closes(days.settings, lambda: datetime.now(UTC) + self.later, self._monotonic)
 
     def evaluated(self) -> dg.SensorResult:
         """One evaluation; the daemon may die before it keeps the cursor."""
@@ -56,6 +58,11 @@ class Ticks:
         self.cursor = result.cursor
         assert not result.run_requests
         return str(result.skip_reason and result.skip_reason.skip_message)
+
+    def _monotonic(self) -> float:
+        """So many seconds pass whenever the sensor looks at the clock."""
+        self._seconds += self.passes
+        return self._seconds
 
     def _queue(self, request: dg.RunRequest) -> HandMadeRun | None:
         assert request.job_name
@@ -318,15 +325,37 @@ def test_more_events_than_a_tick_reads_are_read_by_the_next(ticks: Ticks, monkey
     assert named(ticks.tick()) == [("analytical", FRIDAY)]
 
 
-def test_more_days_than_a_tick_looks_up_are_looked_up_by_the_next(
-    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_MOST_JUDGED", 1)
+def test_days_for_which_a_tick_has_no_time_are_looked_up_by_the_next(ticks: Ticks) -> None:
     for day in (FRIDAY, THURSDAY):
         ticks.days.ran("preprocessing", day, "B", price="11", tags=BY_ITSELF)
+    ticks.passes = 30.0
+
     (first,) = ticks.tick()
     (second,) = ticks.tick()
     assert named([first, second]) == [("analytical", FRIDAY), ("analytical", TUESDAY)]
+
+
+def test_a_day_that_cannot_be_judged_takes_no_other_day_its_time(ticks: Ticks) -> None:
+    for day in (FRIDAY, THURSDAY):
+        correct(ticks.days, day, "11")
+    ticks.days.lake.storage.write(pointer(TRADES, FRIDAY), b"{")
+    ticks.passes = 30.0
+
+    # Thursday has no closes before it and is settled at once, Friday cannot be judged.
+    runs = [ticks.tick() for _ in range(3)]
+    assert named([run for tick in runs for run in tick]) == [("analytical", TUESDAY)]
+    assert "2020-09-04 cannot be judged: " in ticks.said()
+
+
+@pytest.mark.parametrize("cursor", ["{", "null", "[]", "1599500000.0", '{"read": 1}', '{"read": {}, "pending": ["x"]}'])
+def test_a_cursor_that_somebody_has_broken_begins_anew(ticks: Ticks, cursor: str) -> None:
+    correct(ticks.days, FRIDAY, "11")
+    ticks.cursor = cursor
+
+    (run,) = ticks.tick()
+    finish(run)
+    assert named([run]) == [("analytical", TUESDAY)]
+    assert [ticks.tick(), ticks.tick()] == [[], []]
 
 
 def test_what_is_wrong_with_one_day_stops_no_other(ticks: Ticks) -> None:

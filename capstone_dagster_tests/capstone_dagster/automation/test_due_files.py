@@ -75,7 +75,8 @@ def test_a_day_that_nobody_has_run_is_run(days: HandMadeDays) -> None:
         "2020-09-04",
         f"2020-09-04_{A}",
     )
-    assert request.tags == {DELIVERIES_TAG: A}
+    # It goes before the queued pieces of a backfill.
+    assert request.tags == {DELIVERIES_TAG: A, "dagster/priority": "1"}
 
 
 def test_the_first_day_needs_no_closes(days: HandMadeDays) -> None:

@@ -48,11 +48,11 @@ def retrying() -> Iterator[Histories]:
         yield Histories(instance)
 
 
-def record(histories: Histories, **facets: object) -> dg.DagsterRun:
-    """A run with these facets that failed."""
+def record(histories: Histories, *ends: Event, **facets: object) -> dg.DagsterRun:
+    """A run with these facets that failed, or came to other ends."""
     run = dg.DagsterRun(**{"job_name": "daily_pipeline", **facets})  # type: ignore[arg-type]
     histories.instance.add_run(run)
-    histories.happened(run.run_id, STARTED, FAILURE)
+    histories.happened(run.run_id, STARTED, *(ends or (FAILURE,)))
     return run
 
 
@@ -134,6 +134,39 @@ def test_a_day_of_a_run_over_days_is_left_to_that_run_unless_it_was_run_again_al
 
     record(histories, tags=tags, parent_run_id=day.run_id, root_run_id=day.run_id)
     assert ticks.tick() == f"daily_pipeline_2020-08-06 failed: {NOBODY}"
+
+
+def of_range(day: str | None = None) -> dict[str, str]:
+    """The tags of the run over days, or of one of its days."""
+    return {"capstone/range": "the first of them", **({"dagster/partition": day} if day else DAYS)}
+
+
+def test_days_that_failed_are_told_when_the_run_over_them_is_canceled(histories: Histories, webhook: Webhook) -> None:
+    ticks = begun(histories, webhook.url())
+    # Resumed once: the first of them succeeded at last, and the second failed again.
+    for day, reason in (("2020-08-05", "no disk"), ("2020-08-06", "no memory"), ("2020-08-06", "bad gzip")):
+        record(histories, failed("eod", reason), FAILURE, tags=of_range(day))
+    for day in ("2020-08-05", "2020-08-07"):
+        record(histories, SUCCESS, tags=of_range(day))
+    record(histories, FAILURE, tags=of_range("2020-08-10"))
+    run = record(histories, tags=of_range())
+    assert ticks.tick().startswith("daily_pipeline_2020-08-05..2020-08-14 failed")
+    resumed = record(histories, CANCELING, CANCELED, tags=of_range(), parent_run_id=run.run_id, root_run_id=run.run_id)
+
+    title = "daily_pipeline_2020-08-05..2020-08-14 was canceled, and days of it had failed"
+    assert [ticks.tick(), ticks.tick()] == [f"{title}: sent to 1 channel", "nothing to tell"]
+    assert webhook.messages[-1]["title"] == title
+    assert webhook.messages[-1]["message"] == (
+        f"Failed: 2020-08-06, 2020-08-10\nReason of the first: bad gzip\nRun: http://ui:3000/runs/{resumed.run_id}"
+    )
+
+
+def test_a_canceled_run_over_days_of_which_none_has_failed_is_not_told(histories: Histories, ticks: Ticks) -> None:
+    record(histories, SUCCESS, tags=of_range("2020-08-05"))
+    record(histories, CANCELING, CANCELED, tags=of_range("2020-08-06"))
+    record(histories, CANCELING, CANCELED, tags=of_range())
+
+    assert ticks.tick() == "nothing to tell"
 
 
 def test_of_several_attempts_the_last_is_told(retrying: Histories, webhook: Webhook) -> None:

@@ -48,17 +48,24 @@ class Alarm:
         self.settings = Settings.from_mapping(platform.environment | CHANNELS)
         self.lake, self.raw, self.mailbox = platform.lake, platform.raw, Mailbox()
         self._instance = instance
-        self._cursor: str | None = None
+        self.cursor: str | None = None
+        self.passes = 0.0
+        self._seconds = 0.0
         self._now = in_new_york(FIRST, "00:00")
-        self._sensor = late_days(self.settings, lambda: self._now, self.mailbox.deliver)
+        self._sensor = late_days(self.settings, lambda: self._now, self.mailbox.deliver, self._monotonic)
 
     def tick(self, day: str, clock: str) -> str:
         """Look at this time in New York; what the tick says."""
         self._now = in_new_york(date.fromisoformat(day), clock)
-        with dg.build_sensor_context(instance=self._instance, cursor=self._cursor) as context:
+        with dg.build_sensor_context(instance=self._instance, cursor=self.cursor) as context:
             ticked = self._sensor.evaluate_tick(context)
-        self._cursor = ticked.cursor
+        self.cursor = ticked.cursor
         return str(ticked.skip_message)
+
+    def _monotonic(self) -> float:
+        """So many seconds pass whenever the sensor looks at the clock."""
+        self._seconds += self.passes
+        return self._seconds
 
     def land(self, *days: str) -> None:
         for day in days:
@@ -200,6 +207,56 @@ def test_of_a_long_time_without_a_daemon_the_last_five_days_are_judged(watching:
     judged = ["2020-09-01", "2020-09-02", "2020-09-03", "2020-09-04", "2020-09-08"]
     assert watching.checks[1:] == [(day, False) for day in judged]
     assert watching.mailbox.titles() == [late(day) for day in judged]
+
+
+def test_days_for_which_a_tick_has_no_time_are_judged_by_the_next_and_told_once(watching: Alarm) -> None:
+    watching.passes = 30.0
+    told = [watching.tick("2020-08-10", "20:00") for _ in range(4)]
+
+    days = ["2020-08-06", "2020-08-07", "2020-08-10"]
+    assert [text[: len(days[0])] for text in told] == [*days, "nothing ne"]
+    assert watching.checks[1:] == [(day, False) for day in days]
+    assert watching.mailbox.titles() == [late(day) for day in days]
+
+
+def test_days_that_land_late_are_all_noticed_although_a_tick_has_time_for_one(watching: Alarm) -> None:
+    watching.tick("2020-08-10", "20:00")
+    watching.land("2020-08-06", "2020-08-07")
+    watching.passes = 30.0
+    before = len(watching.checks)
+
+    while watching.tick("2020-08-10", "21:00") != "nothing new; still late: 2020-08-10":
+        assert len(watching.checks) < before + 10
+    # The last word of the check is about the day that is due now.
+    assert watching.checks[-1] == ("2020-08-10", False)
+    assert {day for day, has_landed in watching.checks[before:] if has_landed} == {"2020-08-06", "2020-08-07"}
+
+
+def test_one_look_does_not_keep_an_alert_that_was_not_taken_from_being_sent(watching: Alarm) -> None:
+    watching.mailbox.down = {SLACK}
+    watching.tick("2020-08-06", "20:00")
+    watching.mailbox.down = set()
+    watching.passes = 30.0
+
+    assert watching.tick("2020-08-06", "20:01") == "alert of 2020-08-06 sent to 1 channel"
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "{",
+        "null",
+        "[]",
+        "12 13",
+        '{"late": [["2020-08-06"]], "judged_to": "2020-08-05"}',
+        '{"late": [], "judged_to": null}',
+    ],
+)
+def test_a_cursor_that_somebody_has_broken_begins_anew(watching: Alarm, cursor: str) -> None:
+    watching.cursor = cursor
+
+    assert watching.tick("2020-08-06", "20:00").startswith(late("2020-08-06"))
+    assert watching.mailbox.titles() == [late("2020-08-06")]
 
 
 def test_a_lake_that_cannot_be_looked_at_delays_the_alarm_and_loses_none(watching: Alarm) -> None:

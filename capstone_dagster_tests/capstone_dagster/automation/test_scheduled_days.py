@@ -29,6 +29,12 @@ from capstone_dagster_tests.capstone_dagster.automation.lakes import break_stora
 from capstone_dagster_tests.capstone_dagster.runs import run_of
 from capstone_dagster_tests.capstone_dagster.test_trading_days import in_new_york
 from capstone_dagster_tests.platform import Platform
+from capstone_dagster_tests.s3_faults import (  # noqa: F401 -- pytest finds fixtures by their import
+    ASKED_AT_ONCE,
+    Faults,
+    faulty_front,
+    faulty_s3,
+)
 from spark_code.raw_files import SOURCES, RawFolder
 from spark_code.schemas import CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES
 
@@ -78,6 +84,12 @@ class Ticks:
         return [request.partition_key for request in requests]
 
 
+def asked_for(key: str, **tags: str) -> list[dg.RunRequest]:
+    """The one request of a tick."""
+    tags |= {"dagster/priority": "1"}
+    return [dg.RunRequest(key, job_name="daily_pipeline", partition_key="2024-03-04", tags=tags)]
+
+
 @pytest.fixture
 def ticks(platform: Platform, instance: dg.DagsterInstance) -> Ticks:
     return Ticks(platform.settings, instance)
@@ -91,9 +103,7 @@ def test_a_complete_day_is_run_for_its_files(platform: Platform, ticks: Ticks) -
     deliver(platform.raw, DAY)
     files = delivered(platform)
 
-    assert ticks.at(DAY) == [
-        dg.RunRequest(f"2024-03-04_{files}", partition_key="2024-03-04", tags={DELIVERIES_TAG: files})
-    ]
+    assert ticks.at(DAY) == asked_for(f"2024-03-04_{files}", **{DELIVERIES_TAG: files})
 
 
 def test_a_complete_day_without_the_closes_before_is_run_too(tmp_path: Path, instance: dg.DagsterInstance) -> None:
@@ -109,7 +119,7 @@ def test_a_day_without_files_of_an_exchange_is_run_so_that_the_tracker_shows_it(
     deliver(platform.raw, DAY, sources=[NYSE])
 
     # Without the tag of what it was run for: files that come later are news.
-    assert ticks.at(DAY) == [dg.RunRequest("2024-03-04", partition_key="2024-03-04")]
+    assert ticks.at(DAY) == asked_for("2024-03-04")
 
 
 def test_a_day_that_is_still_arriving_is_left_to_the_sensor(platform: Platform, ticks: Ticks) -> None:
@@ -174,7 +184,7 @@ def test_a_day_whose_preconditions_are_not_met_is_run_so_that_the_tracker_shows_
     ticks = Ticks(replace(platform.settings, preconditions=preconditions), instance)
 
     # Without the tag of what it was run for: the sensor runs the files when the preconditions are met.
-    assert ticks.at(DAY) == [dg.RunRequest("2024-03-04", partition_key="2024-03-04")]
+    assert ticks.at(DAY) == asked_for("2024-03-04")
 
 
 @pytest.mark.parametrize("broken", ["raw/csv", "lake/report"])
@@ -183,7 +193,7 @@ def test_a_day_whose_store_cannot_be_looked_at_is_run_so_that_nothing_is_lost(
 ) -> None:
     break_storage(platform.folder / broken)
 
-    assert ticks.at(DAY) == [dg.RunRequest("2024-03-04", partition_key="2024-03-04")]
+    assert ticks.at(DAY) == asked_for("2024-03-04")
 
 
 # --- what was missed before ---
@@ -260,6 +270,22 @@ def test_a_missed_day_that_is_done_is_not_asked_for(history: History, ticks: Tic
     land(platform.lake, date(2024, 3, 5))
 
     assert ticks.days_at(date(2024, 3, 6)) == ["2024-03-06"]
+
+
+def test_a_store_that_is_away_is_asked_once_for_all_the_missed_days(
+    history: History,
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    s3_uri: str,
+    faults: Faults,
+) -> None:
+    history.ticked(DAY)
+    on_s3 = {"CAPSTONE_LAKE_URI": f"{s3_uri}/lake", "CAPSTONE_RAW_URI": f"{s3_uri}/raw"}
+    ticks = Ticks(Settings.from_mapping(platform.environment | on_s3), instance)
+    faults.add("503 SlowDown", ".*")
+
+    assert ticks.days_at(date(2024, 3, 7)) == ["2024-03-05", "2024-03-06", "2024-03-07"]
+    assert faults.hits == ASKED_AT_ONCE
 
 
 def test_dagsters_own_scheduler_brings_the_missed_days_into_the_queue_in_their_order(

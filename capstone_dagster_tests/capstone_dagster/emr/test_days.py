@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,14 +31,23 @@ SECRETS = {
     "SLACK_TOKEN": f"{CANARY}-slack",
 }
 
+# `capstone`, where a step that failed is tried again at once.
+HARDLY_WAITING = (
+    sys.executable,
+    "-c",
+    "from capstone_dagster import cli, resources; resources.FIRST_SECONDS = 0.1; cli.main()",
+)
+
 pytestmark = pytest.mark.usefixtures("real_jars")
 
 
-def started(platform: EmrPlatform, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
+def started(
+    platform: EmrPlatform, *arguments: str, program: Sequence[str] = (CAPSTONE,), **variables: str
+) -> "subprocess.Popen[str]":
     """``capstone`` on a host that has no Java."""
     environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"}
     return subprocess.Popen(
-        [CAPSTONE, *arguments],
+        [*program, *arguments],
         env={**environment, **platform.environment, **variables, "PATH": str(Path(sys.executable).parent)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -67,7 +76,7 @@ def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_
     retrying = replace(platform, settings_of_emr={"CAPSTONE_MAX_RETRIES": "1"})
 
     with retrying.instance() as instance:
-        process = started(retrying, "run", DAY.isoformat(), **SECRETS)
+        process = started(retrying, "run", DAY.isoformat(), program=HARDLY_WAITING, **SECRETS)
         said, _ = process.communicate(timeout=400)
         run = instance.get_runs()[0]
         logs = instance.all_logs(run.run_id)
