@@ -21,9 +21,9 @@ from capstone_dagster.signals import noticing_interruptions, run_child
 from capstone_dagster.tracker_commands import history, migrate, status, track
 from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
 from spark_code.lake import Lake, LakeError, NotPublishedError
+from spark_code.locations import StorageError
 from spark_code.raw_files import MissingDeliveryError, UnreadableNameError
 from spark_code.schemas import TABLES, Table
-from spark_code.storage import StorageError
 
 _EXPECTED_ERRORS = (
     ExpectedError,

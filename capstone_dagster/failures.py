@@ -10,8 +10,8 @@ import dagster as dg
 
 from capstone_dagster.errors import ExpectedError
 from spark_code.lake import LakeError
+from spark_code.locations import StorageError
 from spark_code.raw_files import MissingDeliveryError, UnreadableNameError
-from spark_code.storage import StorageError
 
 
 @contextmanager

@@ -20,9 +20,9 @@ from capstone_dagster.retries import Retries
 from capstone_dagster.showing import rows_in
 from spark_code.glue import GlueCatalog
 from spark_code.lake import Draft, Lake, LakeError, Published
+from spark_code.locations import StorageError
 from spark_code.manifest import Attempt, Manifest
 from spark_code.schemas import CLOSES, TABLES, Table
-from spark_code.storage import StorageError
 
 _PREVIEWED_ROWS = 5
 

@@ -12,7 +12,7 @@ from typing import Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from capstone_dagster.trading_days import EARLIEST_FIRST_DAY, LATEST_FIRST_DAY
-from spark_code.storage import location
+from spark_code.locations import location
 
 # cluster is what a step on EMR sets for itself: the Spark of the spark-submit that runs it.
 Deployment = Literal["local", "emr", "cluster"]

@@ -18,7 +18,7 @@ from capstone_dagster import setting_values as values
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.preconditions import Preconditions
 from capstone_dagster.setting_values import Deployment, Fleet
-from spark_code.storage import StorageError, location
+from spark_code.locations import StorageError, location
 
 _T = TypeVar("_T")
 _SECRET = ("postgres_url", "alert_urls", "preconditions", "emr_spark_conf")

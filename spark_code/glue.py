@@ -15,9 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pyspark.sql.types import StructField
 
 from spark_code.lake import Lake, LakeError, day_folder
+from spark_code.locations import StorageError
 from spark_code.manifest import Manifest
 from spark_code.schemas import Table
-from spark_code.storage import StorageError
 
 _Partitions = Mapping[tuple[str, ...], dict[str, Any]]
 

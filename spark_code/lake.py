@@ -19,9 +19,10 @@ from typing import Any, Protocol
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from spark_code.locations import StorageError
 from spark_code.manifest import Attempt, Manifest, given_up_in
 from spark_code.schemas import Table, conform
-from spark_code.storage import Storage, StorageError, StoredObject
+from spark_code.storage import Storage, StoredObject
 
 _log = logging.getLogger(__name__)
 

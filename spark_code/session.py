@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from spark_code.storage import s3_endpoint, s3_region
+from spark_code.locations import s3_endpoint, s3_region
 
 # What every engine needs to write the same files.
 ENGINE_CONF: dict[str, str] = {

@@ -5,40 +5,31 @@ is the business of ``lake`` and ``raw_files``.
 """
 
 import fcntl
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import obstore
 from botocore.exceptions import BotoCoreError, ClientError
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import LocalStore, S3Store
 
+from spark_code.locations import StorageError, location, s3_region, s3_store
 from spark_code.object_file import ObjectFile
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, UpdateVersion
-    from obstore.store import RetryConfig
 
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 # Two writers of one object meet at most a few times; more means something keeps losing the race.
 _MAX_REPLACE_TRIES = 20
-_DEFAULT_REGION = "us-east-1"
-# So long a request is repeated that breaks, or that S3 is too busy for. Who can wait for longer tries again later.
-_PATIENCE: "RetryConfig" = {"retry_timeout": timedelta(seconds=30)}
 # What S3 gives in answer to one list call.
 _PAGE = 1000
-
-
-class StorageError(Exception):
-    """A location that cannot be used, with the reason."""
 
 
 class NoBucketError(StorageError):
@@ -73,7 +64,7 @@ class Storage:
     @cached_property
     def _store(self) -> LocalStore | S3Store:
         if not self.is_local:
-            return _s3_store(self.root)
+            return s3_store(self.root)
         Path(self.root).mkdir(parents=True, exist_ok=True)
         return LocalStore(self.root, automatic_cleanup=True)
 
@@ -257,68 +248,3 @@ class Storage:
 
 def _stored(meta: "ObjectMeta") -> StoredObject:
     return StoredObject(meta["path"], meta["size"], meta["last_modified"], meta["e_tag"] or "")
-
-
-def location(uri: str) -> str:
-    """Normalise a URI or path: ``s3://bucket/prefix`` stays, anything local becomes an absolute path."""
-    parts = urlsplit(uri)
-    if parts.scheme == "s3":
-        if not parts.netloc:
-            raise StorageError(f"{uri!r} names no bucket; write s3://bucket/prefix")
-        # Not put together from the parts: in a key, # and ? are letters like others.
-        return "s3" + uri[2:].rstrip("/")
-    if parts.scheme == "file":
-        if parts.netloc not in ("", "localhost"):
-            raise StorageError(f"{uri!r} names another machine; write file:///path")
-        return _local(Path(parts.path))
-    if "://" in uri:
-        raise StorageError(f"{uri!r} is neither a local path, file:// nor s3://")
-    if not uri:
-        raise StorageError("an empty location; give a local path or s3://bucket/prefix")
-    return _local(Path(uri).expanduser())
-
-
-def _local(path: Path) -> str:
-    try:
-        resolved = path.resolve()
-        blocking = next((above for above in (resolved, *resolved.parents) if above.is_file()), None)
-    except (OSError, RuntimeError) as error:  # the latter for links that lead to themselves
-        raise StorageError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    if blocking:
-        raise StorageError(f"{blocking} is a file, not a folder")
-    return str(resolved)
-
-
-def s3_endpoint() -> str | None:
-    """Another server than AWS's own, by the variables that boto3 knows."""
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
-
-
-def s3_region() -> str:
-    """The region as boto3 finds it."""
-    import boto3
-
-    return boto3.Session().region_name or _DEFAULT_REGION
-
-
-def _s3_store(root: str) -> S3Store:
-    """Credentials, region and endpoint as boto3 finds them: profiles, instance roles, AWS_* variables."""
-    import boto3
-    from obstore.auth.boto3 import Boto3CredentialProvider
-
-    session = boto3.Session()
-    endpoint = s3_endpoint()
-    bucket, _, prefix = root.removeprefix("s3://").partition("/")
-    if session.get_credentials() is None:
-        raise StorageError(
-            f"{root}: no AWS credentials were found; set AWS_PROFILE or AWS_ACCESS_KEY_ID and its secret"
-        )
-    return S3Store(
-        bucket,
-        prefix=prefix or None,
-        config={"endpoint": endpoint} if endpoint else None,
-        client_options={"allow_http": (endpoint or "").startswith("http://")},
-        credential_provider=Boto3CredentialProvider(session),
-        region=session.region_name or _DEFAULT_REGION,
-        retry_config=_PATIENCE,
-    )

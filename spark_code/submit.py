@@ -18,11 +18,11 @@ from pyspark.sql import SparkSession
 from spark_code import eod_to_report, ingested_to_eod, raw_to_ingested
 from spark_code.glue import GlueCatalog
 from spark_code.lake import Lake, LakeError
+from spark_code.locations import StorageError
 from spark_code.manifest import Attempt
 from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES
 from spark_code.session import ENGINE_CONF, start
-from spark_code.storage import StorageError
 
 
 def preprocessing(spark: SparkSession, raw: RawFolder, lake: Lake, day: date, attempt: Attempt) -> None:

@@ -18,10 +18,10 @@ from capstone_dagster.automation.same_rows import have_same_rows
 from capstone_dagster.automation.unfinished import in_words
 from capstone_dagster.jobs import PARTITION_TAG, JobName, covers, job_id
 from spark_code.lake import Lake, LakeError
+from spark_code.locations import StorageError
 from spark_code.manifest import Manifest
 from spark_code.raw_files import Delivery
 from spark_code.schemas import CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES
-from spark_code.storage import StorageError
 
 # On a run: which files it was started for.
 DELIVERIES_TAG = "capstone/deliveries"

@@ -11,9 +11,9 @@ from capstone_dagster.settings import Settings
 from capstone_dagster.tracker import JobStatus, NeverRunError, Tracker
 from capstone_dagster.trading_days import trading_days
 from spark_code.lake import Lake
+from spark_code.locations import StorageError
 from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
 from spark_code.schemas import CLOSES
-from spark_code.storage import StorageError
 
 # Of a precondition. Dagster gives a tick a minute, in which several days may have to be looked at.
 _COMMAND_SECONDS = 2.0

@@ -22,7 +22,7 @@ from capstone_dagster.jobs import LANDED
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import TradingDays, trading_days
 from spark_code.lake import Lake, LakeError
-from spark_code.storage import StorageError
+from spark_code.locations import StorageError
 
 Deliver = Callable[[Settings, Alert, Collection[str]], Sent]
 

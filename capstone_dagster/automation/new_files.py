@@ -25,8 +25,8 @@ from capstone_dagster.automation.wording import few
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
 from spark_code.lake import Lake
+from spark_code.locations import StorageError
 from spark_code.raw_files import Delivery, RawFolder
-from spark_code.storage import StorageError
 
 # Dagster gives a sensor a minute for everything: days that are left over are judged in the next tick.
 _JUDGE_SECONDS = 2.0

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from capstone_dagster.automation.strays import Stray, beside_deliveries
+from spark_code.locations import StorageError
 from spark_code.raw_files import Delivery, RawFolder, Source, UnreadableNameError
-from spark_code.storage import Storage, StorageError, StoredObject
+from spark_code.storage import Storage, StoredObject
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from capstone_dagster.jobs import JobName
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
 from spark_code.lake import Lake, LakeError
+from spark_code.locations import StorageError
 from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
-from spark_code.storage import StorageError
 
 _JOB: JobName = "daily_pipeline"
 # A daemon that was down for longer: the sensor runs what has files, and nobody wants a failure for every day without.

@@ -33,9 +33,10 @@ from capstone_dagster.errors import ExpectedError
 from capstone_dagster.inputs import require_inputs
 from capstone_dagster.jobs import job_id
 from capstone_dagster.settings import CHECKOUT, EmrSettings, Settings
+from spark_code.locations import StorageError
 from spark_code.manifest import Attempt
 from spark_code.session import ENGINE_CONF
-from spark_code.storage import Storage, StorageError
+from spark_code.storage import Storage
 
 # On a run, where the UI shows it.
 CLUSTER_TAG = "capstone/emr_cluster"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from capstone_dagster.emr.api import Answer, Emr
-from spark_code.storage import Storage, StorageError
+from spark_code.locations import StorageError
+from spark_code.storage import Storage
 
 # Every other state, also one that EMR may add, is one that may still change.
 ENDED = ("COMPLETED", "CANCELLED", "FAILED", "INTERRUPTED")

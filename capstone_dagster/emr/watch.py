@@ -21,8 +21,8 @@ from capstone_dagster.inputs import made_tables
 from capstone_dagster.retries import Retries
 from capstone_dagster.settings import EmrSettings, Settings
 from spark_code.lake import Lake, LakeError
+from spark_code.locations import StorageError
 from spark_code.manifest import Attempt
-from spark_code.storage import StorageError
 
 _POLLS_TO_SEE_A_CANCEL = 2
 

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from capstone_dagster_tests.platform import Platform, failure
 from spark_code.lake import Lake
+from spark_code.locations import StorageError
 from spark_code.manifest import Manifest
 from spark_code.schemas import (
     CLOSES,
@@ -22,7 +23,6 @@ from spark_code.schemas import (
     TRADES,
     Table,
 )
-from spark_code.storage import StorageError
 
 # Labor Day lies between: the trading day before the Tuesday is the Friday.
 FRIDAY, TUESDAY = date(2020, 9, 4), date(2020, 9, 8)

@@ -19,8 +19,9 @@ from capstone_dagster_tests.s3_server import (  # noqa: F401 -- pytest finds fix
     s3_uri,
     uri_of,
 )
+from spark_code.locations import StorageError
 from spark_code.raw_files import Delivery, Source
-from spark_code.storage import Storage, StorageError, StoredObject
+from spark_code.storage import Storage, StoredObject
 
 CANARY = "canary-91bd5e"
 LIMIT = 60.0

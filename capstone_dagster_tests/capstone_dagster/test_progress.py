@@ -8,7 +8,7 @@ import pytest
 
 from capstone_dagster.progress import progress_logger
 from capstone_dagster.reasons import failure_reason
-from spark_code.storage import StorageError
+from spark_code.locations import StorageError
 
 EVENTS_KEY = dg.AssetKey(["ingested", "events"])
 

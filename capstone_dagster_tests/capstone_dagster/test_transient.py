@@ -19,7 +19,8 @@ from capstone_dagster_tests.s3_faults import (  # noqa: F401 -- pytest finds fix
 )
 from capstone_dagster_tests.s3_server import s3_endpoint, s3_uri  # noqa: F401 -- the same
 from spark_code.lake import AuditError, StaleAttemptError
-from spark_code.storage import NoBucketError, Storage, StorageError
+from spark_code.locations import StorageError
+from spark_code.storage import NoBucketError, Storage
 
 ASKED: dict[str, Callable[[Storage], object]] = {
     "read": lambda storage: storage.read("key"),

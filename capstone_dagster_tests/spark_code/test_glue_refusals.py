@@ -10,8 +10,9 @@ from capstone_dagster_tests.spark_code.catalogs import ALL, events_of, folder_of
 from capstone_dagster_tests.spark_code.lakes import DAY, version_of
 from spark_code.glue import GlueCatalog, NotRegisteredError, RegistrationRefusedError
 from spark_code.lake import Lake, LakeError
+from spark_code.locations import StorageError
 from spark_code.schemas import CLOSES, EVENTS
-from spark_code.storage import Storage, StorageError
+from spark_code.storage import Storage
 
 
 @pytest.fixture

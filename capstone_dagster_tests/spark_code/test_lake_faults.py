@@ -11,8 +11,8 @@ from capstone_dagster_tests.s3_faults import (  # noqa: F401 -- pytest finds fix
 )
 from capstone_dagster_tests.spark_code.lakes import DAY, POINTER, point_to, version_of
 from spark_code.lake import Lake
+from spark_code.locations import StorageError
 from spark_code.schemas import CLOSES
-from spark_code.storage import StorageError
 
 
 @pytest.mark.parametrize("before", [None, 4])

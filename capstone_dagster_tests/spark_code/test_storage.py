@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from capstone_dagster_tests.s3_server import s3_client
-from spark_code.storage import NoBucketError, Storage, StorageError, StoredObject, location
+from spark_code.locations import StorageError, location
+from spark_code.storage import NoBucketError, Storage, StoredObject
 
 ODD_KEYS = ["a b", "a%20b", "ü", "[x]", "tr*?{y}", "a#b&c=d", "_a/.b", "a:b", "back\\slash"]
 

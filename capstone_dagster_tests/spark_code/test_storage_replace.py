@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from capstone_dagster_tests.s3_server import PLACES, VERSIONED
-from spark_code.storage import Storage, StorageError
+from spark_code.locations import StorageError
+from spark_code.storage import Storage
 
 
 @pytest.mark.parametrize("storage", [*PLACES, VERSIONED], indirect=True)

@@ -14,8 +14,8 @@ from moto.s3.models import s3_backends
 from capstone_dagster.automation.raw_listing import DayReader
 from capstone_dagster_tests.capstone_dagster.automation.raw_folders import CountedRaw
 from capstone_dagster_tests.s3_server import uri_of
+from spark_code.locations import StorageError
 from spark_code.raw_files import RawFolder
-from spark_code.storage import StorageError
 
 DAYS = [date(2020, 8, 3) + timedelta(days=number) for number in range(5)]
 MISSING = date(2020, 8, 10)

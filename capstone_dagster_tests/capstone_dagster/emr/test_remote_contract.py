@@ -22,7 +22,8 @@ from capstone_dagster.emr import remote_step
 from capstone_dagster_tests.capstone_dagster.emr import remote_job
 from capstone_dagster_tests.capstone_dagster.emr.remote_job import step_run_ref
 from capstone_dagster_tests.s3_server import s3_client
-from spark_code.storage import Storage, StorageError
+from spark_code.locations import StorageError
+from spark_code.storage import Storage
 
 FOLDER = "staging/runs/run/work/1"
 

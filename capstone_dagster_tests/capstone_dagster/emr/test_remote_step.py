@@ -16,7 +16,8 @@ from capstone_dagster.emr.staging import Launch, Versions
 from capstone_dagster.settings import CHECKOUT
 from capstone_dagster_tests.capstone_dagster.emr import remote_job
 from capstone_dagster_tests.capstone_dagster.emr.remote_job import step_run_ref
-from spark_code.storage import Storage, StorageError
+from spark_code.locations import StorageError
+from spark_code.storage import Storage
 
 FOLDER = "staging/runs/run/work/1"
 

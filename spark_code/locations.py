@@ -1,0 +1,88 @@
+"""Where objects lie: a local path, ``file://`` or ``s3://bucket/prefix``, and how S3 is reached.
+
+What is done with the objects there is in ``storage``.
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from obstore.store import S3Store
+
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
+_DEFAULT_REGION = "us-east-1"
+# So long a request is repeated that breaks, or that S3 is too busy for. Who can wait for longer tries again later.
+_PATIENCE: "RetryConfig" = {"retry_timeout": timedelta(seconds=30)}
+
+
+class StorageError(Exception):
+    """A location that cannot be used, with the reason."""
+
+
+def location(uri: str) -> str:
+    """Normalise a URI or path: ``s3://bucket/prefix`` stays, anything local becomes an absolute path."""
+    parts = urlsplit(uri)
+    if parts.scheme == "s3":
+        if not parts.netloc:
+            raise StorageError(f"{uri!r} names no bucket; write s3://bucket/prefix")
+        # Not put together from the parts: in a key, # and ? are letters like others.
+        return "s3" + uri[2:].rstrip("/")
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise StorageError(f"{uri!r} names another machine; write file:///path")
+        return _local(Path(parts.path))
+    if "://" in uri:
+        raise StorageError(f"{uri!r} is neither a local path, file:// nor s3://")
+    if not uri:
+        raise StorageError("an empty location; give a local path or s3://bucket/prefix")
+    return _local(Path(uri).expanduser())
+
+
+def _local(path: Path) -> str:
+    try:
+        resolved = path.resolve()
+        blocking = next((above for above in (resolved, *resolved.parents) if above.is_file()), None)
+    except (OSError, RuntimeError) as error:  # the latter for links that lead to themselves
+        raise StorageError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if blocking:
+        raise StorageError(f"{blocking} is a file, not a folder")
+    return str(resolved)
+
+
+def s3_endpoint() -> str | None:
+    """Another server than AWS's own, by the variables that boto3 knows."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def s3_region() -> str:
+    """The region as boto3 finds it."""
+    import boto3
+
+    return boto3.Session().region_name or _DEFAULT_REGION
+
+
+def s3_store(root: str) -> S3Store:
+    """Credentials, region and endpoint as boto3 finds them: profiles, instance roles, AWS_* variables."""
+    import boto3
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    session = boto3.Session()
+    endpoint = s3_endpoint()
+    bucket, _, prefix = root.removeprefix("s3://").partition("/")
+    if session.get_credentials() is None:
+        raise StorageError(
+            f"{root}: no AWS credentials were found; set AWS_PROFILE or AWS_ACCESS_KEY_ID and its secret"
+        )
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        config={"endpoint": endpoint} if endpoint else None,
+        client_options={"allow_http": (endpoint or "").startswith("http://")},
+        credential_provider=Boto3CredentialProvider(session),
+        region=session.region_name or _DEFAULT_REGION,
+        retry_config=_PATIENCE,
+    )
