@@ -13,15 +13,20 @@ from capstone_dagster.workers import Worker
 _T = TypeVar("_T")
 
 
-def eventually(ask: Callable[[], _T], wanted: Callable[[_T], object] = bool, *, seconds: float = 180) -> _T:
-    """Ask until the answer is the wanted one; the bound is only there to end a test that fails."""
+def eventually(
+    ask: Callable[[], _T], wanted: Callable[[_T], object] = bool, *, seconds: float = 180, pause: float = 0.05
+) -> _T:
+    """Ask until the answer is the wanted one; the bound is only there to end a test that fails.
+
+    A longer pause is for questions that keep those busy who are waited for.
+    """
     deadline = time.monotonic() + seconds
     while True:
         answer = ask()
         if wanted(answer):
             return answer
         assert time.monotonic() < deadline, f"still {answer!r} after {seconds} s"
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 @contextmanager
