@@ -14,6 +14,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Spark in this process, UTC, two cores and two shuffle partitions."""
     log_dir: Path = tmp_path_factory.mktemp("spark")
     conf = session.local_conf(driver_memory="2g", log_dir=log_dir)
-    running = session.start(conf | {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2"})
+    # Most of what is run here is run once: compiling it well would take longer than it saves.
+    options = f"{conf['spark.driver.extraJavaOptions']} -XX:TieredStopAtLevel=1"
+    small = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2", "spark.driver.extraJavaOptions": options}
+    running = session.start(conf | small)
     yield running
     running.stop()

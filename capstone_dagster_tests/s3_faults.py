@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from fake_aws.s3_server import App, s3_server
-from spark_code import storage
+from spark_code import locations
 
 BREAK, LOSE_ANSWER = "break", "lose answer"
 # The store asks once more by itself, and hardly waits.
@@ -88,6 +88,6 @@ def faulty_s3(s3_uri: str, faulty_front: Faults, monkeypatch: pytest.MonkeyPatch
     """The server where AWS_* variables lead while the test runs; nothing is wrong yet."""
     del s3_uri  # it sets credentials, and makes a bucket
     monkeypatch.setenv("AWS_ENDPOINT_URL", faulty_front.url)
-    monkeypatch.setattr(storage, "_PATIENCE", _IMPATIENCE)
+    monkeypatch.setattr(locations, "_PATIENCE", _IMPATIENCE)
     faulty_front.clear()
     return faulty_front
