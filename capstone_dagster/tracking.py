@@ -16,6 +16,7 @@ import dagster as dg
 from dagster._core.events import StepMaterializationData
 
 from capstone_dagster import outside_work
+from capstone_dagster.assets.tables import asset_key
 from capstone_dagster.checks import evaluations
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.inputs import Need, missing_inputs
@@ -136,7 +137,7 @@ def _report_published(instance: dg.DagsterInstance, work: TrackedJob, run_id: st
     for table in published:
         manifest = work.lake.require(table, work.day)
         materialization = dg.AssetMaterialization(
-            table.path.split("/"),
+            asset_key(table),
             partition=work.day.isoformat(),
             metadata=materialization_metadata(
                 table, manifest, first_rows(work.lake, table, work.day, _PREVIEWED_ROWS), None, work.lake

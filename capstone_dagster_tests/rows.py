@@ -12,8 +12,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from capstone_dagster_tests.manifests import manifest_of
 from spark_code.lake import Published
-from spark_code.manifest import Manifest
 from spark_code.schemas import EVENTS, QUOTES, TRADES, RecordType, Table
 
 Row = tuple[Any, ...]
@@ -91,19 +91,7 @@ def published(
     table: Table, rows: DataFrame, *, version: str = "v1", inputs: Mapping[str, str] | None = None, row_count: int = 0
 ) -> Published:
     """The rows as if the lake had published them, computed from these versions."""
-    manifest = Manifest(
-        trade_dt=DAY.isoformat(),
-        version=version,
-        paths=[],
-        rows=row_count,
-        bytes=0,
-        run_id="run",
-        attempt=1,
-        token=1,
-        published_at="2020-08-06T23:00:00.000+00:00",
-        inputs=dict(inputs or {}),
-    )
-    return Published(table, DAY, rows, manifest)
+    return Published(table, DAY, rows, manifest_of(DAY, version, inputs, row_count))
 
 
 def sorted_rows(rows: Iterable[Row]) -> list[Row]:

@@ -4,27 +4,15 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+from capstone_dagster_tests.manifests import manifest_of
 from spark_code.lake import Lake
-from spark_code.manifest import Manifest
 from spark_code.raw_files import SOURCES, Source
 from spark_code.schemas import DAILY_SUMMARY, QUOTE_ANALYTICS, Table
 
 
 def point(lake: Lake, table: Table, day: date, version: str = "v1", inputs: Mapping[str, str] | None = None) -> None:
     """Publish a version of a day that has no files."""
-    manifest = Manifest(
-        trade_dt=day.isoformat(),
-        version=version,
-        paths=[],
-        rows=0,
-        bytes=0,
-        run_id="run",
-        attempt=1,
-        token=1,
-        published_at="2020-08-06T23:00:00.000+00:00",
-        inputs=dict(inputs or {}),
-    )
-    lake.storage.write(f"{table.path}/_published/{day}.json", manifest.to_json())
+    lake.storage.write(f"{table.path}/_published/{day}.json", manifest_of(day, version, inputs).to_json())
 
 
 def land(lake: Lake, day: date) -> None:
