@@ -5,7 +5,7 @@ it could not even be taken apart, and one string column per field. Whether the f
 is judged once for both formats, in ``raw_to_ingested``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -35,14 +35,15 @@ def read_records(spark: SparkSession, delivery: Delivery) -> DataFrame:
     return _PARSERS[delivery.source.format](_lines(spark, delivery))
 
 
-def count_lines(spark: SparkSession, delivery: Delivery) -> int:
+def count_lines(spark: SparkSession, deliveries: Sequence[Delivery]) -> int:
     """Count the lines alone, independent of everything that is done with them."""
-    return _text(spark, delivery).count()
+    return _text(spark, *deliveries).count()
 
 
-def _text(spark: SparkSession, delivery: Delivery) -> DataFrame:
+def _text(spark: SparkSession, *deliveries: Delivery) -> DataFrame:
+    paths = [path for delivery in deliveries for path in delivery.spark_paths()]
     # Without lineSep, Spark would also break lines at a lone CR.
-    return spark.read.text(delivery.spark_paths(), lineSep="\n")
+    return spark.read.text(paths, lineSep="\n")
 
 
 def _lines(spark: SparkSession, delivery: Delivery) -> DataFrame:

@@ -33,7 +33,11 @@ def local_conf(driver_memory: str, log_dir: Path) -> dict[str, str]:
         "spark.driver.extraJavaOptions": (
             f'"-Dlog4j2.configurationFile={log4j}" "-Dcapstone.spark.log={log_dir / "spark.log"}"'
         ),
+        # A day compiles to some 150 classes; with fewer kept, every day would compile all of them again.
+        "spark.sql.codegen.cache.maxEntries": "1000",
         "spark.sql.shuffle.partitions": str(max(8, 2 * (os.cpu_count() or 1))),
+        # The line of Python in an error of Spark's, for which every call would ask the JVM several times.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
