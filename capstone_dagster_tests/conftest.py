@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from capstone_dagster_tests.quick_jvm import start_jvms_quickly
 from spark_code import session
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where there are workers, they have it from the process that starts them."""
+    cache: pytest.Cache | None = getattr(config, "cache", None)  # none with -p no:cacheprovider
+    if cache and not hasattr(config, "workerinput"):
+        start_jvms_quickly(Path(cache.mkdir("quick_jvm")))
 
 
 @pytest.fixture(scope="session")
@@ -14,9 +22,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Spark in this process, UTC, two cores and two shuffle partitions."""
     log_dir: Path = tmp_path_factory.mktemp("spark")
     conf = session.local_conf(driver_memory="2g", log_dir=log_dir)
-    # Most of what is run here is run once: compiling it well would take longer than it saves.
-    options = f"{conf['spark.driver.extraJavaOptions']} -XX:TieredStopAtLevel=1"
-    small = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2", "spark.driver.extraJavaOptions": options}
+    small = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2"}
     running = session.start(conf | small)
     yield running
     running.stop()

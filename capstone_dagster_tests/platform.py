@@ -53,8 +53,6 @@ class Platform:
             "CAPSTONE_FIRST_TRADING_DAY": self.first_day.isoformat(),
             "CAPSTONE_DRIVER_MEMORY": "1g",
             "CAPSTONE_AUTOMATION": "true" if self.automation else "false",
-            # A JVM that lives for a day of some lines: its better compiler costs half of its time, and helps nobody.
-            "SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1",
             **(quick if self.automation else {}),
         }
 

@@ -61,9 +61,7 @@ def platform(by_dagster: Platform) -> Iterator[Platform]:
 @pytest.fixture(scope="module")
 def submitted(platform: Platform) -> Iterator[dg.DagsterInstance]:
     """The run storage behind the scripts' jobs."""
-    with platform.instance() as instance, pytest.MonkeyPatch.context() as patch:
-        # Half the time of so short a job is the JVM's second compiler.
-        patch.setenv("JAVA_TOOL_OPTIONS", f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} -XX:TieredStopAtLevel=1")
+    with platform.instance() as instance:
         submit(platform, ANALYTICAL, FRIDAY)
         submit(platform, PREPROCESSING, TUESDAY)
         submit(platform, ANALYTICAL, TUESDAY)

@@ -1,7 +1,6 @@
 """A whole day with raw files and lake on an S3 server, by processes of their own: real JVMs with the real S3 client."""
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import date
 
@@ -34,8 +33,6 @@ def on_s3(real_jars: None, s3_endpoint: str, tmp_path_factory: pytest.TempPathFa
     del real_jars
     with pytest.MonkeyPatch.context() as patch:
         uri = f"{fresh_bucket(s3_endpoint, patch)}/{ODD_NAME}"
-        # Half the time of so short a job is the JVM's second compiler.
-        patch.setenv("JAVA_TOOL_OPTIONS", f"{os.environ.get('JAVA_TOOL_OPTIONS', '')} -XX:TieredStopAtLevel=1")
         platform = OnS3(tmp_path_factory.mktemp("my home"), DAY, raw_uri=f"{uri}/raw", lake_uri=f"{uri}/lake")
         platform.sample(DAY)
         with platform.instance():

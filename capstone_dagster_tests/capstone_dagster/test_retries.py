@@ -272,8 +272,6 @@ def test_a_step_whose_jvm_is_killed_is_tried_again_with_another_one(tmp_path: Pa
     child = subprocess.run(
         [sys.executable, "-c", LOSES_ITS_JVM, str(tmp_path)],
         cwd=CHECKOUT,
-        # Half the time of so short a job is the JVM's second compiler.
-        env=os.environ | {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"},
         capture_output=True,
         text=True,
         check=False,

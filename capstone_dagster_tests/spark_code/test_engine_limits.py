@@ -106,8 +106,7 @@ def lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tupl
     for place, lines in (("csv/2020-08-06/NYSE", NYSE_LINES), ("json/2020-08-06/NASDAQ", NASDAQ_LINES)):
         (raw / place).mkdir(parents=True)
         (raw / place / "part-0.txt").write_text(lines)
-    # SPARK_TESTING gives the server a free port; a short-lived JVM does without its second compiler.
-    environment = os.environ | {"SPARK_TESTING": "1", "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
+    environment = os.environ | {"SPARK_TESTING": "1"}  # it gives the server a free port
     log = folder / "connect.log"
     with (
         log.open("w") as output,
