@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from capstone_dagster.alerts import Alert, channels, deliver
 from capstone_dagster.embedded_postgres import client_programs
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.glue_commands import glue_sync
@@ -148,6 +149,16 @@ def sample(*, out: str, days: int, symbols: int, events: int, first_day: str | N
     first = parse_day(first_day) if first_day else trading_days(configured).first
     for day, files, size in Sample(symbols=symbols, events=events, seed=seed).write(out, first, days):
         click.echo(f"{day}  {events:,} lines in {files} files, {size / 1e6:.1f} MB")
+
+
+@cli.command(name="test-alert")
+def send_test_alert() -> None:
+    """Send a message to every channel of CAPSTONE_ALERT_URLS, and say which of them do not take it."""
+    settings = Settings.from_environment()
+    test = Alert("Test of the alerts", "Nothing has happened: somebody has typed capstone test-alert.")
+    sent = deliver(settings, test, channels(settings))
+    click.echo(sent)
+    sys.exit(0 if sent.taken_by and not sent.refused_by else 1)
 
 
 @cli.command(name="s3-jars")

@@ -36,7 +36,7 @@ def _root(error: Any) -> str:
     """What was raised where no step had begun, as in the making of a resource."""
     while error.cause:
         error = error.cause
-    return str(error.message).strip()
+    return _in_words(error)
 
 
 def failure_reason(event: dg.DagsterEvent) -> str:
@@ -67,4 +67,8 @@ def _told(error: Any) -> str:
         return "; ".join(
             [*distinct[: _CAUSES_SHOWN - 1], *distinct[-1:]] if len(distinct) > _CAUSES_SHOWN else distinct
         )
+    return _in_words(error)
+
+
+def _in_words(error: Any) -> str:
     return re.sub(_OUR_CLASS, "", error.message.strip())

@@ -89,10 +89,10 @@ class TradingDays:
         return day
 
     def parse(self, spec: str) -> list[date]:
-        """The trading days of ``DATE`` or ``FROM..TO``; holidays inside a range are left out."""
+        """The trading days of ``DATE`` or ``FROM..TO``; holidays inside are left out, three dots are as good."""
         if ".." not in spec:
             return [self.require(parse_day(spec))]
-        first, last = (parse_day(part) for part in spec.split("..", 1))
+        first, last = (parse_day(part) for part in re.split(r"\.{2,3}", spec, maxsplit=1))
         if first > last:
             raise NoTradingDayError(f"{spec}: {first} is after {last}")
         for end in (first, last):

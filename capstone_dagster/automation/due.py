@@ -197,7 +197,7 @@ class Judge:
         versions = {used.get(CLOSES.path) for used in made_from}
         if closes and not all(have_same_rows(self.lake, CLOSES, closes, version) for version in versions):
             return _Finding("outdated", f"its report was made from other closes of {previous}", inputs)
-        return _Finding("current", f"{day} is published from the latest of all")
+        return _Finding("current", f"{day} is up to date")
 
 
 def _waits(day: date, run: dg.DagsterRun) -> Verdict:

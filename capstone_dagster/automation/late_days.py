@@ -117,12 +117,13 @@ class _Tick:
         began, lake = self.seconds(), Lake(self.settings.lake_uri)
         due = _due_since(trading_days(self.settings.first_trading_day), before.judged_to, expected)
         back = [late.day for late in before.late if _is_back(lake, late.day)]
+        is_renewed = bool(back) or self._is_check_outdated()
         # Days that have landed are quickly looked at. The check's last word is about the day that is due now, also when
         # an older one lands at last. With what is due and is left over, the next tick goes on.
-        asked = [*(due or ([expected] if back else [])), *(late.day for late in before.late if late.untold)]
+        asked = [*(due or ([expected] if is_renewed else [])), *(late.day for late in before.late if late.untold)]
         landings = self._landings(back) | self._landings(asked, began + _LOOK_SECONDS)
         due = [day for day in due if day in landings]
-        judged = sorted({*due, *back, expected} & landings.keys()) if due or back else []
+        judged = sorted({*due, *back, expected} & landings.keys()) if due or is_renewed else []
         for day in judged:
             evaluation = dg.AssetCheckEvaluation(LANDED.asset_key, LANDED.name, **landings[day].finding)
             self.instance.report_runless_asset_event(evaluation)
@@ -134,6 +135,12 @@ class _Tick:
             told.append(f"{Sent((), {})}")
         judged_to = max(due, default=before.judged_to)
         return [*(landings[day].sentence for day in judged), *told], Cursor(judged_to, tuple(late[-_MOST_LATE_DAYS:]))
+
+    def _is_check_outdated(self) -> bool:
+        """Whether a day was published since the check's last word: Dagster shows none then, whatever day that was."""
+        word = self.instance.event_log_storage.get_latest_asset_check_execution_by_key([LANDED]).get(LANDED)
+        published = self.instance.get_latest_materialization_event(LANDED.asset_key)
+        return bool(word and word.event and published and published.timestamp >= word.event.timestamp)
 
     def _landings(self, days: Iterable[date], until: float = inf) -> dict[date, Landing]:
         """How it stands with the days, as far as there is time."""

@@ -6,9 +6,11 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from click.testing import CliRunner
 
 from capstone_dagster import alerts
 from capstone_dagster.alerts import Alert, Sent, channels, deliver
+from capstone_dagster.cli import cli
 from capstone_dagster.settings import Settings
 from capstone_dagster_tests.webhook_server import Webhook
 
@@ -106,6 +108,22 @@ def test_a_sending_process_that_cannot_even_start_raises_nothing(monkeypatch: py
         "1 of 1 channels did not take it: "
         "channel 1 (json) could not be tried: the process that sends alerts gave no answer"
     )
+
+
+def test_a_test_alert_says_who_does_not_take_it(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPSTONE_ALERT_URLS", f"{webhook.url()} jsonx://user:hunter2@a")
+    tried = CliRunner().invoke(cli, ["test-alert"])
+
+    told = "1 of 2 channels did not take it: channel 2 (jsonx) is no URL that apprise understands\n"
+    assert (tried.output, tried.exit_code) == (told, 1)
+    assert webhook.titles == ["Test of the alerts"]
+
+
+def test_a_test_alert_that_all_take_is_a_success(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPSTONE_ALERT_URLS", webhook.url())
+    tried = CliRunner().invoke(cli, ["test-alert"])
+
+    assert (tried.output, tried.exit_code) == ("sent to 1 channel\n", 0)
 
 
 def test_one_that_never_ends_is_ended(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:

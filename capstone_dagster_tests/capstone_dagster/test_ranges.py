@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from itertools import pairwise
 
+import dagster as dg
 import psutil
 import pytest
 from psycopg2 import connect
 
 from capstone_dagster.embedded_postgres import serving
+from capstone_dagster.reasons import run_reason
 from capstone_dagster.tracker import Tracker
 from capstone_dagster_tests.dagster_services import Services, services
 from capstone_dagster_tests.platform import Platform
@@ -149,3 +151,5 @@ def test_a_range_fails_with_the_reasons_of_its_days(platform: Platform) -> None:
     assert told in ended.stderr + ended.stdout
     with platform.instance() as instance:
         assert Tracker(instance).get_job_status("preprocessing_2020-09-08").attempts == 1
+        (failed,) = instance.get_runs(dg.RunsFilter(tags={"dagster/asset_partition_range_start": "2020-09-03"}))
+        assert str(run_reason(instance, failed.run_id)).startswith(told)

@@ -254,6 +254,10 @@ def test_a_day_can_be_run_in_its_own_evening(calendar: TradingDays, monkeypatch:
     assert calendar.parse("2024-07-03") == [date(2024, 7, 3)]
 
 
+def test_a_range_may_be_written_as_dg_has_it(calendar: TradingDays) -> None:
+    assert calendar.parse("2020-08-07...2020-08-10") == calendar.parse("2020-08-07..2020-08-10")
+
+
 @pytest.mark.parametrize("text", ["", "today", "2020-8-5", "20200805", "2020-08-05 ", "2020-08-05T00:00", "2020-W32-3"])
 def test_a_date_is_written_in_one_way_only(text: str) -> None:
     with pytest.raises(NoTradingDayError) as refused:
@@ -262,6 +266,6 @@ def test_a_date_is_written_in_one_way_only(text: str) -> None:
     assert str(refused.value) == f"{text!r} is no date; write yyyy-mm-dd"
 
 
-@pytest.mark.parametrize("spec", ["..", "2020-08-05..", "..2020-08-05", "2020-08-05...2020-08-06", "2020-08-05..x..y"])
+@pytest.mark.parametrize("spec", ["..", "2020-08-05..", "..2020-08-05", "2020-08-05....2020-08-06", "2020-08-05..x..y"])
 def test_half_a_range_is_no_range(calendar: TradingDays, spec: str) -> None:
     assert refusal(calendar, spec).endswith("is no date; write yyyy-mm-dd")

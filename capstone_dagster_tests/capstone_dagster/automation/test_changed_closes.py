@@ -109,7 +109,7 @@ def test_changed_closes_make_the_report_of_the_next_trading_day_again_once(ticks
     assert named([run]) == [("analytical", TUESDAY)]
     assert ticks.said() == f"2020-09-08 waits for the end of analytical (QUEUED, run {run.run_id})"
     finish(run)
-    assert ticks.said() == "2020-09-08 is published from the latest of all"
+    assert ticks.said() == "2020-09-08 is up to date"
     assert ticks.said() == "no closes and no reports were published since the last tick"
 
 
@@ -311,9 +311,9 @@ def test_events_that_have_just_happened_are_read_again(ticks: Ticks) -> None:
     """One with a smaller number may become visible yet."""
     ticks.later = timedelta(0)
     publish(ticks.days, CLOSES, f"{FRIDAY}")
-    assert [ticks.said(), ticks.said()] == ["2020-09-08 is published from the latest of all"] * 2
+    assert [ticks.said(), ticks.said()] == ["2020-09-08 is up to date"] * 2
     ticks.later = timedelta(minutes=1)
-    assert ticks.said() == "2020-09-08 is published from the latest of all"
+    assert ticks.said() == "2020-09-08 is up to date"
     assert ticks.said() == "no closes and no reports were published since the last tick"
 
 

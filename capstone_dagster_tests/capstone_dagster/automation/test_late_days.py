@@ -150,6 +150,18 @@ def test_the_last_word_of_the_check_is_about_the_day_that_is_due_now(watching: A
     assert watching.mailbox.titles() == [late("2020-08-06"), late("2020-08-07")]
 
 
+def test_the_check_is_renewed_when_any_day_is_published_since_dagster_shows_it_as_not_evaluated_then(
+    watching: Alarm, histories: Histories
+) -> None:
+    watching.tick("2020-08-06", "20:00")
+    histories.instance.report_runless_asset_event(dg.AssetMaterialization(LANDED.asset_key, partition="2020-08-04"))
+
+    assert watching.tick("2020-08-06", "20:01").startswith(late("2020-08-06"))
+    assert watching.tick("2020-08-06", "20:02") == "nothing new; still late: 2020-08-06"
+    assert watching.checks[1:] == [("2020-08-06", False), ("2020-08-06", False)]
+    assert watching.mailbox.titles() == [late("2020-08-06")]
+
+
 def test_nothing_is_due_on_weekends_and_holidays(watching: Alarm) -> None:
     watching.land("2020-08-06", "2020-08-07")
     watching.tick("2020-08-07", "20:00")

@@ -102,7 +102,7 @@ def test_a_day_is_left_alone_once_it_is_published_from_these_files(sensor: Senso
 
     first, second = sensor.tick(), sensor.tick()
 
-    assert first.reasons == [f"{THURSDAY} is published from the latest of all"]
+    assert first.reasons == [f"{THURSDAY} is up to date"]
     assert (second.reasons, second.summary) == ([], "watching 1 day")
 
 

@@ -147,7 +147,7 @@ def test_a_day_that_is_published_from_these_files_is_skipped(platform: Platform,
     for table in (QUOTE_ANALYTICS, DAILY_SUMMARY):
         point(platform.lake, table, DAY, inputs=used)
 
-    assert ticks.at(DAY) == "2024-03-04 is published from the latest of all"
+    assert ticks.at(DAY) == "2024-03-04 is up to date"
 
 
 def test_a_day_whose_raw_files_were_removed_after_its_report_is_skipped(platform: Platform, ticks: Ticks) -> None:
