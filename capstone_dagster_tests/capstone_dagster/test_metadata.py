@@ -1,5 +1,6 @@
 """What the UI shows about a materialization, from hand-made manifests."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from pyspark.sql import Row
 
 from capstone_dagster.metadata import column_schema, materialization_metadata, rejects_by_reason
+from capstone_dagster_tests.manifests import manifest_of
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
 from spark_code.schemas import CLOSES, EVENTS, TABLES, Reject, Table
@@ -22,20 +24,9 @@ def manifest(
     inputs: dict[str, str] | None = None,
     facts: dict[str, Any] | None = None,
 ) -> Manifest:
-    return Manifest(
-        trade_dt="2020-08-05",
-        version="v1",
-        paths=["part-0.parquet", "part-1.parquet"],
-        rows=rows,
-        bytes=2048,
-        run_id="run",
-        attempt=1,
-        token=1,
-        published_at="2020-08-05T23:00:00.000+00:00",
-        inputs=inputs or {},
-        measures=measures or {},
-        facts=facts or {},
-    )
+    known = manifest_of(date(2020, 8, 5), inputs=inputs, rows=rows)
+    paths = ["part-0.parquet", "part-1.parquet"]
+    return replace(known, paths=paths, bytes=2048, measures=measures or {}, facts=facts or {})
 
 
 def preview(root: Path, table: Table, *values: Any) -> str:
