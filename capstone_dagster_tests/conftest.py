@@ -1,6 +1,6 @@
 """Fixtures every level shares: one Spark session for the whole run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,21 @@ from pyspark.sql import SparkSession
 
 from capstone_dagster_tests.quick_jvm import start_jvms_quickly
 from spark_code import session
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rounds",
+        type=int,
+        help="how often a test that kills, mutates or draws at random does so; a few times, unless set",
+    )
+
+
+@pytest.fixture(scope="session")
+def rounds(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """How many rounds a test of random moments or inputs goes through: ``--rounds``, or its own small number."""
+    given: int | None = request.config.getoption("--rounds")
+    return lambda few: given or few
 
 
 def pytest_configure(config: pytest.Config) -> None:
