@@ -35,7 +35,8 @@ class Source:
 # A third exchange is one more line.
 SOURCES: tuple[Source, ...] = (Source("NYSE", "csv"), Source("NASDAQ", "json"))
 
-# Beside the data files, as Spark and Hadoop write it last: nothing more comes.
+# Beside the data files, as Spark and Hadoop write it last: nothing more comes. One that is older than a data file is
+# that of an earlier delivery, and says nothing about a correction.
 SUCCESS = "_SUCCESS"
 
 
@@ -61,7 +62,7 @@ class Delivery:
     storage: Storage
     files: tuple[StoredObject, ...]
     has_success: bool = False
-    """Whether the exchange said that it is complete. Not part of the fingerprint: it changes no row."""
+    """Whether the exchange said that these files are all. Not part of the fingerprint: it changes no row."""
 
     @property
     def bytes(self) -> int:
@@ -100,10 +101,12 @@ class RawFolder:
         """What of the listed objects one exchange delivered for a day; whoever lists more at once may ask, too."""
         folder = f"{source.folder(day)}/"
         below = {stored.key.removeprefix(folder): stored for stored in listed if stored.key.startswith(folder)}
-        files = (stored for name, stored in below.items() if _is_data(name))
+        files = tuple(stored for name, stored in below.items() if _is_data(name))
+        success = below.get(SUCCESS)
+        has_success = success is not None and all(stored.last_modified <= success.last_modified for stored in files)
         if self.storage.is_local:
             _refuse_odd_names(Path(self.storage.uri(source.folder(day))))
-        return Delivery(source, day, self.storage, tuple(files), has_success=SUCCESS in below)
+        return Delivery(source, day, self.storage, files, has_success)
 
 
 def _refuse_odd_names(folder: Path) -> None:

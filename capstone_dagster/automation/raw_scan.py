@@ -96,4 +96,7 @@ def why_incomplete(delivery: Delivery, quiet_seconds: float, now: datetime, sinc
     if delivery.has_success or unchanged >= quiet_seconds:
         return None
     name = newest.key.rsplit("/", 1)[-1]
-    return f"{name} is {unchanged:.0f} s old; {SUCCESS}, or {quiet_seconds:g} s without a change, complete the delivery"
+    return (
+        f"{name} is {unchanged:.0f} s old; a {SUCCESS} that is not older, or {quiet_seconds:g} s without a change, "
+        "completes the delivery"
+    )

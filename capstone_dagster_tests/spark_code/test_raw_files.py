@@ -1,7 +1,7 @@
 """What the exchanges delivered: the same on a local path and on S3, except where the name says otherwise."""
 
 import os
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,15 @@ from capstone_dagster_tests.s3_server import (  # noqa: F401 -- pytest finds fix
     s3_uri,
     uri_of,
 )
-from spark_code.raw_files import Delivery, MissingDeliveryError, RawFolder, Source, UnreadableNameError
+from spark_code.raw_files import (
+    SOURCES,
+    Delivery,
+    MissingDeliveryError,
+    RawFolder,
+    Source,
+    UnreadableNameError,
+)
+from spark_code.storage import StoredObject
 
 DAY = date(2020, 8, 5)
 NYSE = "csv/2020-08-05/NYSE"
@@ -104,6 +112,21 @@ def test_a_delivery_knows_whether_the_exchange_said_that_it_is_complete(raw: Raw
     deliver(raw, f"{NYSE}/_SUCCESS", f"{NASDAQ}/deeper/_SUCCESS", f"{NASDAQ}_SUCCESS", content=b"")
 
     assert [found.has_success for found in raw.deliveries(DAY)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("second_of_the_marker", "says_so"),
+    [(0, False), (1, False), (2, True), (3, True)],
+    ids=["before the correction", "in the middle of it", "in its last second", "behind it"],
+)
+def test_a_marker_that_is_older_than_a_file_says_nothing_about_it(second_of_the_marker: int, says_so: bool) -> None:
+    seconds = {"_SUCCESS": second_of_the_marker, "part-0.csv": 1, "part-1.csv": 2, "_later": 9}
+    listed = [
+        StoredObject(f"{NYSE}/{name}", 1, datetime(2020, 8, 5, 21, 0, second, tzinfo=UTC), "")
+        for name, second in seconds.items()
+    ]
+
+    assert RawFolder("/raw").delivery(SOURCES[0], DAY, listed).has_success is says_so
 
 
 def test_a_delivery_is_the_same_of_whatever_was_listed_around_it(raw: RawFolder) -> None:

@@ -114,7 +114,10 @@ class World:
             folder = f"{source.folder(day)}/"
             found = {key.removeprefix(folder): one for key, one in self.raw.storage.stored.items() if folder in key}
             times = [one.last_modified for name, one in found.items() if name != SUCCESS]
-            if not times or (SUCCESS not in found and self.now - max(times) < QUIET):
+            if not times:
+                return False
+            is_said = SUCCESS in found and found[SUCCESS].last_modified >= max(times)
+            if not is_said and self.now - max(times) < QUIET:
                 return False
         return True
 

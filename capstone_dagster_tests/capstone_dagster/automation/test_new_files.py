@@ -128,12 +128,38 @@ def test_a_day_waits_for_every_exchange_and_says_for_which_and_why(sensor: Senso
     tick = sensor.tick()
 
     assert asked_for(tick) == [("daily_pipeline", f"{THURSDAY}")]
-    young = "part is 20 s old; _SUCCESS, or 60 s without a change, complete the delivery"
+    young = "part is 20 s old; a _SUCCESS that is not older, or 60 s without a change, completes the delivery"
     assert tick.reasons[1:] == [
         f"{FRIDAY} is waiting for NYSE: {young}",
         f"{TUESDAY} is waiting for NYSE: {young}; {TUESDAY} is waiting for NASDAQ: it has delivered no data file",
     ]
     assert tick.summary == (f"watching 3 days; {FRIDAY} is waiting for NYSE; {TUESDAY} is waiting for NYSE and NASDAQ")
+
+
+def test_a_correction_is_not_run_by_halves_because_the_marker_of_the_first_delivery_lies_there(sensor: Sensor) -> None:
+    def put(name: str, content: str = "A") -> None:
+        sensor.raw.put(*(f"{source.folder(THURSDAY)}/{name}" for source in SOURCES), content=content, at=sensor.now)
+
+    put("part-0")
+    put("part-1")
+    put("_SUCCESS")
+    delivered = sensor.tick()
+    sensor.now += timedelta(hours=1)
+    put("part-0", "corrected")
+    first_half = sensor.tick()
+    sensor.now += timedelta(seconds=40)
+    put("part-1", "corrected")
+    second_half = sensor.tick()
+    put("_SUCCESS")
+    said_to_be_complete = sensor.tick()
+
+    assert [asked_for(tick) for tick in (delivered, first_half, second_half, said_to_be_complete)] == [
+        [("daily_pipeline", f"{THURSDAY}")],
+        [],
+        [],
+        [("daily_pipeline", f"{THURSDAY}")],
+    ]
+    assert first_half.summary == f"watching 1 day; {THURSDAY} is waiting for NYSE and NASDAQ"
 
 
 def test_a_file_of_the_future_counts_since_it_was_seen(sensor: Sensor) -> None:

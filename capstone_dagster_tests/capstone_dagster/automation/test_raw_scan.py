@@ -126,11 +126,23 @@ def delivery(*ages: float, success: bool = False) -> Delivery:
         (delivery(-9999, success=True), 0, None),
         (delivery(60), 0, None),
         (delivery(999, 60), 0, None),
-        (delivery(999, 59), 59, "1 is 59 s old; _SUCCESS, or 60 s without a change, complete the delivery"),
-        (delivery(3), 0, "0 is 3 s old; _SUCCESS, or 60 s without a change, complete the delivery"),
+        (
+            delivery(999, 59),
+            59,
+            "1 is 59 s old; a _SUCCESS that is not older, or 60 s without a change, completes the delivery",
+        ),
+        (
+            delivery(3),
+            0,
+            "0 is 3 s old; a _SUCCESS that is not older, or 60 s without a change, completes the delivery",
+        ),
         (delivery(), 999, "it has delivered no data file"),
         (delivery(success=True), 999, "it has delivered no data file"),
-        (delivery(-9999), 20, "0 is 20 s old; _SUCCESS, or 60 s without a change, complete the delivery"),
+        (
+            delivery(-9999),
+            20,
+            "0 is 20 s old; a _SUCCESS that is not older, or 60 s without a change, completes the delivery",
+        ),
         (delivery(-9999), 60, None),
     ],
     ids=[
