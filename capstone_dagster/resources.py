@@ -4,22 +4,28 @@ The seam between deployments: the same assets and code everywhere, only these va
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import date
 from typing import Any
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import SparkSession
 
+from capstone_dagster.assets.raw import record_arrivals
 from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER
 from capstone_dagster.failures import final_failures
 from capstone_dagster.io_managers import LakeIOManager, ReportOptions
+from capstone_dagster.jobs import PARTITION_TAG
 from capstone_dagster.preconditions import GuardedRawFolder
 from capstone_dagster.retries import FIRST_SECONDS, Retries
 from capstone_dagster.s3_jars import jars
 from capstone_dagster.setting_values import Deployment
 from capstone_dagster.settings import Settings
 from capstone_dagster.spark_process import is_forgotten
-from spark_code.raw_files import RawFolder
+from capstone_dagster.trading_days import TradingDays, trading_days
+from spark_code.locations import StorageError
+from spark_code.raw_files import RawFolder, UnreadableNameError
 from spark_code.session import local_conf, s3_conf, start
 
 
@@ -88,9 +94,19 @@ def _raw_folder(settings: Settings) -> dg.ResourceDefinition:
         description="Where the exchanges drop their files; the preconditions of each must hold before they are read.",
     )
     def raw_folder(context: dg.InitResourceContext) -> RawFolder:
-        return GuardedRawFolder(context.resource_config["uri"], settings.preconditions)
+        raw = GuardedRawFolder(context.resource_config["uri"], settings.preconditions)
+        _record_arrivals(context, raw, trading_days(settings.first_trading_day))
+        return raw
 
     return raw_folder
+
+
+def _record_arrivals(context: dg.InitResourceContext, raw: RawFolder, calendar: TradingDays) -> None:
+    """Whatever starts a run, its deliveries show in the UI; what cannot be listed is told by the step that reads it."""
+    day = context.run.tags.get(PARTITION_TAG) if context.run else None
+    if context.instance and day and calendar.partitions.has_partition_key(day):
+        with suppress(StorageError, UnreadableNameError):
+            record_arrivals(context.instance, raw.found(date.fromisoformat(day)))
 
 
 _BY_DEPLOYMENT: Mapping[Deployment, Callable[[Settings], dict[str, Any]]] = {

@@ -16,6 +16,7 @@ import dagster as dg
 from dagster._core.events import StepMaterializationData
 
 from capstone_dagster import outside_work
+from capstone_dagster.assets.raw import record_arrivals
 from capstone_dagster.assets.tables import asset_key
 from capstone_dagster.checks import evaluations
 from capstone_dagster.errors import ExpectedError
@@ -30,6 +31,7 @@ from capstone_dagster.signals import Ended, deferring_signals, exiting_on_termin
 from capstone_dagster.trading_days import trading_days
 from capstone_dagster.workers import Worker
 from spark_code.lake import Lake
+from spark_code.raw_files import Delivery
 from spark_code.schemas import CLOSES, QUOTES, TABLES, TRADES, Table
 
 _PREVIEWED_ROWS = 5
@@ -78,10 +80,11 @@ class TrackedJob:
         manifests = {table: self.lake.manifest(table, self.day) for table in self.tables}
         return {table: manifest.version for table, manifest in manifests.items() if manifest}
 
-    def require_inputs(self) -> None:
-        """Refuse a command whose deliveries or published inputs are missing."""
+    def require_inputs(self) -> list[Delivery]:
+        """Refuse a command whose deliveries or published inputs are missing; returns the deliveries it will find."""
+        deliveries: list[Delivery] = []
         if "ingested" in _LAYERS[self.job]:
-            GuardedRawFolder(self.settings.raw_uri, self.settings.preconditions).deliveries(self.day)
+            deliveries = GuardedRawFolder(self.settings.raw_uri, self.settings.preconditions).deliveries(self.day)
         needs: list[Need] = []
         if self.job == "analytical":
             needs += [(TRADES, self.day), (QUOTES, self.day)]
@@ -89,6 +92,7 @@ class TrackedJob:
             needs.append((CLOSES, self.previous_day))
         if missing := missing_inputs(self.lake, needs):
             raise TrackError(f"{missing}, and then {self.id}")
+        return deliveries
 
     def environment(self, run_id: str) -> dict[str, str]:
         """What the command finds: every setting as it counts, the run, and the previous trading day if there is one."""
@@ -110,7 +114,7 @@ def track(instance: dg.DagsterInstance, work: TrackedJob, command: Sequence[str]
     with outlasting_restarts(), exiting_on_termination():
         run_id = outside_work.begin(instance, work.job, work.day, worker=Worker.process()).run_id
         try:
-            work.require_inputs()
+            record_arrivals(instance, work.require_inputs())
             before = work.versions()
             ended = run_apart(command, work.environment(run_id))
             with deferring_signals():  # the work is done: let it be recorded

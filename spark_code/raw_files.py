@@ -87,9 +87,13 @@ class RawFolder:
         self.storage = Storage(uri)
         self.sources = sources
 
+    def found(self, day: date) -> list[Delivery]:
+        """What lies there of all exchanges for a day, perhaps no files."""
+        return [self.delivery(source, day, self.storage.objects(source.folder(day))) for source in self.sources]
+
     def deliveries(self, day: date) -> list[Delivery]:
         """The deliveries of all exchanges for a day; an exchange without files is an error."""
-        found = [self.delivery(source, day, self.storage.objects(source.folder(day))) for source in self.sources]
+        found = self.found(day)
         missing = [delivery.source for delivery in found if not delivery.files]
         if missing:
             raise MissingDeliveryError(

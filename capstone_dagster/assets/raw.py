@@ -1,8 +1,14 @@
-"""Stage raw: the files the exchanges delivered. Dagster does not make them, it observes them."""
+"""Stage raw: the files the exchanges delivered. Dagster does not make them; it records what has come and was read."""
+
+from collections.abc import Iterable
+from typing import Any
 
 import dagster as dg
 
 from spark_code.raw_files import SOURCES, Delivery, Source
+
+# Tells Dagster, and so the UI, whether a delivery is another than the one a table was made from.
+DATA_VERSION_TAG = "dagster/data_version"
 
 
 def raw_key(source: Source) -> dg.AssetKey:
@@ -28,16 +34,48 @@ def raw_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetSpec]:
 
 
 def observation(delivery: Delivery) -> dg.AssetObservation:
-    """What was found of a delivery when it was read."""
-    newest = max(stored.last_modified for stored in delivery.files)
+    """What a step has read of a delivery."""
     return dg.AssetObservation(
         raw_key(delivery.source),
         partition=delivery.day.isoformat(),
-        metadata={
-            "files": len(delivery.files),
-            "bytes": delivery.bytes,
-            "newest_file": dg.MetadataValue.timestamp(newest),
-            "fingerprint": delivery.fingerprint,
-            "folder": delivery.storage.uri(delivery.source.folder(delivery.day)),
-        },
+        metadata=_facts(delivery),
+        tags=_data_version(delivery),
     )
+
+
+def arrival(delivery: Delivery) -> dg.AssetMaterialization:
+    """That a delivery has come: what makes its day show among the partitions of the asset."""
+    return dg.AssetMaterialization(
+        raw_key(delivery.source),
+        partition=delivery.day.isoformat(),
+        metadata=_facts(delivery),
+        tags=_data_version(delivery),
+    )
+
+
+def record_arrivals(instance: dg.DagsterInstance, deliveries: Iterable[Delivery]) -> None:
+    """Record the deliveries of which the run storage knows no event, or none with these files.
+
+    Before a step reads them: Dagster compares the data version at the start of a step with the latest.
+    """
+    for delivery in (found for found in deliveries if found.files):
+        day = dg.AssetRecordsFilter(raw_key(delivery.source), asset_partitions=[delivery.day.isoformat()])
+        latest = instance.fetch_materializations(day, limit=1).records
+        known = latest[0].asset_materialization if latest else None
+        if known is None or known.tags != _data_version(delivery):
+            instance.report_runless_asset_event(arrival(delivery))
+
+
+def _data_version(delivery: Delivery) -> dict[str, str]:
+    return {DATA_VERSION_TAG: delivery.fingerprint}
+
+
+def _facts(delivery: Delivery) -> dict[str, Any]:
+    newest = max(stored.last_modified for stored in delivery.files)
+    return {
+        "files": len(delivery.files),
+        "bytes": delivery.bytes,
+        "newest_file": dg.MetadataValue.timestamp(newest),
+        "fingerprint": delivery.fingerprint,
+        "folder": delivery.storage.uri(delivery.source.folder(delivery.day)),
+    }

@@ -14,7 +14,7 @@ from capstone_dagster.automation.strays import Stray
 from capstone_dagster.trading_days import TradingDays
 
 # A cursor with another number is from another release, and counts as none.
-_VERSION = 1
+_VERSION = 2
 # Of a day that was settled when the exchange was none of the sources yet.
 _NOTHING = "-"
 
@@ -28,7 +28,7 @@ class Seen:
 
     fingerprint: str
     since: datetime
-    is_observed: bool = False
+    is_recorded: bool = False
     """Whether it was complete, and the run storage was told of it."""
 
 
@@ -64,7 +64,7 @@ class Ledger:
         long_ago = datetime.fromtimestamp(0, UTC)
         days = {
             date.fromisoformat(day): {
-                exchange: Seen(fingerprint, long_ago, is_observed=True)
+                exchange: Seen(fingerprint, long_ago, is_recorded=True)
                 for exchange, fingerprint in zip(exchanges, fingerprints.split(), strict=True)
                 if fingerprint != _NOTHING
             }
@@ -73,8 +73,8 @@ class Ledger:
         settled = set(days)
         for day, seen in given["open"].items():
             days[date.fromisoformat(day)] = {
-                exchange: Seen(fingerprint, datetime.fromtimestamp(since, UTC), is_observed)
-                for exchange, (fingerprint, since, is_observed) in seen.items()
+                exchange: Seen(fingerprint, datetime.fromtimestamp(since, UTC), is_recorded)
+                for exchange, (fingerprint, since, is_recorded) in seen.items()
             }
         past = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in given["past"]]
         look_at, judge_at = (text and date.fromisoformat(text) for text in given["next"])
@@ -95,7 +95,7 @@ class Ledger:
                 },
                 "open": {
                     f"{day}": {
-                        exchange: [one.fingerprint, one.since.timestamp(), one.is_observed]
+                        exchange: [one.fingerprint, one.since.timestamp(), one.is_recorded]
                         for exchange, one in seen.items()
                     }
                     for day, seen in days

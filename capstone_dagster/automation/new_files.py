@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-from capstone_dagster.assets.raw import observation
+from capstone_dagster.assets.raw import arrival as arrival_of
 from capstone_dagster.automation import switches
 from capstone_dagster.automation.due import Judge
 from capstone_dagster.automation.ledger import Ledger, Seen
@@ -62,7 +62,7 @@ def new_files(settings: Settings, jobs: Sequence[Any]) -> dg.SensorDefinition:
         return dg.SensorResult(
             run_requests=tick.requests,
             skip_reason=None if tick.requests else tick.summary,
-            asset_events=tick.observations,
+            asset_events=tick.arrived,
             cursor=str(ledger),
         )
 
@@ -81,7 +81,8 @@ class Tick:
     now: datetime
     clock: Callable[[], float] = time.monotonic
     requests: list[dg.RunRequest] = field(default_factory=list)
-    observations: list[dg.AssetObservation] = field(default_factory=list)
+    arrived: list[dg.AssetMaterialization] = field(default_factory=list)
+    """The deliveries that are complete, and were not recorded yet."""
     warnings: list[str] = field(default_factory=list)
     """What is told once."""
     reasons: list[str] = field(default_factory=list)
@@ -159,9 +160,9 @@ class Tick:
             return arrival.unreadable
         if why := why_incomplete(delivery, self.settings.quiet_seconds, self.now, seen.since):
             return why
-        if not seen.is_observed:
-            self.observations.append(observation(delivery))
-            seen.is_observed = True
+        if not seen.is_recorded:
+            self.arrived.append(arrival_of(delivery))
+            seen.is_recorded = True
         try:
             unmet = self.settings.preconditions.unmet(delivery, _COMMAND_SECONDS)
         except StorageError as error:  # perhaps of another store than that of the raw files

@@ -1,7 +1,8 @@
 """One trading day and the next through the real definitions, in this process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -117,16 +118,50 @@ def test_every_materialization_says_what_was_published(two_days: Platform) -> No
     assert by_key[EVENTS.path]["accepted"].value == 120 - events.measures["rejected"]
 
 
-def test_the_raw_files_that_were_read_are_observed(two_days: Platform) -> None:
+def test_the_raw_files_that_were_read_are_observed_with_their_version(two_days: Platform) -> None:
     result = two_days.run("preprocessing", TUESDAY)
     observed = {
-        event.asset_key.to_user_string(): event.asset_observation_data.asset_observation.metadata
+        event.asset_key.to_user_string(): event.asset_observation_data.asset_observation
         for event in result.get_asset_observation_events()
         if event.asset_key
     }
     assert sorted(observed) == ["raw/nasdaq", "raw/nyse"]
     inputs = two_days.lake.require(EVENTS, TUESDAY).inputs
-    assert {key: metadata["fingerprint"].value for key, metadata in observed.items()} == inputs
+    assert {key: each.metadata["fingerprint"].value for key, each in observed.items()} == inputs
+    assert {key: each.data_version for key, each in observed.items()} == inputs
+
+
+def test_every_delivered_day_shows_as_a_partition_and_a_correction_as_another_version(platform: Platform) -> None:
+    platform.sample(FRIDAY)
+    raw = [dg.AssetKey(["raw", exchange]) for exchange in ("nyse", "nasdaq")]
+    ingested = dg.AssetKey(["ingested", "events"])
+    job = platform.defs.resolve_job_def("preprocessing")
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def tags(key: dg.AssetKey) -> list[Mapping[str, str]]:
+            records = instance.fetch_materializations(key, limit=9, ascending=True).records
+            return [each.asset_materialization.tags or {} for each in records if each.asset_materialization]
+
+        def recorded() -> list[list[str]]:
+            job.execute_in_process(partition_key=f"{FRIDAY}", instance=instance, asset_selection=[ingested])
+            return [[each["dagster/data_version"] for each in tags(key)] for key in raw]
+
+        first, again = recorded(), recorded()
+        with next(platform.raw.glob("csv/*/NYSE/part*")).open("a") as file:
+            file.write("a line more\n")
+        corrected = recorded()
+
+        made_from = tags(ingested)[-1]
+        days = [instance.get_materialized_partitions(key) for key in raw]
+    [[nyse], [nasdaq]] = first
+    assert again == first
+    assert corrected == [[nyse, corrected[0][-1]], [nasdaq]]
+    assert corrected[0][-1] != nyse
+    # Dagster hashes the versions of all partitions that a step reads: here of one.
+    assert [made_from[f"dagster/input_data_version/raw/{exchange}"] for exchange in ("nyse", "nasdaq")] == [
+        sha256(versions[-1].encode()).hexdigest() for versions in corrected
+    ]
+    assert days == [{f"{FRIDAY}"}] * 2
 
 
 @pytest.mark.parametrize(

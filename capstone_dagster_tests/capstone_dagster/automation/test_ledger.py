@@ -19,7 +19,7 @@ def full() -> Ledger:
     ledger = Ledger(past=[(date(2020, 7, 1), date(2020, 7, 31))], look_at=TUESDAY, judge_at=WEDNESDAY)
     for day in (MONDAY, TUESDAY):
         for exchange in ("NYSE", "NASDAQ"):
-            ledger.see(day, exchange, f"{exchange} {day}".replace(" ", ""), NOW).is_observed = True
+            ledger.see(day, exchange, f"{exchange} {day}".replace(" ", ""), NOW).is_recorded = True
     ledger.see(WEDNESDAY, "NYSE", "w", NOW)
     ledger.settled |= {MONDAY, TUESDAY}
     ledger.tell(STRAYS, [])
@@ -75,7 +75,7 @@ def test_a_settled_day_stays_so_until_a_file_of_any_exchange_changes() -> None:
 
     ledger.see(MONDAY, "NYSE", "NYSE2020-08-03", LATER)
     assert MONDAY in ledger.settled
-    assert not ledger.see(MONDAY, "NASDAQ", "other", LATER).is_observed
+    assert not ledger.see(MONDAY, "NASDAQ", "other", LATER).is_recorded
     assert ledger.settled == {TUESDAY}
 
 

@@ -1,4 +1,4 @@
-"""What the sensor asks for, observes, tells and remembers from tick to tick."""
+"""What the sensor asks for, records, tells and remembers from tick to tick."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -61,10 +61,9 @@ def asked_for(tick: Tick) -> list[tuple[str | None, str | None]]:
     return [(request.job_name, request.partition_key) for request in tick.requests]
 
 
-def observed(tick: Tick) -> list[tuple[str, str | None, object]]:
+def recorded(tick: Tick) -> list[tuple[str, str | None, object]]:
     return [
-        (event.asset_key.to_user_string(), event.partition, event.metadata["bytes"].value)
-        for event in tick.observations
+        (event.asset_key.to_user_string(), event.partition, event.metadata["bytes"].value) for event in tick.arrived
     ]
 
 
@@ -172,26 +171,26 @@ def test_a_file_of_the_future_counts_since_it_was_seen(sensor: Sensor) -> None:
     assert asked == [[], [], [("daily_pipeline", f"{THURSDAY}")]]
 
 
-def test_every_complete_delivery_is_observed_once(sensor: Sensor) -> None:
+def test_every_complete_delivery_is_recorded_once(sensor: Sensor) -> None:
     sensor.deliver(THURSDAY, exchange="NYSE")
     sensor.deliver(THURSDAY, exchange="NASDAQ", age=20)
-    seen = [observed(sensor.tick()), observed(sensor.tick())]
+    seen = [recorded(sensor.tick()), recorded(sensor.tick())]
     sensor.now += timedelta(seconds=60)
-    seen += [observed(sensor.tick()), observed(sensor.tick())]
+    seen += [recorded(sensor.tick()), recorded(sensor.tick())]
     sensor.days.ran("daily_pipeline", THURSDAY, tags=tagged(day=THURSDAY))
-    seen += [observed(sensor.tick())]
+    seen += [recorded(sensor.tick())]
     sensor.deliver(THURSDAY, exchange="NYSE", content="longer")
-    seen += [observed(sensor.tick())]
+    seen += [recorded(sensor.tick())]
 
     nyse, nasdaq = ("raw/nyse", f"{THURSDAY}", 1), ("raw/nasdaq", f"{THURSDAY}", 1)
     assert seen == [[nyse], [], [nasdaq], [], [], [("raw/nyse", f"{THURSDAY}", 6)]]
 
 
-def test_an_observation_says_how_many_files_how_large_and_when_they_came(sensor: Sensor) -> None:
+def test_what_is_recorded_says_how_many_files_how_large_and_when_they_came(sensor: Sensor) -> None:
     sensor.deliver(THURSDAY)
     sensor.raw.put(f"csv/{THURSDAY}/NYSE/part-2", content="BB", at=NOW - timedelta(seconds=90))
 
-    [nyse, _] = sensor.tick().observations
+    [nyse, _] = sensor.tick().arrived
 
     told = {name: nyse.metadata[name].value for name in ("files", "bytes", "newest_file")}
     assert told == {"files": 2, "bytes": 3, "newest_file": (NOW - timedelta(seconds=90)).timestamp()}
