@@ -78,7 +78,7 @@ def run(days: str, job: JobName, allow_missing_closes: bool, only_missing: bool)
     with ready(settings):
         import dagster as dg
 
-        from capstone_dagster.running import Outcome, in_terminal, is_missing, reaped, run_day, summary
+        from capstone_dagster.running import Outcome, in_terminal, is_missing, reaped, run_day, summary, undelivered
 
         outcomes: list[Outcome] = []
         config = in_terminal(allow_missing_closes=allow_missing_closes)
@@ -92,7 +92,7 @@ def run(days: str, job: JobName, allow_missing_closes: bool, only_missing: bool)
                     up_to_date += 1
                     continue
                 click.echo(job_id(job, day))
-                outcome = run_day(instance, job, day, run_config=config)
+                outcome = undelivered(settings, job, day) or run_day(instance, job, day, run_config=config)
                 outcomes.append(outcome)
                 click.echo(f"  {outcome.status}{'' if outcome.succeeded else f', {outcome.reason or outcome.run_id}'}")
                 if was_interrupted():

@@ -22,6 +22,7 @@ from capstone_dagster.spark_process import forget_dead_session
 from capstone_dagster.trading_days import trading_days
 from capstone_dagster.workers import Worker
 from spark_code.lake import Lake, LakeError
+from spark_code.locations import StorageError
 from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
 from spark_code.schemas import CLOSES, EVENTS, QUOTE_ANALYTICS
 
@@ -36,8 +37,9 @@ class Outcome:
     """Only the day, where single assets are run."""
     day: date
     status: str
-    """One of Dagster's, or REFUSED where another run of the day is in progress."""
+    """One of Dagster's, or REFUSED where another run of the day is in progress, or its files are missing."""
     run_id: str
+    """Of the run, or of the one in progress; empty where there is none."""
     reason: str | None = None
 
     @property
@@ -79,6 +81,19 @@ def _is_loaded(judge: Judge, raw: RawFolder, day: date) -> bool:
         return judge.is_loaded(day, raw.deliveries(day))
     except MissingDeliveryError:  # of a day long ago, its files may be gone
         return judge.lake.manifest(CLOSES, day) is not None
+
+
+def undelivered(settings: Settings, name: JobName, day: date) -> Outcome | None:
+    """The refusal of a job whose raw files are not there; None if they are, or if the job reads none."""
+    if name == "analytical":
+        return None
+    try:
+        RawFolder(settings.raw_uri).deliveries(day)
+    except (MissingDeliveryError, UnreadableNameError) as missing:
+        return Outcome(job_id(name, day), day, REFUSED, "", str(missing))
+    except StorageError:  # may pass: the step that reads the files tries again
+        return None
+    return None
 
 
 def run_day(  # noqa: PLR0913 - a run has that many facets, and all but three are named

@@ -19,7 +19,7 @@ from capstone_dagster_tests.platform import CAPSTONE, Platform
 from spark_code.schemas import EVENTS, QUOTE_ANALYTICS
 
 # Labor Day lies between.
-FRIDAY, TUESDAY = date(2020, 9, 4), date(2020, 9, 8)
+THURSDAY, FRIDAY, TUESDAY = date(2020, 9, 3), date(2020, 9, 4), date(2020, 9, 8)
 
 
 @pytest.fixture(scope="module")
@@ -106,20 +106,29 @@ def test_dg_launch_lands_in_the_same_storage(platform: Platform, ran: str) -> No
     assert (run.job_name, run.status) == ("preprocessing", dg.DagsterRunStatus.SUCCESS)
 
 
-def test_a_failed_day_says_why_and_does_not_stop_the_days_behind_it(tmp_path: Path) -> None:
-    platform = Platform(tmp_path, FRIDAY)
+def test_a_day_that_fails_or_has_no_files_says_why_and_does_not_stop_the_days_behind_it(tmp_path: Path) -> None:
+    platform = Platform(tmp_path, THURSDAY)
     for day in (FRIDAY, TUESDAY):
         platform.sample(day)
     broken = platform.raw / f"csv/{FRIDAY}/NYSE/broken.csv.gz"
     broken.write_bytes(b"\x1f\x8b\x08\x00")  # a gzip file that ends after its header
-    ran = platform.capstone("run", f"{FRIDAY}..{TUESDAY}", "--job", "preprocessing")
+    ran = platform.capstone("run", f"{THURSDAY}..{TUESDAY}", "--job", "preprocessing")
     assert ran.returncode == 1
+    assert (
+        f"REFUSED, no raw files of {THURSDAY} from NYSE (looked in {platform.raw}/csv/{THURSDAY}/NYSE/)" in ran.stdout
+    )
     assert "broken.csv.gz" in ran.stdout
     assert "Traceback" not in ran.stdout + ran.stderr
     statuses = [
         line.split()[:2] for line in ran.stdout.splitlines() if line.startswith("preprocessing_") and " " in line
     ]
-    assert statuses == [[f"preprocessing_{FRIDAY}", "FAILURE"], [f"preprocessing_{TUESDAY}", "SUCCESS"]]
+    assert statuses == [
+        [f"preprocessing_{THURSDAY}", "REFUSED"],
+        [f"preprocessing_{FRIDAY}", "FAILURE"],
+        [f"preprocessing_{TUESDAY}", "SUCCESS"],
+    ]
+    with _instance(platform) as instance:
+        assert [run.tags["dagster/partition"] for run in instance.get_runs()] == [f"{TUESDAY}", f"{FRIDAY}"]
     assert platform.manifest(EVENTS, FRIDAY) is None
     assert platform.manifest(EVENTS, TUESDAY) is not None
 
