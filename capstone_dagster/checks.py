@@ -5,7 +5,6 @@ about data that is published and still deserves a look, so they warn and stop no
 """
 
 from collections.abc import Callable, Iterator
-from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -15,7 +14,7 @@ from capstone_dagster.automation.landing import landed_check
 from capstone_dagster.jobs import PARTITION_TAG
 from capstone_dagster.metadata import rejects_by_reason
 from capstone_dagster.settings import Settings
-from capstone_dagster.trading_days import trading_days
+from capstone_dagster.trading_days import parse_day, trading_days
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
 from spark_code.schemas import EVENTS, QUOTE_ANALYTICS, Table
@@ -78,7 +77,8 @@ def _check(settings: Settings, table: Table, judge: _Judge) -> dg.AssetChecksDef
         if day is None:
             raise dg.Failure("this check looks at one trading day: run it with a job of that day", allow_retries=False)
         with context.resources.retries.judging_failures(context.op_execution_context.retry_number):
-            return judge(Lake(settings.lake_uri).require(table, date.fromisoformat(day)))
+            wanted = trading_days(settings.first_trading_day).require(parse_day(day))
+            return judge(Lake(settings.lake_uri).require(table, wanted))
 
     return check
 

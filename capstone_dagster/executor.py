@@ -10,9 +10,11 @@ from dagster._core.execution.context.system import PlanOrchestrationContext
 from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.retries import RetryMode
 
+from capstone_dagster.day_guard import require_days
 from capstone_dagster.jobs import is_over_days
 from capstone_dagster.restarts import outlasting_restarts
 from capstone_dagster.retries import interruptible_waits
+from capstone_dagster.settings import Settings
 from capstone_dagster.workers import Worker
 
 
@@ -28,6 +30,8 @@ class _SigningExecutor(dg.Executor):
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
         with outlasting_restarts(), interruptible_waits():
+            first_day = Settings.from_environment().first_trading_day
+            require_days(plan_context.instance, plan_context.dagster_run, first_day)
             plan_context.instance.add_run_tags(plan_context.run_id, Worker.process().signature(plan_context.run_id))
             if is_over_days(plan_context.dagster_run):
                 from capstone_dagster.ranges import run_days  # it loads the definitions, which have loaded this

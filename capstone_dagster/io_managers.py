@@ -18,8 +18,9 @@ from capstone_dagster.inputs import Need, needed_inputs, require_published
 from capstone_dagster.metadata import materialization_metadata
 from capstone_dagster.retries import Retries
 from capstone_dagster.showing import rows_in
+from capstone_dagster.trading_days import parse_day
 from spark_code.glue import GlueCatalog
-from spark_code.lake import Draft, Lake, LakeError, Published
+from spark_code.lake import AuditError, Draft, Lake, LakeError, Published
 from spark_code.locations import StorageError
 from spark_code.manifest import Attempt, Manifest
 from spark_code.schemas import CLOSES, TABLES, Table
@@ -64,7 +65,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     def _load(self, context: dg.InputContext) -> Published:
         lake, table = Lake(self.uri), TABLES[context.asset_key.to_user_string()]
-        day = date.fromisoformat(context.step_context.partition_key)
+        day = parse_day(context.step_context.partition_key)
         self.require_inputs(context.step_context)
         spark, keys = self.spark.spark_session, list(context.asset_partition_keys)
         if not keys:  # the closes before the first trading day
@@ -79,7 +80,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     def require_inputs(self, step: dg.StepExecutionContext) -> None:
         """Fail if a day that the step reads is not published."""
-        day = date.fromisoformat(step.partition_key)
+        day = parse_day(step.partition_key)
         needs = [need for need in needed_inputs(step) if not self._may_be_missing(need, day)]
         require_published(Lake(self.uri), needs, day)
 
@@ -92,7 +93,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
             self._publish(context, obj)
 
     def _publish(self, context: dg.OutputContext, draft: Draft) -> None:
-        day = date.fromisoformat(context.asset_partition_key)
+        day = self._day(context)
         retries = context.step_context.previous_attempt_count
         attempt = replace(self._began, run_id=context.run_id, number=retries + 1, token=self._began.token + retries)
         catalog = GlueCatalog(self.glue_database) if self.glue_database else None
@@ -101,6 +102,19 @@ class LakeIOManager(dg.ConfigurableIOManager):
         seconds = time.monotonic() - started
         preview = self._preview(context, lake, draft.table, manifest)
         context.add_output_metadata(materialization_metadata(draft.table, manifest, preview, seconds, lake))
+
+    def _day(self, context: dg.OutputContext) -> date:
+        """The trading day of the run, and only if Dagster has the table's partition from no other day.
+
+        Dagster derives it from the time window of the run's partition, which for a day that is none is another day's.
+        """
+        of_run, of_table = context.step_context.partition_key, context.asset_partition_keys
+        if list(of_table) != [of_run]:
+            raise AuditError(
+                f"{context.asset_key.to_user_string()}: the run is of {of_run}, and Dagster would record the partition "
+                f"{', '.join(of_table) or 'none'}; not published"
+            )
+        return parse_day(of_run)
 
     def _preview(self, context: dg.OutputContext, lake: Lake, table: Table, published: Manifest) -> list[list[Any]]:
         """A few rows, read without Spark, whose job for it takes longer; the day is published, whatever goes wrong."""

@@ -15,7 +15,7 @@ from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from capstone_dagster.database_locks import locked
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.jobs import HALVES, JOB_NAMES, OUTSIDE_TAG
+from capstone_dagster.jobs import HALVES, JOB_NAMES, OUTSIDE_TAG, REFUSED_TAG
 from capstone_dagster.tracker import STEP_EVENTS
 
 # What it reads of Dagster's own tables.
@@ -48,10 +48,15 @@ class JobStatusViewError(ExpectedError):
 _VIEW = """
 CREATE OR REPLACE VIEW job_status AS
 WITH halves (job, step_keys) AS (VALUES {halves}),
+accepted AS (
+    SELECT * FROM runs
+    WHERE partition IS NOT NULL AND pipeline_name IN ({jobs}) AND NOT EXISTS (
+        SELECT FROM run_tags WHERE run_tags.run_id = runs.run_id AND key = {refused} AND value = runs.run_id
+    )
+),
 attempts AS (
     SELECT pipeline_name || '_' || partition AS job_id, status, update_timestamp AS updated, run_id, start_time, id
-    FROM runs
-    WHERE pipeline_name IN ({jobs}) AND partition IS NOT NULL
+    FROM accepted
     UNION ALL
     -- A run of daily_pipeline as an attempt at each half, judged by the last event of each of the half's steps.
     SELECT
@@ -69,7 +74,7 @@ attempts AS (
             ELSE runs.update_timestamp
         END,
         runs.run_id, runs.start_time, runs.id
-    FROM runs
+    FROM accepted AS runs
     CROSS JOIN halves
     CROSS JOIN LATERAL (
         SELECT EXISTS (
@@ -94,7 +99,7 @@ attempts AS (
             ORDER BY step_key, id DESC
         ) AS last
     ) AS steps
-    WHERE runs.pipeline_name = 'daily_pipeline' AND runs.partition IS NOT NULL
+    WHERE runs.pipeline_name = 'daily_pipeline'
         AND (
             is_outside OR steps.begun > 0
             OR (steps.planned > 0 AND runs.status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED'))
@@ -120,7 +125,11 @@ def definition() -> str:
     """The statement that creates or replaces the view."""
     halves = ", ".join(f"({_quoted(job)}, ARRAY[{_list(steps)}])" for job, steps in HALVES.items())
     return _VIEW.format(
-        halves=halves, jobs=_list(JOB_NAMES), outside=_quoted(OUTSIDE_TAG), step_events=_list(STEP_EVENTS)
+        halves=halves,
+        jobs=_list(JOB_NAMES),
+        outside=_quoted(OUTSIDE_TAG),
+        refused=_quoted(REFUSED_TAG),
+        step_events=_list(STEP_EVENTS),
     )
 
 

@@ -22,6 +22,10 @@ DAYS_TAG = "capstone/range"
 # hides what begins so.
 OUTSIDE_TAG = ".dagster/capstone_outside"
 
+# On a run that was refused before its first step, because it is of no trading day, with the run's own id: it is no
+# attempt at a job.
+REFUSED_TAG = ".dagster/capstone_refused"
+
 # The steps of the two jobs, in the order in which `daily_pipeline` runs them: what its halves consist of.
 HALVES: Mapping[JobName, tuple[str, ...]] = {
     "preprocessing": (
@@ -49,6 +53,11 @@ def covers(run: dg.DagsterRun, day: date) -> bool:
     """Whether the run works on the day, alone or in a range of days."""
     first, last = (run.tags.get(tag, run.tags.get(PARTITION_TAG, "")) for tag in RANGE_TAGS)
     return first <= day.isoformat() <= last
+
+
+def was_refused(run: dg.DagsterRun) -> bool:
+    """Whether the run was refused before its first step; a run that re-executes it has a copy of its tags."""
+    return run.tags.get(REFUSED_TAG) == run.run_id
 
 
 def is_over_days(run: dg.DagsterRun) -> bool:

@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 
 from capstone_dagster.assets.raw import record_arrivals
 from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER
+from capstone_dagster.day_guard import TRADING_DAY, trading_day
 from capstone_dagster.failures import final_failures
 from capstone_dagster.io_managers import LakeIOManager, ReportOptions
 from capstone_dagster.jobs import PARTITION_TAG
@@ -83,6 +84,7 @@ def _storage(settings: Settings, spark: LazyPySparkResource) -> dict[str, Any]:
         "lake": lake,
         "report_options": report_options,
         RETRIES: retries,
+        TRADING_DAY: trading_day(settings.first_trading_day),
     }
 
 

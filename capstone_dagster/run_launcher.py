@@ -8,7 +8,9 @@ from dagster import DagsterRun, DagsterRunStatus, DefaultRunLauncher, RunsFilter
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG, RUN_KEY_TAG
 
+from capstone_dagster.day_guard import mark_refused, why_refused
 from capstone_dagster.jobs import DAYS_TAG, PARTITION_TAG, is_over_days
+from capstone_dagster.settings import Settings
 from capstone_dagster.slots import IN_PROGRESS, back_to_queue, day_locked, holder
 from capstone_dagster.workers import Worker
 
@@ -16,15 +18,19 @@ _FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatu
 
 
 class DayRunLauncher(DefaultRunLauncher):
-    """Starts no run whose day is taken or that was run already; knows dead workers; ends those of no code server."""
+    """Starts only runs of a trading day that is free, none twice; knows dead workers; ends those of no code server."""
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Start the run, put it back into the queue, or cancel it if another has done what it was asked for.
+        """Start the run, refuse it, let it wait again, or cancel it if another has done what it was asked for.
 
         The daemon looked whether the day was free before it marked this run as starting; in between
         somebody who does not use the queue may have taken it.
         """
         run = context.dagster_run
+        if reason := why_refused(run, Settings.from_environment().first_trading_day):
+            mark_refused(self._instance, run)
+            self._instance.report_run_failed(run, reason)
+            return
         day = run.tags.get(PARTITION_TAG)
         if day:
             with day_locked(self._instance, day):

@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from capstone_dagster import outside_work
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.jobs import HALVES, JOB_NAMES, PARTITION_TAG, JobName, job_id
+from capstone_dagster.jobs import HALVES, JOB_NAMES, PARTITION_TAG, JobName, job_id, was_refused
 from capstone_dagster.reasons import run_reason
 from capstone_dagster.slots import IN_PROGRESS, end_dead
 from capstone_dagster.trading_days import NoTradingDayError, parse_day
@@ -119,11 +119,16 @@ class Tracker:
     def latest(self, days: int) -> list[JobStatus]:
         """Where the jobs of the last days that have runs stand, the newest day first."""
         known = dict(self._instance.get_run_tags(tag_keys=[PARTITION_TAG]))
-        newest = sorted((day for day in known.get(PARTITION_TAG, ()) if _is_day(day)), reverse=True)[:days]
-        records = self._runs(newest) if newest else []
-        steps = self._steps(records)
-        of_jobs = (self._attempts(job, date.fromisoformat(day), records, steps) for day in newest for job in JOB_NAMES)
-        return [self._status(attempts, with_error=False) for attempts in of_jobs if attempts]
+        named = sorted((day for day in known.get(PARTITION_TAG, ()) if _is_day(day)), reverse=True)
+        found: list[list[JobAttempt]] = []
+        while named and days > 0:
+            newest, named = named[:days], named[days:]
+            records = self._runs(newest)
+            steps = self._steps(records)
+            tried = {day: self._jobs_of(date.fromisoformat(day), records, steps) for day in newest}
+            found += [attempts for jobs in tried.values() for attempts in jobs]
+            days -= sum(map(bool, tried.values()))  # of some days all runs were refused
+        return [self._status(attempts, with_error=False) for attempts in found]
 
     def update_job_status(self, job_id: str, status: str, reason: str | None = None) -> JobStatus:
         """Record work that is done outside Dagster: STARTED takes the day's slot, SUCCESS or FAILURE gives it back.
@@ -143,12 +148,20 @@ class Tracker:
             outside_work.end(self._instance, run.run_id, succeeded=succeeded, reason=reason)
         return self.get_job_status(job_id)
 
+    def _jobs_of(
+        self, day: date, records: Iterable[dg.RunRecord], steps: Mapping[str, _Steps]
+    ) -> list[list[JobAttempt]]:
+        of_jobs = (self._attempts(job, day, records, steps) for job in JOB_NAMES)
+        return [attempts for attempts in of_jobs if attempts]
+
     def _runs(self, days: Sequence[str]) -> list[dg.RunRecord]:
-        """The runs of these days, the oldest first; those whose process is gone are ended first."""
+        """The runs of these days but the refused, the oldest first; those whose process is gone are ended first."""
         wanted = dg.RunsFilter(tags={PARTITION_TAG: list(days)})
         records = self._instance.get_run_records(wanted, ascending=True)
         ended = [end_dead(self._instance, record.dagster_run) for record in records]
-        return list(self._instance.get_run_records(wanted, ascending=True) if any(ended) else records)
+        if any(ended):
+            records = self._instance.get_run_records(wanted, ascending=True)
+        return [record for record in records if not was_refused(record.dagster_run)]
 
     def _attempts(
         self, job: JobName, day: date, records: Iterable[dg.RunRecord], steps: Mapping[str, _Steps]

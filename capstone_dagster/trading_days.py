@@ -1,24 +1,22 @@
-"""The NYSE calendar: which days are traded, which are partitions, and why others are not.
+"""The trading days of the platform: which days are partitions, and why others are not.
 
-Nothing else in the project knows about weekends and holidays.
+Weekends and holidays are known to ``spark_code.nyse_calendar``, and to nothing else in the project.
 """
 
 import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from functools import cache, cached_property
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from capstone_dagster.errors import ExpectedError
+from spark_code import nyse_calendar
+from spark_code.nyse_calendar import FIRST_KNOWN_DAY, LAST_KNOWN_DAY, CalendarError, NyseCalendar, why_to_come
 
-NEW_YORK = ZoneInfo("America/New_York")
+NEW_YORK = nyse_calendar.NEW_YORK
 
-# The excluded days are part of the partitions' identity, so they are fixed years ahead instead of
-# growing with the clock. Closures announced later arrive with a newer exchange-calendars.
-LAST_KNOWN_DAY = date(2040, 12, 31)
-EARLIEST_FIRST_DAY, LATEST_FIRST_DAY = date(2004, 1, 1), date(2039, 12, 31)
+EARLIEST_FIRST_DAY, LATEST_FIRST_DAY = FIRST_KNOWN_DAY, date(2039, 12, 31)
 
 
 class NoTradingDayError(ExpectedError):
@@ -29,14 +27,11 @@ class TradingDays:
     """The trading days from a first one on."""
 
     def __init__(self, first: date) -> None:
-        # exchange_calendars takes 1.5 s to import: only for those who ask for days.
-        import exchange_calendars
-
         if not EARLIEST_FIRST_DAY <= first <= LATEST_FIRST_DAY:
             raise NoTradingDayError(f"a first day must be from {EARLIEST_FIRST_DAY} to {LATEST_FIRST_DAY}, not {first}")
         self._start = first
-        self._calendar = exchange_calendars.get_calendar("XNYS", start=f"{first}", end=f"{LAST_KNOWN_DAY}")
-        self._days: frozenset[date] = frozenset(day.date() for day in self._calendar.sessions)
+        self._calendar = NyseCalendar(first)
+        self._days = self._calendar.days
         self._first = min(self._days)
 
     @property
@@ -52,6 +47,7 @@ class TradingDays:
         The offset makes a day a partition from its midnight on, so that it can run in its evening;
         whether its files are there is asked when it runs.
         """
+        # The excluded days are part of the partitions' identity: fixed years ahead, they do not grow with the clock.
         holidays = [datetime(day.year, day.month, day.day) for day in self._closed_weekdays()]  # noqa: DTZ001 - Dagster wants them naive
         return dg.DailyPartitionsDefinition(
             start_date=self.first.isoformat(),
@@ -80,11 +76,11 @@ class TradingDays:
             return f"it is before the first trading day {self.first} (CAPSTONE_FIRST_TRADING_DAY)"
         if day > LAST_KNOWN_DAY:
             return f"the calendar ends with {LAST_KNOWN_DAY}"
-        return None if day in self._days else f"the NYSE is closed on {self._closure(day)}"
+        return self._calendar.why_closed(day)
 
     def require(self, day: date) -> date:
         """The day itself, if it can be run; otherwise an error that says why not."""
-        if reason := self.why_closed(day) or _to_come(day):
+        if reason := self.why_closed(day) or why_to_come(day, datetime.now(NEW_YORK)):
             raise NoTradingDayError(f"{day} cannot be run: {reason}")
         return day
 
@@ -105,14 +101,6 @@ class TradingDays:
         self.require(days[-1])
         return days
 
-    def _closure(self, day: date) -> str:
-        return day.strftime("%As") if day.weekday() >= 5 else self._holidays.get(day, "this day (special closure)")
-
-    @cached_property
-    def _holidays(self) -> dict[date, str]:
-        named = self._calendar.regular_holidays.holidays(f"{self._start}", f"{LAST_KNOWN_DAY}", return_name=True)
-        return {moment.date(): f"{name}" for moment, name in named.items()}
-
     def _closed_weekdays(self) -> list[date]:
         span = (LAST_KNOWN_DAY - self.first).days
         every = (self.first + timedelta(days=i) for i in range(span + 1))
@@ -125,16 +113,9 @@ def trading_days(first: date) -> TradingDays:
     return TradingDays(first)
 
 
-def _to_come(day: date) -> str | None:
-    today = datetime.now(NEW_YORK).date()
-    return f"it is in the future; in New York it is {today}" if day > today else None
-
-
 def parse_day(text: str) -> date:
     """A date written as yyyy-mm-dd, and only so."""
     try:
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-            return date.fromisoformat(text)
-    except ValueError as error:
-        raise NoTradingDayError(f"{text!r} is no date: {error}; write yyyy-mm-dd") from None
-    raise NoTradingDayError(f"{text!r} is no date; write yyyy-mm-dd")
+        return nyse_calendar.parse_day(text)
+    except CalendarError as error:
+        raise NoTradingDayError(str(error)) from None

@@ -87,6 +87,6 @@ def build(trades: Published, quotes: Published, previous_closes: Published) -> t
     inputs = trades.as_input() | quotes.as_input() | previous_closes.as_input()
     frames = trades.rows, quotes.rows, previous_closes.rows
     return (
-        Draft(QUOTE_ANALYTICS, quote_analytics(*frames), inputs, expected_rows=quotes.row_count),
-        Draft(DAILY_SUMMARY, daily_summary(*frames), inputs),
+        Draft(QUOTE_ANALYTICS, quote_analytics(*frames), inputs, expected_rows=quotes.row_count, day=quotes.day),
+        Draft(DAILY_SUMMARY, daily_summary(*frames), inputs, day=trades.day),
     )

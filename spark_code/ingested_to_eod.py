@@ -36,5 +36,9 @@ def build(events: Published) -> tuple[Draft, Draft, Draft]:
     """Draft ``eod/trades``, ``eod/quotes`` and ``eod/closes`` from the published events."""
     trades = latest_arrivals(events.rows, RecordType.TRADE, TRADES)
     quotes = latest_arrivals(events.rows, RecordType.QUOTE, QUOTES)
-    inputs = events.as_input()
-    return Draft(TRADES, trades, inputs), Draft(QUOTES, quotes, inputs), Draft(CLOSES, closes(trades), inputs)
+    inputs, day = events.as_input(), events.day
+    return (
+        Draft(TRADES, trades, inputs, day=day),
+        Draft(QUOTES, quotes, inputs, day=day),
+        Draft(CLOSES, closes(trades), inputs, day=day),
+    )

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from spark_code.locations import StorageError
@@ -82,6 +82,8 @@ class Draft:
     expected_rows: int | None = None
     facts: Callable[[], dict[str, Any]] = dict
     """Facts for the manifest that are known only once the rows have been computed."""
+    day: date | None = None
+    """The day that the rows were computed for, where the draft knows it: it can be published as no other."""
 
 
 def require_common_inputs(*tables: Published) -> None:
@@ -146,11 +148,18 @@ class Lake:
     def publish(self, draft: Draft, day: date, attempt: Attempt) -> Manifest:
         """Write the draft as a new version, audit it, make it the one that counts, tell the catalog."""
         table, version = draft.table, attempt.version(day)
+        if draft.day not in (None, day):
+            raise AuditError(f"{table.path}: computed for {draft.day}, to be published as {day}; not published")
         folder = day_folder(table, version, day)
-        writer = draft.rows.drop("trade_dt").write
+        # The folder names the day, not the files: what they say of it is counted while it is written.
+        seen, other_day = Observation(), ~F.col("trade_dt").eqNullSafe(F.lit(day))
+        rows = draft.rows.observe(seen, F.count_if(other_day).alias("rows_of_other_days"))
+        writer = rows.drop("trade_dt").write
         if table.split:
             writer = writer.partitionBy(*table.split)
         writer.parquet(self.storage.uri(folder))
+        if others := seen.get["rows_of_other_days"]:
+            raise AuditError(f"{table.path} of {day}: {others} rows are of another day; not published")
         measures = self._audit(draft, day, version)
         files = [stored for stored in self.storage.objects(folder) if stored.key.endswith(".parquet")]
         manifest = Manifest(

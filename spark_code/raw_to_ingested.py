@@ -180,4 +180,5 @@ def build(spark: SparkSession, deliveries: Sequence[Delivery], day: date) -> Dra
         inputs={delivery.source.raw_table: delivery.fingerprint for delivery in deliveries},
         expected_rows=count_lines(spark, deliveries),
         facts=facts,
+        day=day,
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER, table_out
+from capstone_dagster.day_guard import TRADING_DAY
 from spark_code import ingested_to_eod
 from spark_code.lake import Draft, Published
 from spark_code.schemas import CLOSES, QUOTES, TRADES
@@ -29,7 +30,7 @@ def eod_assets(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -
         },
         partitions_def=partitions,
         backfill_policy=policy,
-        required_resource_keys={RETRIES, STEP_LAUNCHER},
+        required_resource_keys={RETRIES, STEP_LAUNCHER, TRADING_DAY},
     )
     def eod(context: dg.AssetExecutionContext, events: Published) -> Iterator[dg.Output[Draft]]:
         with context.resources.retries.judging_failures(context.retry_number):

@@ -6,6 +6,7 @@ import dagster as dg
 
 from capstone_dagster.assets.raw import observation, raw_key
 from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER, table_out
+from capstone_dagster.day_guard import TRADING_DAY
 from spark_code import raw_to_ingested
 from spark_code.lake import Draft
 from spark_code.raw_files import SOURCES
@@ -27,10 +28,10 @@ def ingested_asset(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolic
         },
         partitions_def=partitions,
         backfill_policy=policy,
-        required_resource_keys={"spark", "raw_folder", RETRIES, STEP_LAUNCHER},
+        required_resource_keys={"spark", "raw_folder", RETRIES, STEP_LAUNCHER, TRADING_DAY},
     )
     def ingested_events(context: dg.AssetExecutionContext) -> Draft:
-        day = date.fromisoformat(context.partition_key)
+        day: date = context.resources.trading_day
         with context.resources.retries.judging_failures(context.retry_number):
             deliveries = context.resources.raw_folder.deliveries(day)
             for delivery in deliveries:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER, table_out
+from capstone_dagster.day_guard import TRADING_DAY
 from spark_code import eod_to_report
 from spark_code.lake import Draft, Published
 from spark_code.schemas import DAILY_SUMMARY, QUOTE_ANALYTICS
@@ -37,7 +38,7 @@ def report_assets(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy
         },
         partitions_def=partitions,
         backfill_policy=policy,
-        required_resource_keys={RETRIES, STEP_LAUNCHER},
+        required_resource_keys={RETRIES, STEP_LAUNCHER, TRADING_DAY},
     )
     def report(
         context: dg.AssetExecutionContext, trades: Published, quotes: Published, previous_closes: Published

@@ -1,8 +1,7 @@
 """Runs of trading days as somebody would have left them in the run storage."""
 
-import itertools
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 
 import dagster as dg
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
@@ -10,16 +9,18 @@ from dagster._core.test_utils import create_run_for_test
 from dagster._core.utils import make_new_run_id
 
 from capstone_dagster.jobs import PARTITION_TAG, JobName
+from capstone_dagster.trading_days import trading_days
 from capstone_dagster.workers import Worker
 
 # What a run must name to be in the queue.
 _REPOSITORY = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("capstone"), "__repository__")
 
-_DAYS = (date(2021, 1, 4) + timedelta(days=n) for n in itertools.count())
+# Nobody could start a run of another day.
+_DAYS = iter(trading_days(date(2021, 1, 4)).parse("2021-01-04..2026-06-30"))
 
 
 def unused_day() -> date:
-    """A day of which nobody has spoken before, so that tests can share a server."""
+    """A trading day of which nobody has spoken before, so that tests can share a server."""
     return next(_DAYS)
 
 

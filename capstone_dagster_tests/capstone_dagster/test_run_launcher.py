@@ -15,8 +15,11 @@ from dagster import DefaultRunLauncher
 from dagster._core.launcher import LaunchRunContext, WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG, RUN_KEY_TAG
 
+from capstone_dagster.jobs import LANDED, PARTITION_TAG, REFUSED_TAG
+from capstone_dagster.reasons import run_reason
 from capstone_dagster.run_launcher import DayRunLauncher
 from capstone_dagster.slots import SlotTakenError, claiming, mark_starting
+from capstone_dagster.tracker import NeverRunError, Tracker
 from capstone_dagster.workers import Worker
 from capstone_dagster_tests.capstone_dagster.runs import run_of, status_of, unused_day
 from capstone_dagster_tests.platform import Platform
@@ -166,15 +169,54 @@ def test_a_run_that_another_is_asked_for_too_goes_on_if_that_waits_behind_it_or_
     assert gone_on == [first.run_id, again.run_id]
 
 
-def test_runs_without_a_day_go_on_whatever_works(
+def test_a_run_of_checks_alone_needs_no_day_and_goes_on_whatever_works(
     instance: dg.DagsterInstance, launcher: DayRunLauncher, gone_on: list[str]
 ) -> None:
     run_of(instance, None, STATUS.STARTED)
-    run = run_of(instance, None, STATUS.STARTING)
+    run = run_of(instance, None, STATUS.STARTING)._replace(asset_check_selection=frozenset({LANDED}))
 
     launch(launcher, run)
 
     assert gone_on == [run.run_id]
+
+
+def test_a_run_that_is_of_no_trading_day_is_refused_by_a_sentence_and_is_no_attempt_at_a_job(
+    instance: dg.DagsterInstance, launcher: DayRunLauncher, gone_on: list[str]
+) -> None:
+    saturday = run_of(instance, date(2020, 8, 8), STATUS.STARTING)
+    dayless = run_of(instance, None, STATUS.STARTING)
+
+    for run in (saturday, dayless):
+        launch(launcher, run)
+
+    assert gone_on == []
+    assert [status_of(instance, run) for run in (saturday, dayless)] == [STATUS.FAILURE] * 2
+    assert run_reason(instance, saturday.run_id) == "2020-08-08 cannot be run: the NYSE is closed on Saturdays"
+    assert str(run_reason(instance, dayless.run_id)).startswith("this run is of no trading day: choose a partition")
+    found = instance.get_run_by_id(saturday.run_id)
+    assert found
+    assert found.tags["dagster/will_retry"] == "false"
+    with pytest.raises(NeverRunError):
+        Tracker(instance).get_job_status("preprocessing_2020-08-08")
+
+
+def test_a_refused_day_does_not_stand_for_one_of_the_last_days(
+    instance: dg.DagsterInstance, launcher: DayRunLauncher, gone_on: list[str], day: date
+) -> None:
+    run = run_of(instance, day, STATUS.SUCCESS)
+    launch(launcher, run_of(instance, date(2039, 8, 5), STATUS.STARTING))
+    # To run again what was refused copies its tags, and is no refused run for that.
+    [refused] = instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: "2039-08-05"}))
+    again = run_of(instance, day, STATUS.STARTING, job="analytical", tags={REFUSED_TAG: refused.tags[REFUSED_TAG]})
+    launch(launcher, again)
+
+    latest = Tracker(instance).latest(1)
+
+    assert {(job.job_id, job.run_id) for job in latest} >= {
+        (f"preprocessing_{day}", run.run_id),
+        (f"analytical_{day}", again.run_id),
+    }
+    assert gone_on == [again.run_id]
 
 
 def test_of_a_claim_and_a_launch_of_one_day_exactly_one_goes_on_however_they_meet(

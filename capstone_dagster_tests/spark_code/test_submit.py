@@ -1,5 +1,6 @@
 """The edges under plain spark-submit: the same rows as through Dagster, and errors of one line."""
 
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -46,11 +47,56 @@ def test_what_is_missing_is_one_line_and_exit_code_one(tmp_path: Path, capsys: p
 
 
 @pytest.mark.parametrize(
+    ("job", "day", "options", "sentence"),
+    [
+        ("preprocessing", "2020-08-08", [], "2020-08-08 cannot be run: the NYSE is closed on Saturdays"),
+        ("preprocessing", "2020-09-07", [], "2020-09-07 cannot be run: the NYSE is closed on Labor Day"),
+        ("preprocessing", "2003-12-31", [], "2003-12-31 cannot be run: the calendar knows 2004-01-01 to 2040-12-31"),
+        (
+            "analytical",
+            "2040-08-06",
+            ["--first-day"],
+            "2040-08-06 cannot be run: it is in the future; in New York it is",
+        ),
+        (
+            "analytical",
+            "2020-08-10",
+            ["--previous-day", "2020-08-06"],
+            "the trading day before 2020-08-10 is 2020-08-07, not 2020-08-06",
+        ),
+    ],
+)
+def test_a_day_that_is_no_trading_day_is_refused_before_spark_is_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], job: str, day: str, options: list[str], sentence: str
+) -> None:
+    (tmp_path / "csv" / day / "NYSE").mkdir(parents=True)
+    (tmp_path / "csv" / day / "NYSE" / "1.csv").write_text("")
+
+    ended = submit.main([job, "--date", day, "--lake", f"{tmp_path}/lake", "--raw", f"{tmp_path}", *options])
+
+    assert ended == 1
+    assert capsys.readouterr().err.startswith(f"{job}_{day}: {sentence}")
+
+
+def test_without_the_calendar_the_error_says_what_to_install(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "exchange_calendars", None)
+
+    assert submit.main(["preprocessing", "--date", f"{FIRST}", "--lake", f"{tmp_path}", "--raw", f"{tmp_path}"]) == 1
+
+    assert capsys.readouterr().err == (
+        f"preprocessing_{FIRST}: which days the NYSE trades cannot be looked up: import of exchange_calendars halted; "
+        "None in sys.modules; install it: pip install exchange-calendars\n"
+    )
+
+
+@pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (["analytical", "--date", "2020-08-06", "--lake", "x"], "analytical needs --previous-day, or --first-day"),
         (["preprocessing", "--date", "2020-08-06", "--lake", "x"], "preprocessing needs --raw"),
-        (["analytical", "--date", "tomorrow", "--lake", "x"], "invalid fromisoformat value: 'tomorrow'"),
+        (["analytical", "--date", "tomorrow", "--lake", "x"], "'tomorrow' is no date; write yyyy-mm-dd"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,96 @@
+"""Whether a run may begin: it is of one trading day, or of all days from one trading day to another.
+
+To Dagster any text is a partition. Asked for a day that is none, it answers with the trading day behind it, whose
+tables the run would replace. So every way of starting a run passes here before its first step: the launcher of the
+queue's runs asks, the executor asks, and so does the resource ``trading_day`` for those who bring an executor of
+their own.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+
+import dagster as dg
+from dagster._core.storage.tags import MAX_RETRIES_TAG, MULTIDIMENSIONAL_PARTITION_PREFIX
+
+from capstone_dagster.errors import ExpectedError
+from capstone_dagster.jobs import JOB_NAMES, PARTITION_TAG, RANGE_TAGS, REFUSED_TAG
+from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
+
+# The resource of a step that makes tables: its trading day.
+TRADING_DAY = "trading_day"
+
+_NO_DAY = (
+    "this run is of no trading day: choose a partition in the UI, or name one as in "
+    f'--tags \'{{"{PARTITION_TAG}": "2020-08-06"}}\''
+)
+
+
+class RunRefusedError(ExpectedError):
+    """A run that is of no trading day; none of its steps has begun."""
+
+
+def why_refused(run: dg.DagsterRun, first_day: date) -> str | None:
+    """Why the run must not begin, by the sentences of ``capstone run``; None if it may."""
+    if not _names_a_day(run.tags):
+        return _NO_DAY if _makes_tables(run) else None
+    try:
+        _require_days(run.tags, first_day)
+    except NoTradingDayError as error:
+        return str(error)
+    return None
+
+
+def require_days(instance: dg.DagsterInstance, run: dg.DagsterRun, first_day: date) -> None:
+    """Refuse to execute a run that must not begin, and mark it as refused."""
+    if reason := why_refused(run, first_day):
+        mark_refused(instance, run)
+        raise RunRefusedError(reason)
+
+
+def mark_refused(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Let the run be no attempt at a job, and let nobody try it again."""
+    instance.add_run_tags(run.run_id, {REFUSED_TAG: run.run_id, MAX_RETRIES_TAG: "0"})
+
+
+def trading_day(first_day: date) -> dg.ResourceDefinition:
+    """The resource: the trading day of the run. It is made before the first step, and fails the run that has none."""
+
+    @dg.resource(description="The trading day of the run; a run that is of none is refused before its first step.")
+    def trading_day(context: dg.InitResourceContext) -> date:
+        run, instance = context.run, context.instance
+        if run is None or instance is None:
+            raise RunRefusedError(_NO_DAY)
+        require_days(instance, run, first_day)
+        if PARTITION_TAG not in run.tags:  # the executor that goes through the days has been replaced
+            raise RunRefusedError("days of a range are run one after another: use capstone run, or dg launch")
+        return parse_day(run.tags[PARTITION_TAG])
+
+    return trading_day
+
+
+def _names_a_day(tags: Mapping[str, str]) -> bool:
+    return any(tag in (PARTITION_TAG, *RANGE_TAGS) or tag.startswith(MULTIDIMENSIONAL_PARTITION_PREFIX) for tag in tags)
+
+
+def _require_days(tags: Mapping[str, str], first_day: date) -> None:
+    """Nothing but one day, or both ends of a range."""
+    named = {tag for tag in tags if _names_a_day({tag: ""})}
+    calendar = trading_days(first_day)
+    if named == {PARTITION_TAG}:
+        calendar.require(parse_day(tags[PARTITION_TAG]))
+    elif named == set(RANGE_TAGS):
+        first, last = (calendar.require(parse_day(tags[tag])) for tag in RANGE_TAGS)
+        if first > last:
+            raise NoTradingDayError(f"{first}..{last}: {first} is after {last}")
+    else:
+        raise NoTradingDayError(
+            f"a run is of one day ({PARTITION_TAG}) or of a range ({' and '.join(RANGE_TAGS)}); this one has the tags "
+            f"{', '.join(sorted(named))}"
+        )
+
+
+def _makes_tables(run: dg.DagsterRun) -> bool:
+    """Whether it does more than to look: runs of checks alone need no day."""
+    if run.asset_selection or not run.asset_check_selection:
+        return run.job_name in JOB_NAMES or run.job_name.startswith("__ASSET_JOB")
+    return False

@@ -1,0 +1,74 @@
+"""Which days the New York Stock Exchange trades, and why it does not trade on the others.
+
+A plain calendar: where the data of a platform begins, and what is a partition, is said in
+``capstone_dagster.trading_days``.
+"""
+
+import re
+from datetime import date, datetime
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+# Closures announced later arrive with a newer exchange-calendars.
+FIRST_KNOWN_DAY, LAST_KNOWN_DAY = date(2004, 1, 1), date(2040, 12, 31)
+
+_MOST_OF_A_NAME = 40
+
+
+class CalendarError(Exception):
+    """A day that cannot be run, or no calendar to ask, with what to do."""
+
+
+class NyseCalendar:
+    """The trading days from a first one on."""
+
+    def __init__(self, first: date = FIRST_KNOWN_DAY) -> None:
+        try:
+            # It takes 1.5 s to import: only for those who ask for days.
+            from exchange_calendars import get_calendar
+        except ModuleNotFoundError as error:
+            raise CalendarError(
+                f"which days the NYSE trades cannot be looked up: {error}; install it: pip install exchange-calendars"
+            ) from None
+        self._first = first
+        self._calendar = get_calendar("XNYS", start=f"{first}", end=f"{LAST_KNOWN_DAY}")
+        self.days: frozenset[date] = frozenset(day.date() for day in self._calendar.sessions)
+
+    def why_closed(self, day: date) -> str | None:
+        """Why the exchange does not trade on a day that the calendar knows; None if it does."""
+        return None if day in self.days else f"the NYSE is closed on {self._closure(day)}"
+
+    def require(self, day: date) -> date:
+        """The day itself, if it is a trading day that has begun; otherwise an error that says why not."""
+        if not self._first <= day <= LAST_KNOWN_DAY:
+            raise CalendarError(f"{day} cannot be run: the calendar knows {self._first} to {LAST_KNOWN_DAY}")
+        if reason := self.why_closed(day) or why_to_come(day, datetime.now(NEW_YORK)):
+            raise CalendarError(f"{day} cannot be run: {reason}")
+        return day
+
+    def _closure(self, day: date) -> str:
+        return day.strftime("%As") if day.weekday() >= 5 else self._holidays.get(day, "this day (special closure)")
+
+    @cached_property
+    def _holidays(self) -> dict[date, str]:
+        named = self._calendar.regular_holidays.holidays(f"{self._first}", f"{LAST_KNOWN_DAY}", return_name=True)
+        return {moment.date(): f"{name}" for moment, name in named.items()}
+
+
+def why_to_come(day: date, now: datetime) -> str | None:
+    """Why a day cannot have any data yet, or None."""
+    today = now.astimezone(NEW_YORK).date()
+    return f"it is in the future; in New York it is {today}" if day > today else None
+
+
+def parse_day(text: str) -> date:
+    """A date written as yyyy-mm-dd, and only so."""
+    shown = repr(text if len(text) <= _MOST_OF_A_NAME else f"{text[:_MOST_OF_A_NAME]}...")
+    try:
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+            return date.fromisoformat(text)
+    except ValueError as error:
+        raise CalendarError(f"{shown} is no date: {error}; write yyyy-mm-dd") from None
+    raise CalendarError(f"{shown} is no date; write yyyy-mm-dd")
