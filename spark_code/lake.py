@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_code.locations import StorageError
@@ -151,15 +152,7 @@ class Lake:
         if draft.day not in (None, day):
             raise AuditError(f"{table.path}: computed for {draft.day}, to be published as {day}; not published")
         folder = day_folder(table, version, day)
-        # The folder names the day, not the files: what they say of it is counted while it is written.
-        seen, other_day = Observation(), ~F.col("trade_dt").eqNullSafe(F.lit(day))
-        rows = draft.rows.observe(seen, F.count_if(other_day).alias("rows_of_other_days"))
-        writer = rows.drop("trade_dt").write
-        if table.split:
-            writer = writer.partitionBy(*table.split)
-        writer.parquet(self.storage.uri(folder))
-        if others := seen.get["rows_of_other_days"]:
-            raise AuditError(f"{table.path} of {day}: {others} rows are of another day; not published")
+        self._write(draft, day, folder)
         measures = self._audit(draft, day, version)
         files = [stored for stored in self.storage.objects(folder) if stored.key.endswith(".parquet")]
         manifest = Manifest(
@@ -204,6 +197,20 @@ class Lake:
         base = self.storage.uri(f"{table.path}/data/{version}")
         reader = spark.read.schema(table.schema).option("basePath", base)
         return conform(reader.parquet(path), table)
+
+    def _write(self, draft: Draft, day: date, folder: str) -> None:
+        """Write the rows, all of which must be of the day: the folder names it, and the files do not."""
+        other_day = f"{draft.table.path} of {day}: there are rows of another day; not published"
+        is_of_day = F.col("trade_dt").eqNullSafe(F.lit(day))
+        writer = draft.rows.where(F.assert_true(is_of_day, other_day).isNull()).drop("trade_dt").write
+        if draft.table.split:
+            writer = writer.partitionBy(*draft.table.split)
+        try:
+            writer.parquet(self.storage.uri(folder))
+        except PySparkException as error:
+            if other_day in str(error):
+                raise AuditError(other_day) from error
+            raise
 
     def _audit(self, draft: Draft, day: date, version: str) -> dict[str, int]:
         """Count what was really written, in one pass over it, and refuse what does not add up."""

@@ -7,7 +7,7 @@ versions put there by hand.
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from capstone_dagster_tests.spark_code.lakes import (
     point_to,
     publish_closes,
 )
-from spark_code.lake import Draft, Lake, LakeError, Published, require_common_inputs
+from spark_code.lake import AuditError, Draft, Lake, LakeError, Published, require_common_inputs
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, Table
 
 
@@ -243,3 +243,29 @@ def test_tables_of_two_ingests_are_refused_with_what_to_do() -> None:
         "{'eod/trades': {'ingested/events': 'v1'}, 'eod/quotes': {'ingested/events': 'v2'}}: "
         "preprocessing was caught between publishing them; run preprocessing_2020-08-05 to its end"
     )
+
+
+@pytest.mark.parametrize("others", [[NEXT_DAY], [DAY, NEXT_DAY, DAY], [None]])
+def test_rows_of_another_day_are_not_published(
+    spark: SparkSession, local_lake: Lake, others: list[date | None]
+) -> None:
+    rows = [(day, f"S{number}", "NYSE", Decimal("1.5")) for number, day in enumerate(others)]
+
+    with pytest.raises(AuditError) as refused:
+        local_lake.publish(Draft(CLOSES, spark.createDataFrame(rows, CLOSES.schema), inputs={}), DAY, attempt(1))
+
+    assert str(refused.value) == f"eod/closes of {DAY}: there are rows of another day; not published"
+    assert local_lake.manifest(CLOSES, DAY) is None
+
+
+def test_a_draft_is_published_as_the_day_it_was_computed_for_and_as_no_other(
+    spark: SparkSession, local_lake: Lake
+) -> None:
+    draft = Draft(CLOSES, closes(spark, FIRST, NEXT_DAY), inputs={}, day=NEXT_DAY)
+
+    with pytest.raises(AuditError) as refused:
+        local_lake.publish(draft, DAY, attempt(1))
+
+    assert str(refused.value) == f"eod/closes: computed for {NEXT_DAY}, to be published as {DAY}; not published"
+    assert local_lake.storage.objects("eod") == []
+    assert local_lake.publish(draft, NEXT_DAY, attempt(1)).rows == len(FIRST)
