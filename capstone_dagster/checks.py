@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from capstone_dagster.assets.tables import RETRIES, asset_key
+from capstone_dagster.assets.tables import NOTHING, RETRIES, asset_key
 from capstone_dagster.automation.landing import landed_check
 from capstone_dagster.jobs import PARTITION_TAG
 from capstone_dagster.metadata import rejects_by_reason
@@ -70,7 +70,11 @@ def evaluations(settings: Settings, table: Table, manifest: Manifest) -> Iterato
 
 def _check(settings: Settings, table: Table, judge: _Judge) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=asset_key(table), name=judge.__name__, description=judge.__doc__, required_resource_keys={RETRIES}
+        asset=asset_key(table),
+        name=judge.__name__,
+        description=judge.__doc__,
+        required_resource_keys={RETRIES},
+        config_schema=NOTHING,
     )
     def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         day = context.run.tags.get(PARTITION_TAG)

@@ -12,6 +12,7 @@ from datetime import date
 import dagster as dg
 from dagster._core.storage.tags import MAX_RETRIES_TAG, MULTIDIMENSIONAL_PARTITION_PREFIX
 
+from capstone_dagster.assets.tables import NOTHING
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.jobs import JOB_NAMES, PARTITION_TAG, RANGE_TAGS, REFUSED_TAG
 from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
@@ -55,7 +56,10 @@ def mark_refused(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
 def trading_day(first_day: date) -> dg.ResourceDefinition:
     """The resource: the trading day of the run. It is made before the first step, and fails the run that has none."""
 
-    @dg.resource(description="The trading day of the run; a run that is of none is refused before its first step.")
+    @dg.resource(
+        config_schema=NOTHING,
+        description="The trading day of the run; a run that is of none is refused before its first step.",
+    )
     def trading_day(context: dg.InitResourceContext) -> date:
         run, instance = context.run, context.instance
         if run is None or instance is None:

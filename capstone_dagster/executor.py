@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import dagster as dg
 from dagster._core.execution.context.system import PlanOrchestrationContext
 from dagster._core.execution.plan.plan import ExecutionPlan
-from dagster._core.execution.retries import RetryMode
+from dagster._core.execution.retries import RetryMode, get_retries_config
 
 from capstone_dagster.day_guard import require_days
 from capstone_dagster.jobs import is_over_days
@@ -41,7 +41,7 @@ class _SigningExecutor(dg.Executor):
                 yield from self._inner.execute(plan_context, execution_plan)
 
 
-@dg.executor(name="in_process", config_schema=dg.in_process_executor.config_schema.config_type)
+@dg.executor(name="in_process", config_schema={"retries": get_retries_config()})  # type: ignore[no-untyped-call]
 def signing_executor(context: dg.InitExecutorContext) -> dg.Executor:
     """All steps in the process of the run, whose death is noticed."""
     create = dg.in_process_executor.executor_creation_fn

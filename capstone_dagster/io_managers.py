@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from capstone_dagster.inputs import Need, needed_inputs, require_published
 from capstone_dagster.metadata import materialization_metadata
@@ -43,19 +43,21 @@ class ReportOptions(dg.ConfigurableResource[None]):
     )
 
 
-class LakeIOManager(dg.ConfigurableIOManager):
-    """Reads and publishes one trading day of one table of the lake."""
+class LakeIOManager(dg.IOManager):
+    """Reads and publishes one trading day of one table of the lake. A run has one of its own, made when it begins."""
 
-    uri: str
-    glue_database: str | None = None
-    spark: dg.ResourceDependency[LazyPySparkResource]
-    report_options: dg.ResourceDependency[ReportOptions]
-    retries: dg.ResourceDependency[Retries]
-    _began: Attempt = PrivateAttr()
-
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Take the fencing token: before any step of this process reads its inputs."""
-        del context  # which run and which try it is, each output says
+    def __init__(
+        self,
+        *,
+        uri: str,
+        spark: LazyPySparkResource,
+        report_options: ReportOptions,
+        retries: Retries,
+        glue_database: str | None = None,
+    ) -> None:
+        self.uri, self.glue_database = uri, glue_database
+        self.spark, self.report_options, self.retries = spark, report_options, retries
+        # The fencing token, older than all that the steps read. Which run and which try it is, each output says.
         self._began = Attempt.begin(run_id="")
 
     def load_input(self, context: dg.InputContext) -> Published:

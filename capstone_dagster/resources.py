@@ -1,6 +1,9 @@
 """What the assets run on, one dict per deployment.
 
 The seam between deployments: the same assets and code everywhere, only these values differ.
+
+Values that name a place, a command or an option of the engine come from the settings, and their resources take no
+config: whoever can start a run, perhaps through the UI's port, must not be able to replace them for it.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +16,7 @@ from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import SparkSession
 
 from capstone_dagster.assets.raw import record_arrivals
-from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER
+from capstone_dagster.assets.tables import NOTHING, RETRIES, STEP_LAUNCHER
 from capstone_dagster.day_guard import TRADING_DAY, trading_day
 from capstone_dagster.failures import final_failures
 from capstone_dagster.io_managers import LakeIOManager, ReportOptions
@@ -48,8 +51,8 @@ def _local(settings: Settings) -> dict[str, Any]:
     """Spark inside the run's process, started by the first step that needs it."""
     conf = local_conf(settings.driver_memory, settings.log_dir)
     return {
-        **_storage(settings, LocalSpark(spark_config=conf, needs_s3=settings.spark_needs_s3)),
-        STEP_LAUNCHER: dg.ResourceDefinition.none_resource(),
+        **_storage(settings, lambda: LocalSpark(spark_config=conf, needs_s3=settings.spark_needs_s3)),
+        STEP_LAUNCHER: _no_launcher,
     }
 
 
@@ -57,46 +60,45 @@ def _emr(settings: Settings) -> dict[str, Any]:
     """Spark on the run's cluster; in this process there is none."""
     from capstone_dagster.emr.launcher import step_launcher  # takes a second, which the cluster need not pay
 
-    return {**_storage(settings, LazyPySparkResource(spark_config={})), STEP_LAUNCHER: step_launcher(settings)}
+    return {**_storage(settings, _sparks_own), STEP_LAUNCHER: step_launcher(settings)}
 
 
 def _cluster(settings: Settings) -> dict[str, Any]:
     """The other end of it: a step on the cluster, with the session that spark-submit has configured."""
-    return {
-        **_storage(settings, LazyPySparkResource(spark_config={})),
-        STEP_LAUNCHER: dg.ResourceDefinition.none_resource(),
-    }
+    return {**_storage(settings, _sparks_own), STEP_LAUNCHER: _no_launcher}
 
 
-def _storage(settings: Settings, spark: LazyPySparkResource) -> dict[str, Any]:
-    report_options = ReportOptions.configure_at_launch()
-    retries = Retries.configure_at_launch(max_retries=settings.max_retries, first_seconds=FIRST_SECONDS)
-    lake = LakeIOManager(
-        uri=settings.lake_uri,
-        glue_database=settings.glue_database,
-        spark=spark,
-        report_options=report_options,
-        retries=retries,
-    )
+def _sparks_own() -> LazyPySparkResource:
+    return LazyPySparkResource(spark_config={})
+
+
+def _storage(settings: Settings, spark: Callable[[], LazyPySparkResource]) -> dict[str, Any]:
     return {
-        "spark": spark,
+        "spark": _spark(spark),
         "raw_folder": _raw_folder(settings),
-        "lake": lake,
-        "report_options": report_options,
-        RETRIES: retries,
+        "lake": _lake(settings),
+        "report_options": ReportOptions.configure_at_launch(),
+        RETRIES: Retries.configure_at_launch(max_retries=settings.max_retries, first_seconds=FIRST_SECONDS),
         TRADING_DAY: trading_day(settings.first_trading_day),
+        "io_manager": _no_io_manager,
     }
+
+
+def _spark(make: Callable[[], LazyPySparkResource]) -> dg.ResourceDefinition:
+    @dg.resource(config_schema=NOTHING, description="The Spark session of the steps, started by the first that asks.")
+    def spark(_: dg.InitResourceContext) -> LazyPySparkResource:
+        return make()
+
+    return spark
 
 
 def _raw_folder(settings: Settings) -> dg.ResourceDefinition:
-    """The preconditions are none of its config: what opens the UI must not be able to have commands run."""
-
     @dg.resource(
-        config_schema={"uri": dg.Field(str, default_value=settings.raw_uri)},
+        config_schema=NOTHING,
         description="Where the exchanges drop their files; the preconditions of each must hold before they are read.",
     )
     def raw_folder(context: dg.InitResourceContext) -> RawFolder:
-        raw = GuardedRawFolder(context.resource_config["uri"], settings.preconditions)
+        raw = GuardedRawFolder(settings.raw_uri, settings.preconditions)
         _record_arrivals(context, raw, trading_days(settings.first_trading_day))
         return raw
 
@@ -109,6 +111,35 @@ def _record_arrivals(context: dg.InitResourceContext, raw: RawFolder, calendar: 
     if context.instance and day and calendar.partitions.has_partition_key(day):
         with suppress(StorageError, UnreadableNameError):
             record_arrivals(context.instance, raw.found(date.fromisoformat(day)))
+
+
+def _lake(settings: Settings) -> dg.IOManagerDefinition:
+    @dg.io_manager(
+        config_schema=NOTHING,
+        required_resource_keys={"spark", "report_options", RETRIES},
+        description="Reads and publishes one trading day of one table of the lake.",
+    )
+    def lake(context: dg.InitResourceContext) -> LakeIOManager:
+        return LakeIOManager(
+            uri=settings.lake_uri,
+            glue_database=settings.glue_database,
+            spark=context.resources.spark,
+            report_options=context.resources.report_options,
+            retries=context.resources.retries,
+        )
+
+    return lake
+
+
+@dg.resource(config_schema=NOTHING, description="None: the steps run in the process of their run.")
+def _no_launcher(_: dg.InitResourceContext) -> None:
+    pass
+
+
+@dg.io_manager(config_schema=NOTHING, description="Unused: what the steps make goes to the lake.")
+def _no_io_manager(_: dg.InitResourceContext) -> dg.InMemoryIOManager:
+    """In the place of Dagster's default, whose folder a run config could name."""
+    return dg.InMemoryIOManager()  # type: ignore[no-untyped-call]
 
 
 _BY_DEPLOYMENT: Mapping[Deployment, Callable[[Settings], dict[str, Any]]] = {

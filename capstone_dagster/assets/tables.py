@@ -1,5 +1,7 @@
 """How a table of the lake appears as an asset: one place for key, group and IO manager."""
 
+from typing import Any
+
 import dagster as dg
 
 from spark_code.schemas import Table
@@ -7,6 +9,9 @@ from spark_code.schemas import Table
 # What every step with Spark needs: where it runs (a launcher, or none where it runs in this process), and how often
 # it is tried again.
 STEP_LAUNCHER, RETRIES = "step_launcher", "retries"
+
+# The config schema of what a run may not configure; to Dagster, none at all means that it takes anything.
+NOTHING: dict[str, Any] = {}
 
 
 def asset_key(table: Table) -> dg.AssetKey:

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from capstone_dagster.assets.tables import NOTHING
 from capstone_dagster.jobs import LANDED
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, trading_days
@@ -98,6 +99,7 @@ def landed_check(settings: Settings, clock: Clock = now) -> dg.AssetChecksDefini
         name=LANDED.name,
         description=f"The last trading day that was due by {settings.late_time:%H:%M} New York is published, "
         "whatever day the last materialization was of. The sensor late_days keeps it up to date.",
+        config_schema=NOTHING,
     )
     def landed(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         day = expected_day(settings, clock())

@@ -21,6 +21,7 @@ from botocore.exceptions import BotoCoreError
 from dagster._core.execution.context.system import StepExecutionContext
 from dagster_aws.emr.pyspark_step_launcher import EmrPySparkStepLauncher
 
+from capstone_dagster.assets.tables import NOTHING
 from capstone_dagster.emr import archive, step_main
 from capstone_dagster.emr.api import Emr, EmrApiError
 from capstone_dagster.emr.cluster import RunCluster
@@ -194,7 +195,10 @@ def cluster_of_days(wanted: EmrSettings, owner: Owner) -> Iterator[None]:
 def step_launcher(settings: Settings) -> dg.ResourceDefinition:
     """The resource: a launcher, and with it the cluster of the run, which is given back at its end."""
 
-    @dg.resource(description="Runs Spark steps on the run's EMR cluster, and ends the cluster with the run.")
+    @dg.resource(
+        config_schema=NOTHING,
+        description="Runs Spark steps on the run's EMR cluster, and ends the cluster with the run.",
+    )
     def emr(context: dg.InitResourceContext) -> Iterator[EmrStepLauncher]:
         assert settings.emr  # noqa: S101
         shared = _CLUSTER_OF_DAYS.get()

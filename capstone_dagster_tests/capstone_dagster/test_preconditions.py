@@ -1,7 +1,7 @@
 """Preconditions together: what the setting takes, what people are told, and that no work begins before they hold."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -226,10 +226,3 @@ def test_a_tracked_command_is_refused_until_they_hold(waiting: Waiting) -> None:
         work.require_inputs()
     (waiting.folder / "2020-08-06.done").touch()
     work.require_inputs()
-
-
-def test_no_launch_of_a_run_can_bring_preconditions_of_its_own(waiting: Waiting) -> None:
-    """Else whoever opens the UI could have commands run on the host."""
-    raw_folder = replace(waiting, preconditions="{}").defs.resources["raw_folder"]  # type: ignore[index]
-
-    assert list(raw_folder.config_schema.config_type.fields) == ["uri"]
