@@ -62,7 +62,7 @@ class LakeIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> Published:
         """The published day of an upstream table, pinned to one version."""
-        with self.retries.judging_failures(context.step_context.previous_attempt_count):
+        with self.retries.judging_failures(context.step_context.previous_attempt_count, context.step_context):
             return self._load(context)
 
     def _load(self, context: dg.InputContext) -> Published:
@@ -91,7 +91,7 @@ class LakeIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Draft) -> None:
         """Write, audit and publish a draft, and tell the run storage what was published."""
-        with self.retries.judging_failures(context.step_context.previous_attempt_count):
+        with self.retries.judging_failures(context.step_context.previous_attempt_count, context.step_context):
             self._publish(context, obj)
 
     def _publish(self, context: dg.OutputContext, draft: Draft) -> None:

@@ -26,11 +26,11 @@ from capstone_dagster.retries import FIRST_SECONDS, Retries
 from capstone_dagster.s3_jars import jars
 from capstone_dagster.setting_values import Deployment
 from capstone_dagster.settings import Settings
-from capstone_dagster.spark_process import is_forgotten
+from capstone_dagster.spark_process import is_forgotten, start_session
 from capstone_dagster.trading_days import TradingDays, trading_days
 from spark_code.locations import StorageError
 from spark_code.raw_files import RawFolder, UnreadableNameError
-from spark_code.session import local_conf, s3_conf, start
+from spark_code.session import local_conf, s3_conf
 
 
 class LocalSpark(LazyPySparkResource):
@@ -43,7 +43,7 @@ class LocalSpark(LazyPySparkResource):
         """The session, started by whoever asks first."""
         if self._spark_session is None or is_forgotten(self._spark_session):
             with final_failures():
-                self._spark_session = start(self.spark_config | (s3_conf(jars()) if self.needs_s3 else {}))
+                self._spark_session = start_session(self.spark_config | (s3_conf(jars()) if self.needs_s3 else {}))
         return self._spark_session
 
 

@@ -15,6 +15,7 @@ from dagster._core.execution.plan.active import ActiveExecution
 from pydantic import Field
 
 from capstone_dagster.failures import final_failures
+from capstone_dagster.lost_spark import of_spark
 from capstone_dagster.spark_process import forget_dead_session
 from capstone_dagster.transient import is_transient
 
@@ -39,18 +40,27 @@ class Retries(dg.ConfigurableResource[None]):
     )
 
     @contextmanager
-    def judging_failures(self, retries_before: int) -> Iterator[None]:
-        """Around the work of a step: ask to be tried again where that may help, fail for good where it cannot."""
+    def judging_failures(self, retries_before: int, step: dg.StepExecutionContext | None = None) -> Iterator[None]:
+        """Around the work of a step: ask to be tried again where that may help, fail for good where it cannot.
+
+        If Spark is lost, the files of the step are named.
+        """
         with final_failures():
             try:
                 yield
             except (dg.Failure, dg.RetryRequested):
                 raise
             except Exception as error:
-                if not is_transient(error):
+                # At once: a JVM that is gone cannot be asked later what it has said.
+                fault = of_spark(error, step) or error
+                passes = is_transient(fault)
+                if fault is error and not passes:
                     raise
-                forget_dead_session()
-                raise self.request(error, retries_before)  # noqa: B904 - it has its cause
+                fault = fault.with_traceback(error.__traceback__)
+                if passes:
+                    forget_dead_session()
+                    fault = self.request(fault, retries_before)
+                raise fault from fault.__cause__
 
     def request(self, fault: Exception, retries_before: int) -> Exception:
         """The request to try again; the fault itself if that was done often enough."""

@@ -1,12 +1,85 @@
-"""The JVM behind the Spark session of this process, as seen by somebody who goes on after it has died.
+"""The JVM behind the Spark session of this process: how it starts, and what is known when it has ended.
 
-PySpark hands out the session it once made, also when its JVM has died of a day that was too big.
+PySpark hands out the session it once made, also when its JVM has ended, and does not say how it ended. What the end
+means for a step is judged in ``lost_spark``.
 """
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 from py4j.protocol import Py4JError
-from pyspark import SparkContext
+from pyspark import SparkContext, java_gateway
+from pyspark.accumulators import AccumulatorServer
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
+
+from spark_code.session import LOG_CONF, start
+
+# A shell that is set up for another Spark; these say something about the machine, and stay.
+_OF_ANOTHER_SPARK = ("SPARK_", "PYSPARK_", "HADOOP_CONF_DIR", "YARN_CONF_DIR")
+_OF_THE_MACHINE = ("SPARK_LOCAL_DIRS", "SPARK_LOCAL_HOSTNAME", "SPARK_LOCAL_IP", "SPARK_SUBMIT_OPTS")
+# What the JVM writes besides its log is a few lines; the last of them matter.
+_WORDS_KEPT = 4096
+
+
+@dataclass
+class _Jvm:
+    """One JVM that this process has started."""
+
+    memory: str
+    log: Path
+    log_before: int
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def words(self) -> str:
+        """What it has written since it was started, without the lines of Spark's own log."""
+        with self.log.open("rb") as log:
+            log.seek(max(self.log_before, self.log.stat().st_size - _WORDS_KEPT))
+            lines = log.read().decode(errors="replace").splitlines()
+        return "; ".join(line.strip() for line in lines if line.strip() and not line.startswith(("20", "WARNING")))
+
+
+@dataclass(frozen=True)
+class JvmEnd:
+    """How the JVM has ended, and what it had."""
+
+    exit_code: int
+    """Negative: the number of the signal that ended it."""
+    has_begun: bool
+    """Whether it had answered PySpark before."""
+    words: str
+    """Of the JVM itself; Spark's own are in its log."""
+
+    def __str__(self) -> str:
+        if self.exit_code >= 0:
+            return f"ended with exit code {self.exit_code}"
+        name = signal.Signals(-self.exit_code).name
+        by_whom = ", as the system does when the machine has no memory left" if name == "SIGKILL" else ""
+        return f"was killed by {name}{by_whom}"
+
+
+_jvm: _Jvm | None = None
+
+
+def start_session(conf: Mapping[str, str]) -> SparkSession:
+    """The session of this process; a new one has a JVM of its own, whatever Spark the user's shell is set up for."""
+    global _jvm  # noqa: PLW0603 - PySpark has one JVM for the whole process, too
+    if jvm_end():
+        _forget()
+    if SparkContext._gateway is None:  # noqa: SLF001 - there is no public way
+        log = Path(conf[LOG_CONF])
+        log.parent.mkdir(parents=True, exist_ok=True)
+        _jvm = _Jvm(conf["spark.driver.memory"], log, log.stat().st_size if log.exists() else 0)
+        with _own_environment(), _launching(_jvm):
+            return start(dict(conf))
+    return start(dict(conf))
 
 
 def is_forgotten(session: SparkSession) -> bool:
@@ -14,14 +87,83 @@ def is_forgotten(session: SparkSession) -> bool:
     return SparkSession._instantiatedSession is not session  # noqa: SLF001 - the public way asks the JVM
 
 
-def forget_dead_session() -> None:
-    """If the session no longer answers, forget it: the next step that asks gets a new one."""
-    session = SparkSession._instantiatedSession  # noqa: SLF001 - the public way asks the JVM
-    if session is None:
-        return
+def jvm_settings() -> str | None:
+    """The memory of the JVM, and where its log is; None where this process has started none."""
+    return f"CAPSTONE_DRIVER_MEMORY={_jvm.memory}; log of Spark: {_jvm.log}" if _jvm else None
+
+
+def jvm_end(seconds: float = 0) -> JvmEnd | None:
+    """How the JVM that this process has started last has ended; None if it still runs after so many seconds."""
+    if _jvm is None or _jvm.process is None:
+        return None
     try:
-        session.range(1).count()
+        code = _jvm.process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return None
+    return JvmEnd(code, SparkContext._gateway is not None, _jvm.words())  # noqa: SLF001
+
+
+def forget_dead_session() -> None:
+    """If the session no longer answers, or its JVM ended while it was made: the next step that asks gets a new one."""
+    if jvm_end() or not _answers():
+        _forget()
+
+
+def _forget() -> None:
+    global _jvm  # noqa: PLW0603
+    _jvm = None
+    SparkContext._active_spark_context = None  # noqa: SLF001
+    SparkContext._gateway = SparkContext._jvm = None  # noqa: SLF001
+    SparkSession._instantiatedSession = None  # noqa: SLF001
+
+
+def _answers() -> bool:
+    session = SparkSession._instantiatedSession  # noqa: SLF001 - the public way asks the JVM
+    try:
+        return session is None or session.range(1).count() == 1
     except (Py4JError, PySparkException, OSError, AttributeError):  # the last: Spark stopped itself at a signal
-        SparkContext._active_spark_context = None  # noqa: SLF001
-        SparkContext._gateway = SparkContext._jvm = None  # noqa: SLF001
-        SparkSession._instantiatedSession = None  # noqa: SLF001
+        return False
+
+
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """For the duration, without the variables of another Spark: its home, its settings, its server."""
+    others = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(_OF_ANOTHER_SPARK) and name not in _OF_THE_MACHINE
+    }
+    for name in others:
+        del os.environ[name]
+    os.environ["PYSPARK_SUBMIT_ARGS"] = "pyspark-shell"
+    try:
+        yield
+    finally:
+        del os.environ["PYSPARK_SUBMIT_ARGS"]
+        # By this one PySpark knows for good that it is the client of a server, which it is not.
+        others.pop("SPARK_CONNECT_MODE_ENABLED", None)
+        os.environ.update(others)
+
+
+@contextmanager
+def _launching(jvm: _Jvm) -> Iterator[None]:
+    """Keep the process that PySpark starts, which it does not hand out before it has answered, and its words."""
+    popen = subprocess.Popen
+
+    def start_process(command: list[str], **options: Any) -> "subprocess.Popen[bytes]":
+        with jvm.log.open("ab") as log:
+            jvm.process = popen(command, **options, stdout=log, stderr=log)
+        return jvm.process
+
+    vars(java_gateway)["Popen"] = start_process
+    AccumulatorServer.handle_error = _handle_error  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        vars(java_gateway)["Popen"] = popen
+
+
+def _handle_error(server: AccumulatorServer, request: Any, client_address: Any) -> None:
+    """That the JVM has hung up is told by the step that needed it; PySpark would print a bare EOFError before."""
+    if not isinstance(sys.exception(), EOFError | ConnectionError):
+        super(AccumulatorServer, server).handle_error(request, client_address)

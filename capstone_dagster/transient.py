@@ -12,6 +12,7 @@ from obstore.exceptions import BaseError
 from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark.errors import PySparkException
 
+from capstone_dagster.lost_spark import SparkLostError
 from spark_code.glue import NotRegisteredError
 
 # Parts of the codes by which services of AWS say so.
@@ -50,7 +51,7 @@ def boto_will_pass(error: ClientError | BotoCoreError) -> bool:
 def _passes(error: BaseException) -> bool:
     match error:
         # The JVM that is gone shows itself as a connection that breaks, or is refused.
-        case NotRegisteredError() | ConnectionError() | TimeoutError() | Py4JNetworkError():
+        case SparkLostError() | NotRegisteredError() | ConnectionError() | TimeoutError() | Py4JNetworkError():
             return True
         case ClientError() | BotoCoreError():
             return boto_will_pass(error)

@@ -19,10 +19,13 @@ ENGINE_CONF: dict[str, str] = {
     "spark.sql.parquet.compression.codec": "zstd",
 }
 
+# Where Spark inside this process writes its log: a setting of ours, which Spark does not know.
+LOG_CONF = "spark.capstone.log"
+
 
 def local_conf(driver_memory: str, log_dir: Path) -> dict[str, str]:
     """Spark inside this process: all cores, a bounded driver, its log in a file."""
-    log4j = Path(__file__).with_name("log4j2.properties").as_uri()
+    log4j, log = Path(__file__).with_name("log4j2.properties").as_uri(), log_dir / "spark.log"
     return {
         **ENGINE_CONF,
         "spark.master": "local[*]",
@@ -30,9 +33,8 @@ def local_conf(driver_memory: str, log_dir: Path) -> dict[str, str]:
         "spark.driver.memory": driver_memory,
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.driver.extraJavaOptions": (
-            f'"-Dlog4j2.configurationFile={log4j}" "-Dcapstone.spark.log={log_dir / "spark.log"}"'
-        ),
+        "spark.driver.extraJavaOptions": f'"-Dlog4j2.configurationFile={log4j}" "-Dcapstone.spark.log={log}"',
+        LOG_CONF: str(log),
         # A day compiles to some 150 classes; with fewer kept, every day would compile all of them again.
         "spark.sql.codegen.cache.maxEntries": "1000",
         "spark.sql.shuffle.partitions": str(max(8, 2 * (os.cpu_count() or 1))),

@@ -32,7 +32,8 @@ def ingested_asset(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolic
     )
     def ingested_events(context: dg.AssetExecutionContext) -> Draft:
         day: date = context.resources.trading_day
-        with context.resources.retries.judging_failures(context.retry_number):
+        step = context.op_execution_context.get_step_execution_context()
+        with context.resources.retries.judging_failures(context.retry_number, step):
             deliveries = context.resources.raw_folder.deliveries(day)
             for delivery in deliveries:
                 context.log_event(observation(delivery))
