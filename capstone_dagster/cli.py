@@ -9,10 +9,10 @@ from typing import NoReturn
 import click
 
 from capstone_dagster.alerts import Alert, channels, deliver
-from capstone_dagster.embedded_postgres import client_programs
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.glue_commands import glue_sync
 from capstone_dagster.jobs import JOB_NAMES, JobName, job_id
+from capstone_dagster.postgres_programs import programs
 from capstone_dagster.prerequisites import MissingPrerequisite, require_java
 from capstone_dagster.run_storage import libpq_environment, ready
 from capstone_dagster.s3_jars import fetch, jars, require_for
@@ -187,7 +187,7 @@ def exec_(command: tuple[str, ...]) -> NoReturn:
     # last, and connects to the run storage.
     own, path = str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)
     os.environ["VIRTUAL_ENV"] = sys.prefix
-    os.environ["PATH"] = os.pathsep.join([own, path, str(client_programs())])
+    os.environ["PATH"] = os.pathsep.join([own, path, str(programs())])
     with ready(Settings.from_environment()):
         os.environ.update(libpq_environment())
         code = run_child(command)

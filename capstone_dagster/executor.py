@@ -14,6 +14,7 @@ from capstone_dagster.day_guard import require_days
 from capstone_dagster.jobs import is_over_days
 from capstone_dagster.restarts import outlasting_restarts
 from capstone_dagster.retries import interruptible_waits
+from capstone_dagster.run_storage import kept_up
 from capstone_dagster.settings import Settings
 from capstone_dagster.workers import Worker
 
@@ -29,7 +30,7 @@ class _SigningExecutor(dg.Executor):
     def execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
-        with outlasting_restarts(), interruptible_waits():
+        with kept_up(), outlasting_restarts(), interruptible_waits():
             first_day = Settings.from_environment().first_trading_day
             require_days(plan_context.instance, plan_context.dagster_run, first_day)
             plan_context.instance.add_run_tags(plan_context.run_id, Worker.process().signature(plan_context.run_id))

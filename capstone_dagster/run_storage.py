@@ -11,8 +11,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from capstone_dagster.embedded_postgres import serving
+from capstone_dagster.embedded_postgres import is_of, serving
 from capstone_dagster.errors import ExpectedError
+from capstone_dagster.private_folders import own_folder, own_home
 from capstone_dagster.settings import CHECKOUT, Settings
 from spark_code.storage import Storage
 
@@ -39,12 +40,10 @@ class RunStorageError(ExpectedError):
 def ready(settings: Settings) -> Iterator[None]:
     """Provide Dagster's home and a reachable Postgres for the duration."""
     with ExitStack() as stack:
-        try:
-            settings.home.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunStorageError(f"CAPSTONE_HOME: {settings.home} cannot be made: {error.strerror}") from None
+        own_home(settings.home)
+        own_folder(settings.log_dir)
         url = settings.postgres_url
-        if url:
+        if url and not is_of(settings.home, url):
             _check(url)
         else:
             url = stack.enter_context(serving(settings.home))
@@ -55,6 +54,19 @@ def ready(settings: Settings) -> Iterator[None]:
         os.environ["DAGSTER_COMPUTE_LOGS"] = str(settings.log_dir / "runs")
         with _told_in_a_sentence():
             yield
+
+
+@contextmanager
+def kept_up() -> Iterator[None]:
+    """In a process that Dagster has started: keep the embedded server up, if that is the storage, as long as it works.
+
+    It was up already, and those who started it may end first.
+    """
+    settings = Settings.from_environment()
+    with ExitStack() as stack:
+        if settings.postgres_url and is_of(settings.home, settings.postgres_url):
+            stack.enter_context(serving(settings.home))
+        yield
 
 
 @contextmanager
@@ -81,6 +93,7 @@ def libpq_environment() -> dict[str, str]:
 
 def _dagster_home(home: Path) -> Path:
     folder = home / "dagster"
+    own_folder(folder)
     # Replaced in one step: a Dagster that starts meanwhile must not read half of it.
     Storage(str(folder)).write("dagster.yaml", (CHECKOUT / "deploy" / "dagster.yaml").read_bytes())
     return folder

