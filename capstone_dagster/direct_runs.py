@@ -11,6 +11,7 @@ from dagster._core.definitions.reconstruct import ReconstructableJob, Reconstruc
 from capstone_dagster import definitions
 from capstone_dagster.definitions import defs
 from capstone_dagster.jobs import JOB_NAMES, OUTSIDE_TAG, PARTITION_TAG
+from capstone_dagster.leases import Lease
 from capstone_dagster.slots import claiming, mark_starting
 from capstone_dagster.workers import Worker
 
@@ -40,10 +41,11 @@ def begin(  # noqa: PLR0913 - a run has that many facets, and all but three are 
     selection: frozenset[dg.AssetKey] | None = None,
     tags: Mapping[str, str] | None = None,
     is_outside: bool = False,
+    lease: Lease | None = None,
 ) -> dg.DagsterRun:
     """Take the day's slot with a new run of the job, signed by its worker and marked as starting."""
     form, run_id = reconstructable(name), str(uuid.uuid4())
-    outside = {OUTSIDE_TAG: run_id} if is_outside else {}
+    outside = {**({OUTSIDE_TAG: run_id} if is_outside else {}), **(lease.tag(run_id) if lease else {})}
     with claiming(instance, day):
         run = instance.create_run_for_job(
             form.get_definition(),

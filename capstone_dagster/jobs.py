@@ -37,6 +37,21 @@ HALVES: Mapping[JobName, tuple[str, ...]] = {
     "analytical": ("report", "report__quote_analytics_previous_close_known"),
 }
 
+# The tables of the jobs. Whoever asks which job a run does needs no definitions for it, which take seconds to load.
+_LOADED = ("ingested/events", "eod/trades", "eod/quotes", "eod/closes")
+_REPORTED = ("report/quote_analytics", "report/daily_summary")
+
+
+def _keys(*paths: str) -> frozenset[dg.AssetKey]:
+    return frozenset(dg.AssetKey(path.split("/")) for path in paths)
+
+
+ASSETS: Mapping[JobName, frozenset[dg.AssetKey]] = {
+    "daily_pipeline": _keys(*_LOADED, *_REPORTED),
+    "preprocessing": _keys(*_LOADED),
+    "analytical": _keys(*_REPORTED),
+}
+
 # Asks whether the day that is due has landed, whatever day a run is of: part of no job.
 LANDED = dg.AssetCheckKey(dg.AssetKey(["report", "daily_summary"]), "landed")
 

@@ -1,12 +1,16 @@
-"""Work that is done outside Dagster, as runs: begun in the slot of its day, ended with its result."""
+"""Work that is done outside Dagster, as runs: begun in the slot of its day, ended with its result.
+
+Either a process of ours does it, which can be looked at, or it has a lease.
+"""
 
 from datetime import date
 
 import dagster as dg
 
 from capstone_dagster.jobs import OUTSIDE_TAG, PARTITION_TAG, JobName
+from capstone_dagster.leases import Lease
 from capstone_dagster.settings import Settings
-from capstone_dagster.slots import IN_PROGRESS
+from capstone_dagster.slots import IN_PROGRESS, day_locked, say_who_is_waited_for
 from capstone_dagster.trading_days import trading_days
 from capstone_dagster.workers import Worker
 
@@ -17,13 +21,35 @@ def is_outside(run: dg.DagsterRun) -> bool:
 
 
 def begin(instance: dg.DagsterInstance, job: JobName, day: date, *, worker: Worker | None) -> dg.DagsterRun:
-    """Take the day's slot; it is held until the work is ended, or its worker is gone if there is one."""
+    """Take the day's slot; it is held until the work is ended, or its worker is gone, or without one its lease is."""
     from capstone_dagster.direct_runs import begin as begin_run  # loads the definitions, which nobody else here needs
 
-    trading_days(Settings.from_environment().first_trading_day).require(day)
-    run = begin_run(instance, job, day, worker=worker, is_outside=True)
+    settings = Settings.from_environment()
+    trading_days(settings.first_trading_day).require(day)
+    lease = None if worker else Lease.from_now(settings.lease_minutes)
+    run = begin_run(instance, job, day, worker=worker, is_outside=True, lease=lease)
     _report(instance, run, dg.DagsterEventType.RUN_START, "Work outside Dagster has begun.")
+    _tell_those_who_wait(instance, run)
     return run
+
+
+def renew(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Record that the work was heard of, unless it has ended, was asked to stop, or has no lease."""
+    with day_locked(instance, run.tags[PARTITION_TAG]):
+        current = _known(instance, run.run_id)
+        if current.status != dg.DagsterRunStatus.STARTED or Lease.of(current) is None:
+            return False
+        lease = Lease.from_now(Settings.from_environment().lease_minutes)
+        instance.add_run_tags(run.run_id, lease.tag(run.run_id))
+    return True
+
+
+def _tell_those_who_wait(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    of_day = {PARTITION_TAG: run.tags[PARTITION_TAG]}
+    record = instance.get_run_record_by_id(run.run_id)
+    for waits in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED], tags=of_day)):
+        if record:
+            say_who_is_waited_for(instance, waits, record)
 
 
 def begun(instance: dg.DagsterInstance, job: JobName, day: date) -> dg.DagsterRun | None:

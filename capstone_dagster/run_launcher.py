@@ -10,8 +10,9 @@ from dagster._core.storage.tags import GRPC_INFO_TAG, RUN_KEY_TAG
 
 from capstone_dagster.day_guard import mark_refused, why_refused
 from capstone_dagster.jobs import DAYS_TAG, PARTITION_TAG, is_over_days
+from capstone_dagster.leases import Lease
 from capstone_dagster.settings import Settings
-from capstone_dagster.slots import IN_PROGRESS, back_to_queue, day_locked, holder
+from capstone_dagster.slots import IN_PROGRESS, back_to_queue, day_locked, end_dead, holder
 from capstone_dagster.workers import Worker
 
 _FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
@@ -60,8 +61,13 @@ class DayRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Failed if the process that works on the run is gone; running if that is not certain."""
+        """Failed if the process that works on the run is gone, or its lease is over; running if that is not certain.
+
+        A run of a day is ended here, with a reason for people: run monitoring, which asks, would give Dagster's.
+        """
         worker = Worker.of(run)
+        if run.tags.get(PARTITION_TAG) and end_dead(self._instance, run):
+            return CheckRunHealthResult(WorkerStatus.FAILED, f"{worker} is gone" if worker else "its lease is over")
         if worker and worker.is_dead:
             return CheckRunHealthResult(WorkerStatus.FAILED, f"{worker} is gone")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
@@ -70,6 +76,9 @@ class DayRunLauncher(DefaultRunLauncher):
         """Also end runs of ``capstone run`` and ``capstone track``, by a signal to their process."""
         run = self._instance.get_run_by_id(run_id)
         worker = Worker.of(run) if run else None
+        if run and Lease.of(run) and not run.is_finished:
+            self._instance.report_run_canceled(run, "stopped in the UI")  # there is no process that could be asked
+            return True
         if run and worker and is_over_days(run) and not run.is_finished:
             self._cancel_day(run, worker)
         if run is None or run.is_finished or worker is None or GRPC_INFO_TAG in run.tags:

@@ -88,6 +88,8 @@ class Settings:
     precondition_commands: bool
     emr: EmrSettings | None
     """Only where the Spark steps run there."""
+    lease_minutes: float = 30.0
+    """How long work done outside Dagster counts as going on without being heard of."""
 
     @classmethod
     def variables(cls) -> list[str]:
@@ -136,6 +138,7 @@ class Settings:
             preconditions=read("preconditions", Preconditions.parse, Preconditions()),
             precondition_commands=read("precondition_commands", values.yes_or_no, default=False),
             emr=_emr(read) if deployment == "emr" else None,
+            lease_minutes=read("lease_minutes", values.positive, 30.0),
         )
         for name, uri in (("raw_uri", settings.raw_uri), ("lake_uri", settings.lake_uri)):
             if deployment == "emr" and not uri.startswith("s3://"):

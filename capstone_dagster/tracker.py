@@ -133,16 +133,18 @@ class Tracker:
     def update_job_status(self, job_id: str, status: str, reason: str | None = None) -> JobStatus:
         """Record work that is done outside Dagster: STARTED takes the day's slot, SUCCESS or FAILURE gives it back.
 
-        The calling process may come and go: a slot without a result is given back when the maximum runtime of
-        ``deploy/dagster.yaml`` is over. A result without a beginning begins and ends at once.
+        The calling process may come and go. STARTED again says that the work goes on: what is not heard of for
+        CAPSTONE_LEASE_MINUTES has failed. A result without a beginning, or for work that has been recorded as ended,
+        is an attempt of its own, which begins and ends at once.
         """
         job, day = parse_job_id(job_id)
         wanted = status.upper()
         if wanted not in (_STATUS.STARTED.value, _STATUS.SUCCESS.value, _STATUS.FAILURE.value):
             raise JobIdError(f"{status!r} is no status to set; there are STARTED, SUCCESS and FAILURE")
         is_result = wanted != _STATUS.STARTED.value
-        run = outside_work.begun(self._instance, job, day) if is_result else None
-        run = run or outside_work.begin(self._instance, job, day, worker=None)
+        run = outside_work.begun(self._instance, job, day)
+        if run is None or not (is_result or outside_work.renew(self._instance, run)):
+            run = outside_work.begin(self._instance, job, day, worker=None)
         if is_result:
             succeeded = wanted == _STATUS.SUCCESS.value
             outside_work.end(self._instance, run.run_id, succeeded=succeeded, reason=reason)

@@ -75,7 +75,7 @@ def did_half(half: JobName) -> list[Event]:
 
 
 def _steps(job: str) -> list[str]:
-    return [step for half, steps in HALVES.items() if job in (half, "daily_pipeline") for step in steps]
+    return [step for half, steps in HALVES.items() if job in (half, "daily_pipeline", "__ASSET_JOB") for step in steps]
 
 
 class Histories:
@@ -95,6 +95,8 @@ class Histories:
         tags: Mapping[str, str] | None = None,
         run_id: str | None = None,
         only_steps: Sequence[str] | None = None,
+        assets: Sequence[str] | None = None,
+        parent: str | None = None,
     ) -> str:
         """A new run to which these events happened; returns its id."""
         run = dg.DagsterRun(
@@ -102,6 +104,9 @@ class Histories:
             run_id=run_id or str(uuid.uuid4()),
             tags={PARTITION_TAG: day.isoformat(), **(tags or {})},
             step_keys_to_execute=only_steps,
+            asset_selection=None if assets is None else frozenset(dg.AssetKey(path.split("/")) for path in assets),
+            parent_run_id=parent,
+            root_run_id=parent,
             remote_job_origin=RemoteJobOrigin(_REPOSITORY, job),
         )
         self.instance.add_run(run)

@@ -29,6 +29,7 @@ from capstone_dagster.jobs import PARTITION_TAG
 from capstone_dagster_tests.platform import Platform
 
 _DEPLOYED = Path(__file__).parents[3] / "deploy" / "dagster.yaml"
+_AS_DEPLOYED = ("run_coordinator", "concurrency", "run_launcher", "run_retries", "telemetry")
 _LOGGER = logging.getLogger("daemon")
 
 
@@ -36,7 +37,7 @@ _LOGGER = logging.getLogger("daemon")
 def instance_on_disk() -> Iterator[dg.DagsterInstance]:
     """With queue and launcher as they are deployed. One in memory keeps no ticks."""
     deployed = yaml.safe_load(_DEPLOYED.read_text())
-    settings = {name: deployed[name] for name in ("concurrency", "run_launcher", "run_retries", "telemetry")}
+    settings = {name: deployed[name] for name in _AS_DEPLOYED}
     with tempfile.TemporaryDirectory() as home:
         # A file for the events of each run, as is the default, takes half a second each.
         settings["event_log_storage"] = {

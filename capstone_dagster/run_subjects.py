@@ -1,0 +1,85 @@
+"""What a run is about: a job of a trading day, or a part of one.
+
+A run whose assets are just those of a job *is* that job, by whatever door it came: Dagster's UI starts "Materialize
+all" as a job of its own. One that goes on where another has failed is about what that one was about.
+"""
+
+from collections.abc import Collection
+
+import dagster as dg
+from dagster._core.storage.tags import ASSET_RESUME_RETRY_TAG, RESUME_RETRY_TAG
+
+from capstone_dagster.jobs import ASSETS, HALVES, JOB_NAMES, PARTITION_TAG, RANGE_TAGS, JobName, is_over_days, job_id
+
+
+def job_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> JobName | None:
+    """The job that the run does, or None if it does only a part of one."""
+    origin = _origin(instance, run)
+    job = job_of_assets(origin)
+    return None if job and _lacks_steps(origin, job) else job
+
+
+def job_of_assets(run: dg.DagsterRun) -> JobName | None:
+    """The job whose assets are just those that the run itself names, whatever its steps."""
+    if run.asset_selection is not None:
+        return next((job for job in JOB_NAMES if ASSETS[job] == run.asset_selection), None)
+    is_whole = run.asset_check_selection is None and run.op_selection is None
+    return next((job for job in JOB_NAMES if is_whole and job == run.job_name), None)
+
+
+def assets_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Collection[str]:
+    """The assets that the run works on, in order."""
+    origin = _origin(instance, run)
+    job = job_of_assets(origin)
+    return sorted(key.to_user_string() for key in (ASSETS[job] if job else origin.asset_selection or ()))
+
+
+def what(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """The job of a run, or in words which part of it."""
+    if job := job_of(instance, run):
+        return job
+    origin = _origin(instance, run)
+    if job_of_assets(origin):
+        return f"the steps {', '.join(origin.step_keys_to_execute or ())} of {job_of_assets(origin)}"
+    return ", ".join(assets_of(instance, run)) or _checks(origin) or run.job_name
+
+
+def what_ran(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """The job id of a run, or the part and the day."""
+    job, days = job_of(instance, run), days_of(run)
+    if job and days:
+        return job_id(job, days)
+    return f"{what(instance, run)} of {days}" if days else what(instance, run)
+
+
+def days_of(run: dg.DagsterRun) -> str | None:
+    """The trading day of a run, or the first and the last of several."""
+    return "..".join(run.tags[tag] for tag in RANGE_TAGS) if is_over_days(run) else run.tags.get(PARTITION_TAG)
+
+
+def _origin(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
+    """The run that this one goes on with, at last; a retry by hand of chosen steps is about these alone."""
+    seen = {run.run_id}
+    while _resumes(run) and run.parent_run_id and run.parent_run_id not in seen:
+        parent = instance.get_run_by_id(run.parent_run_id)
+        if parent is None:
+            break
+        run = parent
+        seen.add(run.run_id)
+    return run
+
+
+def _resumes(run: dg.DagsterRun) -> bool:
+    return "true" in (run.tags.get(RESUME_RETRY_TAG), run.tags.get(ASSET_RESUME_RETRY_TAG))
+
+
+def _lacks_steps(run: dg.DagsterRun, job: JobName) -> bool:
+    """Whether somebody has re-executed chosen steps of the job."""
+    if run.parent_run_id is None or _resumes(run) or run.step_keys_to_execute is None:
+        return False
+    steps = [step for half, steps in HALVES.items() if job in (half, "daily_pipeline") for step in steps]
+    return not set(steps) <= set(run.step_keys_to_execute)
+
+
+def _checks(run: dg.DagsterRun) -> str:
+    return ", ".join(sorted(f"the check {key.name}" for key in run.asset_check_selection or ()))
