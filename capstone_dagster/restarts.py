@@ -1,18 +1,23 @@
 """A run outlasts a restart of its run storage: connecting waits for the server, and what was cut off is repeated.
 
+What the server had done already, when it was killed before it could say so, is not done twice.
+
 Dagster tries to connect for about ten seconds, which a failover or an upgrade of the server outlasts, and
 gives up a statement that the restart cut off. Only while a run works: whoever asks with no run at stake
 shall hear at once that the server is down.
 """
 
 import logging
+import re
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-from sqlalchemy import Connection, Dialect, Engine, event
+from sqlalchemy import ColumnElement, Connection, Dialect, Engine, Insert, and_, event, literal, or_, select
+from sqlalchemy.dialects.postgresql import Insert as Upsert
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.exc import DBAPIError
 
@@ -21,6 +26,9 @@ _log = logging.getLogger(__name__)
 OUTAGE_SECONDS = 180.0
 _PAUSE_SECONDS = 1.0
 _REPEATS = 5  # a statement that itself ends its connection must not be repeated for ever
+
+# Dagster's loggers write their lines themselves.
+_LOGGERS_WITH_LINES = ("dagster", "dagit")
 
 _Statements = tuple[tuple[Any, Any], ...]
 
@@ -76,8 +84,23 @@ class _PersistentConnection(Connection):
             if not error.connection_invalidated or not repeats:
                 raise
             self._connect_anew()
-            return self._execute_all(or_else, or_else=or_else, repeats=repeats - 1)
+            done = self._inserted_already(*or_else[0][0]) if len(or_else) == 1 else None
+            return done or self._execute_all(or_else, or_else=or_else, repeats=repeats - 1)
         return result
+
+    def _inserted_already(self, statement: Any, parameters: Any = None) -> Any:
+        """What an INSERT returns, if its rows are there: the server was killed between commit and answer."""
+        if not isinstance(statement, Insert) or (isinstance(statement, Upsert) and statement._post_values_clause):  # noqa: SLF001
+            return None
+        table = statement.table
+        rows = or_(*(_same(table.columns, row) for row in _rows(statement, parameters, self.dialect)))
+        wanted = select(*(statement._returning or [literal(1)])).where(rows).order_by(*table.primary_key)  # noqa: SLF001
+        try:
+            found = super().execute(wanted)
+        except DBAPIError:
+            return None
+        found.cursor_strategy = FullyBufferedCursorFetchStrategy(found.cursor)
+        return found if found.rowcount else None
 
     def _connect_anew(self) -> None:
         # It refuses while the transaction of the old connection is not over; that one goes on with the new.
@@ -91,9 +114,41 @@ class _PersistentConnection(Connection):
             self.dialect.set_isolation_level(connected.dbapi_connection, level)
 
 
+def _rows(statement: Insert, parameters: Any, dialect: Dialect) -> Iterable[Mapping[str, Any]]:
+    """The rows of an INSERT, however they were given."""
+    given = statement.compile(dialect=dialect).params
+    if parameters:
+        return [given | row for row in (parameters if isinstance(parameters, list) else [parameters])]
+    rows: dict[str, dict[str, Any]] = defaultdict(dict)
+    for name, value in given.items():
+        column, _, number = name.rpartition("_m") if re.search(r"_m\d+$", name) else (name, "", "0")
+        rows[number][column] = value
+    return rows.values()
+
+
+def _same(columns: Any, row: Mapping[str, Any]) -> ColumnElement[bool]:
+    return and_(*(columns[name] == value for name, value in row.items() if name in columns))
+
+
+def keep_log_lines_single() -> None:
+    """Write warnings as Python does by itself, but from a handler of the root logger.
+
+    Dagster warns of a lost connection by ``logging.warning``, which gives a root logger that has no handler one for
+    everything: from the first outage on, every line of the daemon would come twice.
+    """
+    root = logging.getLogger()
+    if root.handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.addFilter(lambda record: not record.name.startswith(_LOGGERS_WITH_LINES))
+    root.addHandler(handler)
+
+
 @contextmanager
 def outlasting_restarts() -> Iterator[None]:
     """For the duration, this process waits for the server of the run storage, and goes on where it was cut off."""
+    keep_log_lines_single()
     connect, connection_class = _Patience().connect, Engine._connection_cls  # noqa: SLF001 - there is no public way
     event.listen(Engine, "do_connect", connect)
     Engine._connection_cls = _PersistentConnection  # noqa: SLF001

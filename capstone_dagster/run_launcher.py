@@ -7,10 +7,12 @@ imports nothing of Spark.
 from dagster import DagsterRun, DagsterRunStatus, DefaultRunLauncher, RunsFilter
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG, RUN_KEY_TAG
+from dagster._serdes import ConfigurableClassData
 
 from capstone_dagster.day_guard import mark_refused, why_refused
 from capstone_dagster.jobs import DAYS_TAG, PARTITION_TAG, is_over_days
 from capstone_dagster.leases import Lease
+from capstone_dagster.restarts import keep_log_lines_single
 from capstone_dagster.settings import Settings
 from capstone_dagster.slots import IN_PROGRESS, back_to_queue, day_locked, end_dead, holder
 from capstone_dagster.workers import Worker
@@ -20,6 +22,10 @@ _FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatu
 
 class DayRunLauncher(DefaultRunLauncher):
     """Starts only runs of a trading day that is free, none twice; knows dead workers; ends those of no code server."""
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(inst_data)
+        keep_log_lines_single()  # daemon, webserver and code server all load it
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Start the run, refuse it, let it wait again, or cancel it if another has done what it was asked for.

@@ -1,19 +1,39 @@
 """A server that is really down for a while, and the connections that outlast it."""
 
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg2
 import pytest
 import sqlalchemy
-from sqlalchemy import text
+from sqlalchemy import Column, Integer, MetaData, String, Table, event, select, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from capstone_dagster import restarts
 from capstone_dagster.embedded_postgres import serving
 from capstone_dagster.restarts import OUTAGE_SECONDS, outlasting_restarts
+
+# What a daemon does: it loads the launcher, sets up Dagster's loggers, and loses a connection.
+DAEMON = """
+import logging
+from dagster._utils.log import configure_loggers
+from capstone_dagster.run_launcher import DayRunLauncher
+
+DayRunLauncher()
+configure_loggers()
+logging.warning("Retrying failed database connection")
+logging.getLogger("dagster.daemon").info("Checking for new runs")
+logging.getLogger("dagster.daemon").warning("A run is late")
+"""
+
+EVENTS = Table(
+    "told", MetaData(), Column("id", Integer, primary_key=True), Column("run", String), Column("word", String)
+)
 
 WAITS = "the run storage does not answer; waiting for it up to 180 s"
 
@@ -252,3 +272,44 @@ def test_a_transaction_that_was_cut_off_is_repeated_as_a_whole(server: Server, c
     with server.engine.connect() as connection:
         kept = connection.execute(text("SELECT word FROM told ORDER BY word")).scalars().all()
     assert kept == (["a", "b", "c"] if is_kept else [])
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("is_returning", [True, False])
+def test_what_was_inserted_before_the_answer_was_lost_is_not_inserted_twice(
+    server: Server, rows: int, *, is_returning: bool
+) -> None:
+    with server.engine.connect() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS told"))
+        EVENTS.create(connection)
+    answers = iter([psycopg2.OperationalError("server closed the connection unexpectedly"), None])
+
+    def lose_the_answer(connection: sqlalchemy.Connection, cursor: object, statement: str, *rest: object) -> None:
+        del cursor, rest
+        if "INSERT" in statement and (lost := next(answers)):
+            connection.connection.close()
+            raise lost
+
+    values = [{"run": "one", "word": word} for word in ("begun", None)]
+    insert = EVENTS.insert().values(values[:rows] if rows > 1 else values[0])
+    event.listen(server.engine, "after_cursor_execute", lose_the_answer)
+    try:
+        with outlasting_restarts(), server.engine.connect() as connection:
+            result = connection.execute(insert.returning(EVENTS.c.id) if is_returning else insert)
+            told = [row.id for row in result.fetchall()] if is_returning else None
+            connection.execute(EVENTS.insert().values(run="two", word="begun"))  # it is another, and inserted
+    finally:
+        event.remove(server.engine, "after_cursor_execute", lose_the_answer)
+
+    with server.engine.connect() as connection:
+        kept = connection.execute(select(EVENTS).order_by(EVENTS.c.id)).all()
+    assert [(row.run, row.word) for row in kept] == [*[("one", "begun"), ("one", None)][:rows], ("two", "begun")]
+    assert told is None or told == [row.id for row in kept[:rows]]
+
+
+def test_the_lines_of_the_daemon_come_once_also_after_an_outage() -> None:
+    ran = subprocess.run([sys.executable, "-c", DAEMON], capture_output=True, text=True, check=True)
+
+    lines = (ran.stdout + ran.stderr).splitlines()
+    for said in ("Retrying failed database connection", "Checking for new runs", "A run is late"):
+        assert sum(said in line for line in lines) == 1, lines
