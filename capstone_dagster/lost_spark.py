@@ -53,22 +53,19 @@ def of_spark(error: Exception, step: dg.StepExecutionContext | None) -> Exceptio
     text = _text(error)
     is_ending = text is None or isinstance(error, ConnectionError | Py4JNetworkError) or _IS_ENDING.search(text)
     settings, end = jvm_settings(), jvm_end(_SECONDS_TO_END if is_ending else 0)
-    if end and not end.has_begun and _REFUSED_OPTIONS.search(end.words):
+    if end and not end.had_answered and _REFUSED_OPTIONS.search(end.words):
         return SparkStartError(f"Spark's process cannot be started: {end.words}; {settings}")
     if _OUT_OF_MEMORY.search(text or "") or (end and end.exit_code in _OUT_OF_MEMORY_CODES):
         files = f" for {named}" if (named := _largest_files(step)) else ""
-        return SparkMemoryError(
-            f"Spark's memory was not enough{files}; set CAPSTONE_DRIVER_MEMORY higher, or have less delivered in one "
-            f"file ({settings})"
-        )
+        more = f"CAPSTONE_DRIVER_MEMORY higher ({settings})" if settings else "more of it in CAPSTONE_EMR_SPARK_CONF"
+        return SparkMemoryError(f"Spark's memory was not enough{files}; set {more}, or deliver smaller files")
     return SparkLostError(_lost(end, step)) if end else None
 
 
 def _lost(end: JvmEnd, step: dg.StepExecutionContext | None) -> str:
-    when = "" if end.has_begun else " before it had begun"
     words = f": {end.words}" if end.words else ""
     files = f"; it worked on {named}" if (named := _largest_files(step)) else ""
-    return f"Spark's process {end}{when}{words}{files} ({jvm_settings()})"
+    return f"Spark's process {end}{words}{files} ({jvm_settings()})"
 
 
 def _text(error: Exception) -> str | None:

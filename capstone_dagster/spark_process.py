@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class _Jvm:
     log: Path
     log_before: int
     process: "subprocess.Popen[bytes] | None" = None
+    has_answered: bool = False
 
     def words(self) -> str:
         """What it has written since it was started, without the lines of Spark's own log."""
@@ -52,8 +54,8 @@ class JvmEnd:
 
     exit_code: int
     """Negative: the number of the signal that ended it."""
-    has_begun: bool
-    """Whether it had answered PySpark before."""
+    had_answered: bool
+    """Whether PySpark had been connected with it."""
     words: str
     """Of the JVM itself; Spark's own are in its log."""
 
@@ -77,7 +79,7 @@ def start_session(conf: Mapping[str, str]) -> SparkSession:
         log = Path(conf[LOG_CONF])
         log.parent.mkdir(parents=True, exist_ok=True)
         _jvm = _Jvm(conf["spark.driver.memory"], log, log.stat().st_size if log.exists() else 0)
-        with _own_environment(), _launching(_jvm):
+        with _own_environment(), _launching(_jvm), _signals_kept():
             return start(dict(conf))
     return start(dict(conf))
 
@@ -100,7 +102,7 @@ def jvm_end(seconds: float = 0) -> JvmEnd | None:
         code = _jvm.process.wait(seconds)
     except subprocess.TimeoutExpired:
         return None
-    return JvmEnd(code, SparkContext._gateway is not None, _jvm.words())  # noqa: SLF001
+    return JvmEnd(code, _jvm.has_answered, _jvm.words())
 
 
 def forget_dead_session() -> None:
@@ -146,6 +148,21 @@ def _own_environment() -> Iterator[None]:
 
 
 @contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Leave Ctrl-C to those who handle it in this process.
+
+    PySpark's handler asks the JVM, in the midst of a call that waits for its answer: that call then fails with an
+    error that looks like a lost JVM, the step is tried again, and the Ctrl-C is lost.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
 def _launching(jvm: _Jvm) -> Iterator[None]:
     """Keep the process that PySpark starts, which it does not hand out before it has answered, and its words."""
     popen = subprocess.Popen
@@ -161,6 +178,7 @@ def _launching(jvm: _Jvm) -> Iterator[None]:
         yield
     finally:
         vars(java_gateway)["Popen"] = popen
+        jvm.has_answered = SparkContext._gateway is not None  # noqa: SLF001
 
 
 def _handle_error(server: AccumulatorServer, request: Any, client_address: Any) -> None:

@@ -234,47 +234,81 @@ def test_a_run_that_waits_to_try_a_step_again_can_be_stopped() -> None:
         assert instance.get_runs()[0].is_finished
 
 
-LOSES_ITS_JVM = """
+LOSES_ITS_JVMS = """
 import sys
+import threading
+import time
 from pathlib import Path
 
 import dagster as dg
 import psutil
+from pyspark import SparkContext
 
+from capstone_dagster.reasons import retry_reason
 from capstone_dagster.resources import LocalSpark
 from capstone_dagster.retries import Retries
 from spark_code.session import local_conf
 
+def jvms():
+    return [child for child in psutil.Process().children(recursive=True) if child.name() == "java"]
+
+def kill_as_soon_as_it_answers():
+    while not SparkContext._gateway:
+        time.sleep(0.001)
+    jvms()[0].kill()
+
 @dg.op(required_resource_keys={"spark", "retries"})
 def count(context):
     with context.resources.retries.judging_failures(context.retry_number):
+        if context.retry_number == 0:  # killed while the session is being made
+            threading.Thread(target=kill_as_soon_as_it_answers).start()
         spark = context.resources.spark.spark_session
-        (jvm,) = [child for child in psutil.Process().children(recursive=True) if child.name() == "java"]
-        if context.retry_number == 0:
-            jvm.kill()
-            jvm.wait()
+        if context.retry_number == 1:  # killed while the step works
+            jvms()[0].kill()
         context.log_event(dg.AssetMaterialization("rows", metadata={"count": spark.range(5).count()}))
 
 spark = LocalSpark(spark_config=local_conf("1g", Path(sys.argv[1])), needs_s3=False)
-retries = Retries(max_retries=1, first_seconds=0.001)
+retries = Retries(max_retries=2, first_seconds=0.001)
 
 @dg.job(resource_defs={"spark": spark, "retries": retries})
-def loses_its_jvm():
+def loses_its_jvms():
     count()
 
-ran = loses_its_jvm.execute_in_process(raise_on_error=False)
+ran = loses_its_jvms.execute_in_process(raise_on_error=False)
+for event in ran.all_events:
+    if event.is_step_up_for_retry:
+        print(retry_reason(event))
 (event,) = ran.get_asset_materialization_events()
-print(sum(event.is_step_up_for_retry for event in ran.all_events), event.materialization.metadata["count"].value)
+print(event.materialization.metadata["count"].value)
 """
 
+# A shell that is set up for another Spark.
+OF_ANOTHER_SPARK = {
+    "SPARK_HOME": "/nonexistent",
+    "SPARK_CONF_DIR": "/nonexistent",
+    "SPARK_REMOTE": "sc://127.0.0.1:1",
+    "SPARK_CONNECT_MODE_ENABLED": "1",
+    "PYSPARK_SUBMIT_ARGS": "--master yarn pyspark-shell",
+    "PYSPARK_GATEWAY_PORT": "1",
+    "HADOOP_CONF_DIR": "/nonexistent",
+}
 
-def test_a_step_whose_jvm_is_killed_is_tried_again_with_another_one(tmp_path: Path) -> None:
+
+def test_a_step_whose_jvm_is_killed_is_tried_again_with_another_one_whatever_spark_the_shell_is_set_up_for(
+    tmp_path: Path,
+) -> None:
     child = subprocess.run(
-        [sys.executable, "-c", LOSES_ITS_JVM, str(tmp_path)],
+        [sys.executable, "-c", LOSES_ITS_JVMS, str(tmp_path)],
         cwd=CHECKOUT,
+        env=os.environ | OF_ANOTHER_SPARK,
         capture_output=True,
         text=True,
         check=False,
     )
 
-    assert child.stdout.split() == ["1", "5"], child.stdout + child.stderr
+    killed = (
+        "Spark's process was killed by SIGKILL, as the system does when the machine has no memory left "
+        f"(CAPSTONE_DRIVER_MEMORY=1g; log of Spark: {tmp_path}/spark.log)"
+    )
+    assert child.stdout.splitlines() == [killed, killed, "5"], child.stdout + child.stderr
+    assert "EOFError" not in child.stderr
