@@ -5,14 +5,16 @@ is the business of ``lake`` and ``raw_files``.
 """
 
 import fcntl
+import glob
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import obstore
 from botocore.exceptions import BotoCoreError, ClientError
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 # Two writers of one object meet at most a few times; more means something keeps losing the race.
 _MAX_REPLACE_TRIES = 20
+# Replacing takes milliseconds: whoever holds the lock for longer is frozen.
+_LOCK_SECONDS, _LOCK_PAUSE = 60.0, 0.01
 # What S3 gives in answer to one list call.
 _PAGE = 1000
 
@@ -204,6 +208,7 @@ class Storage:
         """
         if self.is_local:
             with self._lock(key):
+                self._remove_unfinished(key)
                 self.write(key, revise(self.read(key)))
             return
         for _ in range(_MAX_REPLACE_TRIES):
@@ -214,6 +219,13 @@ class Storage:
                 self._store.put(key, content, mode=found[1] if found else "create")
                 return
         raise StorageError(f"{self.uri(key)} was replaced by others {_MAX_REPLACE_TRIES} times in a row; try again")
+
+    def _remove_unfinished(self, key: str) -> None:
+        """What writers that were killed have left beside an object; whoever holds its lock is the only writer."""
+        target = Path(self.uri(key))
+        for path in target.parent.glob(f"{glob.escape(target.name)}#*"):
+            if path.name.removeprefix(f"{target.name}#").isdigit():
+                path.unlink(missing_ok=True)
 
     def _get(self, key: str) -> "tuple[bytes, UpdateVersion] | None":
         """The bytes and what identifies them, for a conditional put."""
@@ -241,9 +253,24 @@ class Storage:
         target = Path(self.uri(key))
         with self._explaining(key):
             target.parent.mkdir(parents=True, exist_ok=True)
-        with (target.parent / f".{target.name}.lock").open("w") as lock_file:
-            fcntl.flock(lock_file, fcntl.LOCK_EX)
+        lock, deadline = target.parent / f".{target.name}.lock", time.monotonic() + _LOCK_SECONDS
+        with lock.open("w") as lock_file:
+            while not _locked(lock_file):
+                if time.monotonic() > deadline:
+                    raise StorageError(
+                        f"{target} is being replaced by a process that has not gone on for {_LOCK_SECONDS:.0f} s; "
+                        f"end it (fuser {lock} names it), and try again"
+                    )
+                time.sleep(_LOCK_PAUSE)
             yield
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _stored(meta: "ObjectMeta") -> StoredObject:

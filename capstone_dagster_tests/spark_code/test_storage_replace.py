@@ -1,13 +1,16 @@
 """Objects replaced while others use them: on a local path and on S3, except where the name says otherwise."""
 
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from capstone_dagster_tests.s3_server import PLACES, VERSIONED
+from spark_code import storage as storage_module
 from spark_code.locations import StorageError
 from spark_code.storage import Storage
 
@@ -65,6 +68,41 @@ def test_a_write_that_comes_in_between_is_seen_by_the_revision_on_s3(s3_storage:
     s3_storage.replace("name", revise)
 
     assert (seen, s3_storage.read("name")) == ([b"old", b"of another"], b"of another revised")
+
+
+def test_what_killed_writers_left_beside_an_object_goes_when_it_is_replaced(local_storage: Storage) -> None:
+    folder = Path(local_storage.root, "folder")
+    folder.mkdir(parents=True)
+    for name in ("name#1", "name#12", "name#new", "other#1", "na[m]e#1"):
+        (folder / name).write_bytes(b"half")
+
+    local_storage.replace("folder/name", appending(b"new"))
+    local_storage.replace("folder/na[m]e", appending(b"new"))
+
+    assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [
+        "na[m]e",
+        "name",
+        "name#new",
+        "other#1",
+    ]
+
+
+def test_a_writer_that_is_frozen_stops_the_others_with_an_error_that_says_how_to_end_it(
+    local_storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_module, "_LOCK_SECONDS", 0.0)
+
+    def frozen(current: bytes | None) -> bytes:
+        lock = re.escape(f"{local_storage.root}/folder/.name.lock")
+        with pytest.raises(
+            StorageError, match=rf"folder/name is being replaced by a process .* \(fuser {lock} names it"
+        ):
+            Storage(local_storage.root).replace("folder/name", appending(b"of another"))
+        return appending(b"mine")(current)
+
+    local_storage.replace("folder/name", frozen)
+
+    assert local_storage.read("folder/name") == b"mine"
 
 
 def test_losing_the_race_for_ever_is_an_error_that_says_so_on_s3(s3_storage: Storage) -> None:
