@@ -118,6 +118,7 @@ def paths(table: Table, day: str, as_json: bool) -> None:
 
     lake = Lake(Settings.from_environment().lake_uri)
     manifest = lake.require(table, parse_day(day))
+    lake.require_files(table, manifest)
     full = [lake.storage.uri(path) for path in manifest.paths]
     click.echo(json.dumps(asdict(manifest) | {"paths": full}, indent=2) if as_json else "\n".join(full))
 

@@ -12,6 +12,7 @@ from dagster._core.execution.retries import RetryMode, get_retries_config
 
 from capstone_dagster.day_guard import require_days
 from capstone_dagster.jobs import is_over_days
+from capstone_dagster.recorded_ends import require_in_progress
 from capstone_dagster.restarts import outlasting_restarts
 from capstone_dagster.retries import interruptible_waits
 from capstone_dagster.run_storage import kept_up
@@ -31,15 +32,17 @@ class _SigningExecutor(dg.Executor):
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
         with kept_up(), outlasting_restarts(), interruptible_waits():
+            instance, run_id = plan_context.instance, plan_context.run_id
             first_day = Settings.from_environment().first_trading_day
-            require_days(plan_context.instance, plan_context.dagster_run, first_day)
-            plan_context.instance.add_run_tags(plan_context.run_id, Worker.process().signature(plan_context.run_id))
+            require_days(instance, plan_context.dagster_run, first_day)
+            instance.add_run_tags(run_id, Worker.process().signature(run_id))
             if is_over_days(plan_context.dagster_run):
                 from capstone_dagster.ranges import run_days  # it loads the definitions, which have loaded this
 
-                run_days(plan_context.instance, plan_context.dagster_run)
+                run_days(instance, plan_context.dagster_run)
             else:
                 yield from self._inner.execute(plan_context, execution_plan)
+            require_in_progress(instance, run_id)
 
 
 @dg.executor(name="in_process", config_schema={"retries": get_retries_config()})  # type: ignore[no-untyped-call]

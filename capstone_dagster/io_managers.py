@@ -7,6 +7,7 @@ published is in ``spark_code.lake``.
 import time
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -16,6 +17,7 @@ from pydantic import Field
 
 from capstone_dagster.inputs import Need, needed_inputs, require_published
 from capstone_dagster.metadata import materialization_metadata
+from capstone_dagster.recorded_ends import require_in_progress
 from capstone_dagster.retries import Retries
 from capstone_dagster.showing import rows_in
 from capstone_dagster.trading_days import parse_day
@@ -57,8 +59,12 @@ class LakeIOManager(dg.IOManager):
     ) -> None:
         self.uri, self.glue_database = uri, glue_database
         self.spark, self.report_options, self.retries = spark, report_options, retries
-        # The fencing token, older than all that the steps read. Which run and which try it is, each output says.
-        self._began = Attempt.begin(run_id="")
+        self._began: Attempt | None = None
+
+    def begin(self, day: date) -> Attempt:
+        """Take the run's fencing token, before its first step reads its inputs; the step's try is said later."""
+        self._began = self._began or Lake(self.uri).begin(day, run_id="")
+        return self._began
 
     def load_input(self, context: dg.InputContext) -> Published:
         """The published day of an upstream table, pinned to one version."""
@@ -68,6 +74,7 @@ class LakeIOManager(dg.IOManager):
     def _load(self, context: dg.InputContext) -> Published:
         lake, table = Lake(self.uri), TABLES[context.asset_key.to_user_string()]
         day = parse_day(context.step_context.partition_key)
+        self.begin(day)
         self.require_inputs(context.step_context)
         spark, keys = self.spark.spark_session, list(context.asset_partition_keys)
         if not keys:  # the closes before the first trading day
@@ -96,11 +103,12 @@ class LakeIOManager(dg.IOManager):
 
     def _publish(self, context: dg.OutputContext, draft: Draft) -> None:
         day = self._day(context)
-        retries = context.step_context.previous_attempt_count
-        attempt = replace(self._began, run_id=context.run_id, number=retries + 1, token=self._began.token + retries)
+        retries, began = context.step_context.previous_attempt_count, self.begin(day)
+        attempt = replace(began, run_id=context.run_id, number=retries + 1, token=began.token + retries)
         catalog = GlueCatalog(self.glue_database) if self.glue_database else None
         lake, started = Lake(self.uri, catalog), time.monotonic()
-        manifest = lake.publish(draft, day, attempt)
+        in_progress = partial(require_in_progress, context.step_context.instance, context.run_id)
+        manifest = lake.publish(draft, day, attempt, in_progress)
         seconds = time.monotonic() - started
         preview = self._preview(context, lake, draft.table, manifest)
         context.add_output_metadata(materialization_metadata(draft.table, manifest, preview, seconds, lake))

@@ -17,19 +17,24 @@ def run_reason(instance: dg.DagsterInstance, run_id: str) -> str | None:
     """Why a run failed or was canceled, or None if it was not."""
     types = dg.DagsterEventType
     wanted = {types.STEP_FAILURE, types.RUN_FAILURE, types.RUN_CANCELED, types.ENGINE_EVENT}
-    said_before = None
+    said_before = ended = None
     for entry in instance.all_logs(run_id, of_type=wanted):
         event = entry.dagster_event
         if event is None or event.event_type == types.ENGINE_EVENT:
             error = event and event.engine_event_data.error
             said_before = f"{entry.message} {error.message.strip()}" if error else entry.message
         elif event.event_type == types.STEP_FAILURE:
-            return failure_reason(event)
-        elif error := getattr(event.event_specific_data, "error", None):
-            return _root(error)
-        else:
-            return said_before if said_before and event.message == _NO_REASON else event.message
-    return None
+            # After the end that was recorded: a process that was only frozen has gone on, and was refused.
+            return f"{ended}; {failure_reason(event)}" if ended else failure_reason(event)
+        elif ended is None:
+            ended = _reason_of_end(event, said_before)
+    return ended
+
+
+def _reason_of_end(event: dg.DagsterEvent, said_before: str | None) -> str | None:
+    if error := getattr(event.event_specific_data, "error", None):
+        return _root(error)
+    return said_before if said_before and event.message == _NO_REASON else event.message
 
 
 def _root(error: Any) -> str:

@@ -5,7 +5,7 @@ from datetime import date
 from itertools import islice
 from typing import Any
 
-from spark_code.lake import Lake, LakeError
+from spark_code.lake import Lake, LakeError, MissingFilesError
 from spark_code.schemas import Table
 
 _WIDEST_CELL = 40
@@ -27,7 +27,7 @@ def rows_in(lake: Lake, table: Table, day: date, paths: Sequence[str]) -> Iterat
         in_path["trade_dt"] = day
         file = lake.storage.open(path)
         if file is None:
-            raise LakeError(f"{lake.storage.uri(path)} is gone; publish {table.path} of {day} again")
+            raise MissingFilesError(table, day, [lake.storage.uri(path)])
         try:
             for batch in pq.ParquetFile(pa.PythonFile(file, mode="r")).iter_batches(_ROWS_AT_ONCE):
                 yield from ([(in_path | row)[name] for name in table.columns] for row in batch.to_pylist())

@@ -12,6 +12,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
@@ -22,7 +23,7 @@ from pyspark.sql import functions as F
 
 from spark_code.locations import StorageError
 from spark_code.manifest import Attempt, Manifest, given_up_in
-from spark_code.schemas import Table, conform
+from spark_code.schemas import TABLES, Table, conform
 from spark_code.storage import Storage, StoredObject
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,17 @@ class NotPublishedError(LakeError):
     def __init__(self, table: Table, day: date, lake: str) -> None:
         super().__init__(f"{table.path} of {day} is not published in {lake}")
         self.table, self.day = table, day
+
+
+class MissingFilesError(LakeError):
+    """Files of a published day are gone."""
+
+    def __init__(self, table: Table, day: date, gone: list[str]) -> None:
+        job = "analytical" if table.layer == "report" else "preprocessing"
+        more = f", and so are {len(gone) - 1} more" if gone[1:] else ""
+        super().__init__(
+            f"{gone[0]} is gone{more}; publish {table.path} of {day} again: capstone run {day} --job {job}"
+        )
 
 
 class AuditError(LakeError):
@@ -140,14 +152,38 @@ class Lake:
     def open_version(self, spark: SparkSession, table: Table, manifest: Manifest) -> Published:
         """The rows of the version that a manifest names."""
         day = date.fromisoformat(manifest.trade_dt)
+        self.require_files(table, manifest)
         return Published(table, day, self._rows(spark, table, day, manifest.version), manifest)
+
+    def require_files(self, table: Table, manifest: Manifest) -> None:
+        """Refuse a version of which somebody has deleted files: the rows of the others would pass for all."""
+        there = {stored.key for stored in self.storage.objects(f"{table.path}/data/{manifest.version}")}
+        if gone := [self.storage.uri(path) for path in manifest.paths if path not in there]:
+            raise MissingFilesError(table, date.fromisoformat(manifest.trade_dt), gone)
 
     def nothing(self, spark: SparkSession, table: Table, day: date) -> Published:
         """A day without rows, for the day before the first."""
         return Published(table, day, spark.createDataFrame([], table.schema), None)
 
-    def publish(self, draft: Draft, day: date, attempt: Attempt) -> Manifest:
-        """Write the draft as a new version, audit it, make it the one that counts, tell the catalog."""
+    def begin(self, day: date, run_id: str, number: int = 1) -> Attempt:
+        """Take a token for a day, greater than all that are published of it. Must come before the first input is read.
+
+        A pointer that is no manifest is told by whoever reads or replaces it.
+        """
+        tokens = [0]
+        for table in TABLES.values():
+            with suppress(LakeError):
+                manifest = self.manifest(table, day)
+                tokens += [manifest.token] if manifest else []
+        return Attempt.begin(run_id, number, after=max(tokens))
+
+    def publish(
+        self, draft: Draft, day: date, attempt: Attempt, require_right: Callable[[], None] | None = None
+    ) -> Manifest:
+        """Write the draft as a new version, audit it, make it the one that counts, tell the catalog.
+
+        ``require_right`` is asked in the moment in which the version is made to count, and raises to refuse it.
+        """
         table, version = draft.table, attempt.version(day)
         if draft.day not in (None, day):
             raise AuditError(f"{table.path}: computed for {draft.day}, to be published as {day}; not published")
@@ -169,7 +205,7 @@ class Lake:
             measures=measures,
             facts=draft.facts(),
         )
-        published = self._point_to(table, day, manifest)
+        published = self._point_to(table, day, manifest, require_right)
         if self.catalog:
             # Before anything is removed: a catalog that could not be told still names an older version.
             self.catalog.register(self, table, day)
@@ -230,11 +266,15 @@ class Lake:
             raise AuditError(f"{table.path} of {day}: key not unique, e.g. {doubled[0].asDict()}; not published")
         return {name: measured[name] for name in ("rows", *table.measures)}
 
-    def _point_to(self, table: Table, day: date, manifest: Manifest) -> Manifest:
+    def _point_to(
+        self, table: Table, day: date, manifest: Manifest, require_right: Callable[[], None] | None = None
+    ) -> Manifest:
         published = manifest
 
         def revise(current: bytes | None) -> bytes:
             nonlocal published
+            if require_right:
+                require_right()
             before = Manifest.of_pointer(current)
             given_up = given_up_in(current)
             if Attempt(manifest.run_id, manifest.attempt, manifest.token).name in given_up:

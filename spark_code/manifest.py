@@ -20,13 +20,13 @@ class Attempt:
     token: int
 
     @classmethod
-    def begin(cls, run_id: str, number: int = 1) -> Self:
+    def begin(cls, run_id: str, number: int = 1, after: int = 0) -> Self:
         """Take a token. Must come before the first input is read.
 
-        Microseconds since the epoch: later attempts have greater tokens without a shared counter,
-        on every machine whose clock is kept, because attempts at a day are seconds apart.
+        Microseconds since the epoch: later attempts have greater tokens without a shared counter, because attempts
+        at a day are seconds apart. A clock that was ahead may have published a greater one: it comes after that.
         """
-        return cls(run_id, number, int(datetime.now(UTC).timestamp() * 1_000_000))
+        return cls(run_id, number, max(int(datetime.now(UTC).timestamp() * 1_000_000), after + 1))
 
     @property
     def name(self) -> str:

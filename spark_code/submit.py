@@ -79,11 +79,11 @@ def _require_trading_days(day: date, previous_day: date | None) -> None:
 def main(argv: list[str]) -> int:
     """Run one job; exit code 1 with one line on what is missing or wrong."""
     arguments = _arguments(argv)
-    attempt = Attempt.begin(run_id=arguments.run_id)
     try:
         _require_trading_days(arguments.date, arguments.previous_day)
         catalog = GlueCatalog(arguments.glue_database) if arguments.glue_database else None
         lake = Lake(arguments.lake, catalog)
+        attempt = lake.begin(arguments.date, arguments.run_id)
         if arguments.job == "preprocessing":
             raw = RawFolder(arguments.raw)
             preprocessing(start(ENGINE_CONF), raw, lake, arguments.date, attempt)

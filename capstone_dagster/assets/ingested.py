@@ -28,12 +28,13 @@ def ingested_asset(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolic
         },
         partitions_def=partitions,
         backfill_policy=policy,
-        required_resource_keys={"spark", "raw_folder", RETRIES, STEP_LAUNCHER, TRADING_DAY},
+        required_resource_keys={"spark", "raw_folder", "lake", RETRIES, STEP_LAUNCHER, TRADING_DAY},
     )
     def ingested_events(context: dg.AssetExecutionContext) -> Draft:
         day: date = context.resources.trading_day
         step = context.op_execution_context.get_step_execution_context()
         with context.resources.retries.judging_failures(context.retry_number, step):
+            context.resources.lake.begin(day)
             deliveries = context.resources.raw_folder.deliveries(day)
             for delivery in deliveries:
                 context.log_event(observation(delivery))

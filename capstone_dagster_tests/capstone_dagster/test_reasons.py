@@ -20,6 +20,7 @@ from capstone_dagster_tests.capstone_dagster.run_histories import (
     failed,
 )
 
+CANCELED_BY_HAND = Event(dg.DagsterEventType.RUN_CANCELED, message="Canceled in the UI.")
 MARKED_FAILED = "This run has been marked as failed from outside the execution context."
 
 
@@ -33,6 +34,13 @@ def run_of(histories: Histories, run_id: str) -> dg.DagsterRun:
     run = histories.instance.get_run_by_id(run_id)
     assert run
     return run
+
+
+def test_a_frozen_process_that_goes_on_after_its_run_was_ended_gives_its_own_reason_too(histories: Histories) -> None:
+    refused = failed("eod", "the run was recorded as CANCELED")
+    run_id = histories.run("preprocessing", STARTED, began("eod"), CANCELED_BY_HAND, refused)
+
+    assert run_reason(histories.instance, run_id) == "Canceled in the UI.; the run was recorded as CANCELED"
 
 
 def said_by_dagster(histories: Histories, run_id: str, message: str) -> None:

@@ -63,6 +63,19 @@ def test_published_files_are_listed(capstone: Run, home: Path, published: Manife
 
 
 @pytest.mark.parametrize("command", ["show", "paths"])
+def test_a_published_file_that_was_deleted_is_named_with_the_command_that_makes_it_again(
+    capstone: Run, home: Path, published: Manifest, command: str
+) -> None:
+    gone = home / "lake" / published.paths[0]
+    gone.unlink()
+
+    code, out, err = capstone(command, "eod/closes", "2020-08-05")
+
+    again = "publish eod/closes of 2020-08-05 again: capstone run 2020-08-05 --job preprocessing"
+    assert (code, out, err) == (1, "", f"capstone: {gone} is gone; {again}\n")
+
+
+@pytest.mark.parametrize("command", ["show", "paths"])
 def test_an_unknown_table_is_refused_with_the_tables_there_are(capstone: Run, command: str) -> None:
     code, out, err = capstone(command, "eod/prices", "2020-08-05")
 

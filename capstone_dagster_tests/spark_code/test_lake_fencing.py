@@ -113,6 +113,41 @@ def test_of_two_whole_publishes_that_race_the_newer_counts(local_lake: Lake, spa
     assert refused in ([], [1])
 
 
+def test_a_clock_that_was_ahead_keeps_no_later_attempt_out_and_no_earlier_one_gets_through(any_lake: Lake) -> None:
+    began_before = any_lake.begin(DAY, "before")
+    ahead = began_before.token + 2 * 24 * 3600 * 1_000_000
+    point_to(any_lake, token=ahead)
+    began_after = any_lake.begin(DAY, "after")
+
+    with pytest.raises(StaleAttemptError):
+        point_to(any_lake, token=began_before.token)
+    published = point_to(any_lake, token=began_after.token)
+
+    assert began_after.token == ahead + 1
+    assert any_lake.manifest(CLOSES, DAY) == published
+    assert any_lake.begin(NEXT_DAY, "other").token < ahead  # of another day, the clock counts
+
+
+def test_a_pointer_that_cannot_be_read_keeps_nobody_from_beginning(any_lake: Lake) -> None:
+    any_lake.storage.write(POINTER, b"no json")
+    before = Attempt.begin("before").token
+
+    assert any_lake.begin(DAY, "after").token >= before
+
+
+def test_the_right_to_publish_is_asked_for_in_the_moment_of_the_publish(any_lake: Lake) -> None:
+    point_to(any_lake, token=4)
+    before = any_lake.storage.read(POINTER)
+
+    def canceled() -> None:
+        raise InterruptedError("canceled meanwhile")
+
+    with pytest.raises(InterruptedError):
+        any_lake._point_to(CLOSES, DAY, manifest_of(5), canceled)
+
+    assert any_lake.storage.read(POINTER) == before
+
+
 def in_parallel(works: list[Callable[[], None]]) -> None:
     threads = [threading.Thread(target=work) for work in works]
     for thread in threads:

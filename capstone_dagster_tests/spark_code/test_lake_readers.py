@@ -1,5 +1,7 @@
 """Readers see the old day or the new one, never a mix, whatever happens to a writer."""
 
+from pathlib import Path
+
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.testing import assertDataFrameEqual
@@ -17,7 +19,7 @@ from capstone_dagster_tests.spark_code.lakes import (
     die_half_way,
     publish_closes,
 )
-from spark_code.lake import AuditError, Draft, Lake, NotPublishedError
+from spark_code.lake import AuditError, Draft, Lake, MissingFilesError, NotPublishedError
 from spark_code.schemas import CLOSES
 
 
@@ -40,6 +42,22 @@ def test_a_day_that_is_not_published_is_an_error_that_names_it(local_lake: Lake,
         local_lake.read(spark, CLOSES, NEXT_DAY)
 
     assert (refused.value.table, refused.value.day) == (CLOSES, NEXT_DAY)
+
+
+def test_a_day_of_which_a_file_was_deleted_by_hand_is_an_error_that_says_how_to_publish_it_again(
+    local_lake: Lake, spark: SparkSession
+) -> None:
+    two_files = closes(spark, FIRST).repartition(2, "symbol")
+    manifest = local_lake.publish(Draft(CLOSES, two_files, inputs={}), DAY, attempt(1))
+    Path(local_lake.storage.uri(manifest.paths[0])).unlink()
+
+    with pytest.raises(MissingFilesError) as refused:
+        local_lake.read(spark, CLOSES, DAY)
+
+    assert str(refused.value) == (
+        f"{local_lake.storage.uri(manifest.paths[0])} is gone; "
+        "publish eod/closes of 2020-08-05 again: capstone run 2020-08-05 --job preprocessing"
+    )
 
 
 def test_the_day_before_the_first_is_empty_and_no_input(local_lake: Lake, spark: SparkSession) -> None:
