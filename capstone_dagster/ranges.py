@@ -15,10 +15,10 @@ import dagster as dg
 from dagster._core.errors import raise_execution_interrupts
 from dagster._core.storage.tags import BACKFILL_TAGS
 
-from capstone_dagster.direct_runs import job
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.jobs import DAYS_TAG, JOB_NAMES, PARTITION_TAG, RANGE_TAGS, job_id
+from capstone_dagster.jobs import DAYS_TAG, PARTITION_TAG, RANGE_TAGS
 from capstone_dagster.reasons import run_reason
+from capstone_dagster.run_subjects import job_of_assets, what_ran
 from capstone_dagster.running import REFUSED, Outcome, run_day
 from capstone_dagster.settings import Settings
 from capstone_dagster.signals import noticing_interruptions
@@ -68,7 +68,7 @@ class _Days:
 
     def failures(self, days: Sequence[date]) -> Iterator[Outcome]:
         """Run them; what did not succeed."""
-        with noticing_interruptions() as was_interrupted, _one_cluster(self.run, self.job):
+        with noticing_interruptions() as was_interrupted, _one_cluster(self.instance, self.run):
             for day in days:
                 outcome = self._when_free(day)
                 self._tell(f"{outcome.job_id}: {outcome.status} (run {outcome.run_id})")
@@ -121,13 +121,12 @@ def _what(run: dg.DagsterRun) -> tuple[str, frozenset[dg.AssetKey] | None]:
     """The job of the days' runs, and which of its assets: of assets that are just those of a job, that job."""
     if run.asset_selection is None:
         return run.job_name, None
-    same = (name for name in JOB_NAMES if job(name).asset_layer.selected_asset_keys == run.asset_selection)
-    named = next(same, None)
+    named = job_of_assets(run)
     return (named, None) if named else (run.job_name, frozenset(run.asset_selection))
 
 
 @contextmanager
-def _one_cluster(run: dg.DagsterRun, name: str) -> Iterator[None]:
+def _one_cluster(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[None]:
     """On EMR, one cluster for all of the days."""
     settings = Settings.from_environment()
     if settings.emr is None:
@@ -136,7 +135,7 @@ def _one_cluster(run: dg.DagsterRun, name: str) -> Iterator[None]:
     from capstone_dagster.emr.creation import Owner
     from capstone_dagster.emr.launcher import cluster_of_days
 
-    with cluster_of_days(settings.emr, Owner(run.run_id, job_id(name, _days_named(run)))):
+    with cluster_of_days(settings.emr, Owner(run.run_id, what_ran(instance, run).replace(",", ""))):
         yield
 
 

@@ -6,35 +6,38 @@ from typing import Any
 import dagster as dg
 
 _CAUSES_SHOWN = 3
+# Where nothing was.
+NOT_RECORDED = "no reason was recorded"
+INTERRUPTED = "interrupted: the run was stopped, or its process was asked to end"
 # Of errors that are a sentence the class says nothing to a person.
 _OUR_CLASS = r"^(?:capstone_dagster|spark_code|dagster)\.[\w.]+: "
 
 # What Dagster writes where nobody gave a reason; the engine event before it says more.
-_NO_REASON = "This run has been marked as failed from outside the execution context."
+NO_REASON = "This run has been marked as failed from outside the execution context."
 
 
 def run_reason(instance: dg.DagsterInstance, run_id: str) -> str | None:
     """Why a run failed or was canceled, or None if it was not."""
     types = dg.DagsterEventType
     wanted = {types.STEP_FAILURE, types.RUN_FAILURE, types.RUN_CANCELED, types.ENGINE_EVENT}
-    said_before = ended = None
+    said_before = reason = None
     for entry in instance.all_logs(run_id, of_type=wanted):
         event = entry.dagster_event
         if event is None or event.event_type == types.ENGINE_EVENT:
             error = event and event.engine_event_data.error
             said_before = f"{entry.message} {error.message.strip()}" if error else entry.message
         elif event.event_type == types.STEP_FAILURE:
-            # After the end that was recorded: a process that was only frozen has gone on, and was refused.
-            return f"{ended}; {failure_reason(event)}" if ended else failure_reason(event)
-        elif ended is None:
-            ended = _reason_of_end(event, said_before)
-    return ended
+            # Also of a run that had been recorded as ended, and whose process went on: what became of it counts.
+            return failure_reason(event)
+        elif reason is None:
+            reason = _ended_because(event, said_before)
+    return reason
 
 
-def _reason_of_end(event: dg.DagsterEvent, said_before: str | None) -> str | None:
+def _ended_because(event: dg.DagsterEvent, said_before: str | None) -> str | None:
     if error := getattr(event.event_specific_data, "error", None):
         return _root(error)
-    return said_before if said_before and event.message == _NO_REASON else event.message
+    return said_before if said_before and event.message == NO_REASON else event.message
 
 
 def _root(error: Any) -> str:
@@ -59,12 +62,12 @@ def retry_reason(event: dg.DagsterEvent) -> str:
 
 def _told(error: Any) -> str:
     if error is None:
-        return "no reason was recorded"
+        return NOT_RECORDED
     # Dagster wraps what a step raised.
     while error.cause and (error.cls_name or "").startswith(("Dagster", dg.RetryRequested.__name__)):
         error = error.cause
     if error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
-        return "interrupted: the run was stopped, or its process was asked to end"
+        return INTERRUPTED
     # Spark wraps the reason in stacks of two languages; the reasons are these lines.
     causes = re.findall(r"^(?:.*\[[A-Z][A-Z_.]{3,}\].*|Caused by: .*)$", error.to_string(), re.MULTILINE)
     distinct = list(dict.fromkeys(cause.strip(" :") for cause in causes))

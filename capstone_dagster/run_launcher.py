@@ -83,7 +83,9 @@ class DayRunLauncher(DefaultRunLauncher):
         run = self._instance.get_run_by_id(run_id)
         worker = Worker.of(run) if run else None
         if run and Lease.of(run) and not run.is_finished:
-            self._instance.report_run_canceled(run, "stopped in the UI")  # there is no process that could be asked
+            self._instance.report_run_canceled(
+                run, "stopped; work outside Dagster has no process that could be asked to end"
+            )
             return True
         if run and worker and is_over_days(run) and not run.is_finished:
             self._cancel_day(run, worker)

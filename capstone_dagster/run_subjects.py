@@ -23,8 +23,8 @@ def job_of_assets(run: dg.DagsterRun) -> JobName | None:
     """The job whose assets are just those that the run itself names, whatever its steps."""
     if run.asset_selection is not None:
         return next((job for job in JOB_NAMES if ASSETS[job] == run.asset_selection), None)
-    is_whole = run.asset_check_selection is None and run.op_selection is None
-    return next((job for job in JOB_NAMES if is_whole and job == run.job_name), None)
+    is_of_checks = run.asset_check_selection is not None
+    return next((job for job in JOB_NAMES if job == run.job_name and not is_of_checks), None)
 
 
 def assets_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Collection[str]:

@@ -106,7 +106,7 @@ def run_day(  # noqa: PLR0913 - a run has that many facets, and all but three ar
     tags: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run the job, or a selection of its assets, for one day."""
-    known_as = job_id(name, day) if name in JOB_NAMES else f"{day}"
+    known_as = job_id(name, day) if name in JOB_NAMES and selection is None else f"{day}"
     with outlasting_restarts():
         try:
             worker = Worker.process()

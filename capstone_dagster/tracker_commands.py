@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -52,20 +51,25 @@ def status(job_id: str | None, days: int, as_json: bool) -> None:
     settings = Settings.from_environment()
     with _instance(settings) as instance, _told_how_to_start(job_id, settings):
         tracker = Tracker(instance)
-        if job_id:
-            found = asdict(tracker.get_job_status(job_id))
-            lines = [f"{name.replace('_', ' '):<13} {_shown(value)}" for name, value in found.items() if value]
-            click.echo(_as_json(found) if as_json else "\n".join(lines))
-            return
-        latest = [asdict(job) for job in tracker.latest(days)]
+        found = [tracker.get_job_status(job_id).facts] if job_id else [job.facts for job in tracker.latest(days)]
     if as_json:
-        click.echo(_as_json(latest))
-    elif latest:
-        columns = ["job_id", "status", "updated_time", "attempts", "run_id"]
-        rows = [[_shown(job[column]) for column in columns] for job in latest]
-        click.echo(as_text([column.replace("_", " ") for column in columns], rows))
+        click.echo(_as_json(found[0] if job_id else found))
+    elif job_id:
+        facts = ((name, value) for name, value in found[0].items() if value is not None)
+        click.echo("\n".join(f"{name.replace('_', ' '):<13} {_shown(value)}" for name, value in facts))
     else:
-        click.echo("no job has been run yet; start one with: capstone run DATE")
+        click.echo(_listed(found) if found else "no job has been run yet; start one with: capstone run DATE")
+
+
+def _listed(jobs: "list[dict[str, Any]]") -> str:
+    """A line for each job, and below it who works on it, why it failed and what was noted."""
+    columns = ["job_id", "status", "updated_time", "attempts", "seconds", "run_id"]
+    header = [name.replace("_", " ") for name in columns]
+    lines = as_text(header, [[_shown(job[name]) for name in columns] for job in jobs]).splitlines()
+    for number, job in enumerate(jobs, start=1):
+        below = [job["error"], job["note"], job["worker"] if job["ended"] is None else None]
+        lines[number] += "".join(f"\n    {told}" for told in below if told)
+    return "\n".join(lines)
 
 
 @click.command()
@@ -78,7 +82,7 @@ def history(job_id: str, as_json: bool) -> None:
     settings = Settings.from_environment()
     with _instance(settings) as instance, _told_how_to_start(job_id, settings):
         tracker = Tracker(instance)
-        tracker.get_job_status(job_id)  # an id that has never been run is an error
+        note = tracker.get_job_status(job_id).note  # an id that has never been run is an error
         attempts = [
             {
                 "attempt": number,
@@ -87,7 +91,9 @@ def history(job_id: str, as_json: bool) -> None:
                 "updated_time": attempt.updated_time,
                 "run_id": attempt.run_id,
                 "run_of": attempt.run_job,
-                "reason": tracker.reason(attempt) if attempt.status in ("FAILURE", "CANCELED") else None,
+                "worker": attempt.worker,
+                "seconds": attempt.seconds,
+                "reason": tracker.reason(attempt) if attempt.failed else None,
             }
             for number, attempt in enumerate(tracker.history(job_id), start=1)
         ]
@@ -98,9 +104,12 @@ def history(job_id: str, as_json: bool) -> None:
         click.echo(
             f"{attempt['attempt']:>3}  {attempt['status']:<9} started {_shown(attempt['started'])}, status since "
             f"{_shown(attempt['updated_time'])}, run {attempt['run_id']} of {attempt['run_of']}"
+            + (f", {attempt['worker']}" if attempt["worker"] else "")
         )
         if attempt["reason"]:
             click.echo(f"     {attempt['reason']}")
+    if note:
+        click.echo(f"     no attempt: {note}")
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,18 @@ mutation($job: String!, $tags: [ExecutionTag!]!) {
   launchRun(executionParams: {
     selector: {repositoryLocationName: "capstone", repositoryName: "__repository__", jobName: $job}
     runConfigData: {}, executionMetadata: {tags: $tags}
+  }) { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } }
+}
+"""
+
+_MATERIALIZE = """
+mutation($job: String!, $assets: [AssetKeyInput!]!, $tags: [ExecutionTag!]!) {
+  launchPipelineExecution(executionParams: {
+    selector: {
+      repositoryLocationName: "capstone", repositoryName: "__repository__", pipelineName: $job
+      assetSelection: $assets, assetCheckSelection: []
+    }
+    mode: "default", runConfigData: {}, executionMetadata: {tags: $tags}
   }) { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } }
 }
 """
@@ -51,6 +63,16 @@ class Services:
         """Launch a run as the UI does; returns its id."""
         pairs = [{"key": f"dagster/{name}", "value": value} for name, value in {"partition": f"{day}", **tags}.items()]
         launched = self.ask(_LAUNCH, {"job": job, "tags": pairs})["launchRun"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        run_id: str = launched["run"]["runId"]
+        return run_id
+
+    def materialize(self, assets: Iterable[str], day: object) -> str:
+        """Launch a run of assets as the UI's "Materialize" does; returns its id."""
+        keys = [{"path": asset.split("/")} for asset in assets]
+        tags = [{"key": "dagster/partition", "value": f"{day}"}]
+        variables = {"job": "__ASSET_JOB", "assets": keys, "tags": tags}
+        launched = self.ask(_MATERIALIZE, variables)["launchPipelineExecution"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         run_id: str = launched["run"]["runId"]
         return run_id

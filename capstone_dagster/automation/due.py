@@ -17,6 +17,7 @@ from dagster._core.storage.tags import PRIORITY_TAG, RUN_KEY_TAG
 from capstone_dagster.automation.same_rows import have_same_rows
 from capstone_dagster.automation.unfinished import in_words
 from capstone_dagster.jobs import PARTITION_TAG, JobName, covers, job_id
+from capstone_dagster.run_subjects import job_of, what, what_ran
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
 from spark_code.manifest import Manifest
@@ -105,7 +106,7 @@ class Judge:
         """Of a day with complete deliveries; ``on_the_way`` if a run of the day before was just requested."""
         try:
             if run := self.busy_with(day):
-                return _waits(day, run)
+                return self._waits(day, run)
             if not self.is_loaded(day, deliveries):
                 return self._load(day, previous, fingerprint(deliveries), on_the_way=on_the_way)
             return self._report(day, previous)
@@ -116,7 +117,7 @@ class Judge:
         """Of a day of which the closes of the day before were published, or its own report."""
         try:
             run = self.busy_with(day)
-            return _waits(day, run) if run else self._report(day, previous)
+            return self._waits(day, run) if run else self._report(day, previous)
         except (LakeError, StorageError) as error:
             return Verdict(f"{day} cannot be judged: {error}")
 
@@ -144,7 +145,7 @@ class Judge:
         # A success has read other files: these were back only when it had begun. Twice it is something else.
         has_read_others = in_a_row[:1] == [_STATUS.SUCCESS] and in_a_row.count(_STATUS.SUCCESS) == 1
         if in_a_row and not has_read_others:
-            return _tried(day, tried[0], "with these files")
+            return self._tried(day, tried[0], "with these files")
         has_closes = (
             previous is None or on_the_way or bool(self.lake.manifest(CLOSES, previous) or self.busy_with(previous))
         )
@@ -168,15 +169,29 @@ class Judge:
         runs = self.instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: key}))
         tried = next((run for run in runs if run.status != _STATUS.NOT_STARTED), None)
         if tried:
-            return _tried(day, tried, "with these inputs")
+            return self._tried(day, tried, "with these inputs")
         loaded_by = self.instance.get_run_by_id(inputs.trades.run_id)
         if loaded_by and inputs.were_at_hand:
-            if loaded_by.job_name == "daily_pipeline" and loaded_by.is_failure_or_canceled:
-                return _tried(day, loaded_by, "with these inputs")
-            if loaded_by.job_name != "daily_pipeline" and DELIVERIES_TAG not in loaded_by.tags:
-                by = f"{loaded_by.job_name} alone (run {loaded_by.run_id})"
+            is_whole = job_of(self.instance, loaded_by) == "daily_pipeline"
+            if is_whole and loaded_by.is_failure_or_canceled:
+                return self._tried(day, loaded_by, "with these inputs")
+            if not is_whole and DELIVERIES_TAG not in loaded_by.tags:
+                by = f"{what(self.instance, loaded_by)} alone (run {loaded_by.run_id})"
                 return Verdict(f"the report of {day} is left to who ran {by}", is_settled=True)
         return Verdict(f"{job_id('analytical', day)} is run: {found.reason}", job="analytical", run_key=key)
+
+    def _waits(self, day: date, run: dg.DagsterRun) -> Verdict:
+        return Verdict(f"{day} waits for the end of {what(self.instance, run)} ({in_words(run)})")
+
+    def _tried(self, day: date, run: dg.DagsterRun, told: str) -> Verdict:
+        """Once it has ended, a person runs it again, or what comes new."""
+        if not run.is_finished:
+            return self._waits(day, run)
+        return Verdict(
+            f"{what_ran(self.instance, run)} ended in {run.status.value} {told} (run {run.run_id}); "
+            "when the reason is mended, run it again",
+            is_settled=True,
+        )
 
     def _find(self, day: date, previous: date | None) -> _Finding:
         trades, quotes = (self.lake.manifest(table, day) for table in (TRADES, QUOTES))
@@ -198,21 +213,6 @@ class Judge:
         if closes and not all(have_same_rows(self.lake, CLOSES, closes, version) for version in versions):
             return _Finding("outdated", f"its report was made from other closes of {previous}", inputs)
         return _Finding("current", f"{day} is up to date")
-
-
-def _waits(day: date, run: dg.DagsterRun) -> Verdict:
-    return Verdict(f"{day} waits for the end of {run.job_name} ({in_words(run)})")
-
-
-def _tried(day: date, run: dg.DagsterRun, told: str) -> Verdict:
-    """Once it has ended, a person runs it again, or what comes new."""
-    if not run.is_finished:
-        return _waits(day, run)
-    return Verdict(
-        f"{job_id(run.job_name, day)} ended in {run.status.value} {told} (run {run.run_id}); "
-        "when the reason is mended, run it again",
-        is_settled=True,
-    )
 
 
 def _digest(lines: Iterable[str]) -> str:

@@ -16,8 +16,9 @@ from capstone_dagster.alerts import Alert
 from capstone_dagster.automation.event_alerts import EVENTS_PER_TICK, Clock, Judgement, Watched, alert_sensor
 from capstone_dagster.automation.unfinished import NEXT_ATTEMPT_SECONDS, attempt_after
 from capstone_dagster.automation.wording import few
-from capstone_dagster.jobs import DAYS_TAG, JOB_NAMES, PARTITION_TAG, RANGE_TAGS, is_over_days, job_id
+from capstone_dagster.jobs import DAYS_TAG, PARTITION_TAG, is_over_days
 from capstone_dagster.reasons import run_reason
+from capstone_dagster.run_subjects import days_of, what_ran
 from capstone_dagster.settings import Settings
 
 _MOST_OF_A_REASON = 1_000
@@ -33,20 +34,6 @@ def failed_jobs(settings: Settings, clock: Clock = time.time) -> dg.SensorDefini
         Watched(_ends, _judge),
         clock,
     )
-
-
-def days_of(run: dg.DagsterRun) -> str | None:
-    """The trading day of a run, or the first and the last of several."""
-    return "..".join(run.tags[tag] for tag in RANGE_TAGS) if is_over_days(run) else run.tags.get(PARTITION_TAG)
-
-
-def what_ran(run: dg.DagsterRun) -> str:
-    """The job id of a run, or the assets if it was not one of the jobs."""
-    day = days_of(run)
-    if run.job_name in JOB_NAMES and day:
-        return job_id(run.job_name, day)
-    names = ", ".join(sorted(key.to_user_string() for key in run.asset_selection or ())) or run.job_name
-    return f"{names} of {day}" if day else names
 
 
 def _ends(instance: dg.DagsterInstance, after: int | None) -> Sequence[dg.EventLogRecord]:
@@ -90,7 +77,7 @@ def _is_tried_again(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 def _alert(instance: dg.DagsterInstance, run: dg.DagsterRun, remark: str = "") -> Alert:
     attempts = int(run.tags.get(RETRY_NUMBER_TAG, "0")) + 1
     lines = [f"Day: {days_of(run) or 'none'}", f"Reason: {_reason(instance, run)}", f"Attempts: {attempts}"]
-    return Alert(f"{what_ran(run)} failed", "\n".join(lines) + remark, run.run_id)
+    return Alert(f"{what_ran(instance, run)} failed", "\n".join(lines) + remark, run.run_id)
 
 
 def _alert_of_days(instance: dg.DagsterInstance, canceled: dg.DagsterRun) -> Alert | None:
@@ -106,7 +93,7 @@ def _alert_of_days(instance: dg.DagsterInstance, canceled: dg.DagsterRun) -> Ale
         return None
     days = sorted(failed)
     text = f"Failed: {few(days, _DAYS_TOLD, ', ')}\nReason of the first: {_reason(instance, failed[days[0]])}"
-    return Alert(f"{what_ran(canceled)} was canceled, and days of it had failed", text, canceled.run_id)
+    return Alert(f"{what_ran(instance, canceled)} was canceled, and days of it had failed", text, canceled.run_id)
 
 
 def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

@@ -7,6 +7,7 @@ import dagster as dg
 from capstone_dagster.automation.raw_scan import still_arriving
 from capstone_dagster.automation.unfinished import in_words, unfinished_runs
 from capstone_dagster.jobs import JOB_NAMES, covers
+from capstone_dagster.run_subjects import what
 from capstone_dagster.settings import Settings
 from capstone_dagster.tracker import JobStatus, NeverRunError, Tracker
 from capstone_dagster.trading_days import trading_days
@@ -22,7 +23,7 @@ _COMMAND_SECONDS = 2.0
 def hindrance(settings: Settings, instance: dg.DagsterInstance, lake: Lake, day: date) -> tuple[str, str | None]:
     """Where the day hangs, and the run that tells more."""
     if run := next((run for run in unfinished_runs(instance) if covers(run, day)), None):
-        return f"{run.job_name} is in progress ({in_words(run)})", run.run_id
+        return f"{what(instance, run)} is in progress ({in_words(run)})", run.run_id
     if waits_for := _missing_files(settings, day):
         return waits_for, None
     if failed := _last_failure(instance, day):

@@ -13,7 +13,7 @@ import dagster as dg
 from capstone_dagster.alerts import Alert
 from capstone_dagster.assets.tables import asset_key
 from capstone_dagster.automation.event_alerts import EVENTS_PER_TICK, Clock, Judgement, Watched, alert_sensor
-from capstone_dagster.automation.failed_jobs import what_ran
+from capstone_dagster.run_subjects import what_ran
 from capstone_dagster.settings import Settings
 from spark_code.schemas import EVENTS
 
@@ -29,7 +29,7 @@ def rejected_lines(settings: Settings, clock: Clock = time.time) -> dg.SensorDef
         run, published = instance.get_run_by_id(record.run_id), record.asset_materialization
         if run is None or published is None:
             return None
-        return _alert(settings.max_reject_ratio, run, published)
+        return _alert(instance, settings.max_reject_ratio, run, published)
 
     return alert_sensor(
         settings,
@@ -48,7 +48,9 @@ def _published(instance: dg.DagsterInstance, after: int | None) -> Sequence[dg.E
     return instance.fetch_materializations(later, limit=EVENTS_PER_TICK, ascending=True).records
 
 
-def _alert(allowed: float, run: dg.DagsterRun, published: dg.AssetMaterialization) -> Alert | None:
+def _alert(
+    instance: dg.DagsterInstance, allowed: float, run: dg.DagsterRun, published: dg.AssetMaterialization
+) -> Alert | None:
     rejected, lines = (published.metadata.get(name) for name in ("rejected", "lines_in"))
     if not isinstance(rejected, dg.IntMetadataValue) or not isinstance(lines, dg.IntMetadataValue):
         return None  # somebody has reported a materialization by hand
@@ -60,7 +62,7 @@ def _alert(allowed: float, run: dg.DagsterRun, published: dg.AssetMaterializatio
         f"Rejected: {rejected.value:,} of {lines.value:,} lines, which is {ratio:.2%}; allowed are {allowed:.2%}",
         f"Mostly: {_reasons(published)}",
     ]
-    return Alert(f"{what_ran(run)}: {ratio:.2%} of the lines were rejected", "\n".join(text), run.run_id)
+    return Alert(f"{what_ran(instance, run)}: {ratio:.2%} of the lines were rejected", "\n".join(text), run.run_id)
 
 
 def _reasons(published: dg.AssetMaterialization) -> str:

@@ -32,7 +32,7 @@ from capstone_dagster.emr.steps import Steps
 from capstone_dagster.emr.watch import Watch
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.inputs import require_inputs
-from capstone_dagster.jobs import job_id
+from capstone_dagster.run_subjects import what_ran
 from capstone_dagster.settings import CHECKOUT, EmrSettings, Settings
 from spark_code.locations import StorageError
 from spark_code.manifest import Attempt
@@ -93,7 +93,7 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
             Storage(uri).require_bucket()
         run = step_context.dagster_run
         launched = copy.copy(self)
-        launched.owner = Owner(run.run_id, job_id(run.job_name, step_context.partition_key))
+        launched.owner = Owner(run.run_id, _known_as(step_context))
         launched.attempt = Attempt.begin(run.run_id, step_context.previous_attempt_count + 1)
         launched.s3_job_package_path = archive.upload(self.staging, archive.build())
         launched.cluster_id = self.cluster.require(launched.owner, step_context.log)
@@ -174,6 +174,11 @@ def region() -> str:
     if not found:
         raise NoRegionError("AWS_DEFAULT_REGION: the region of the clusters must be set, or be part of AWS_PROFILE")
     return found
+
+
+def _known_as(step_context: StepExecutionContext) -> str:
+    """What the run does; AWS takes no comma in a tag."""
+    return what_ran(step_context.instance, step_context.dagster_run).replace(",", "")
 
 
 def _run_cluster(wanted: EmrSettings, owner: Owner | None = None) -> RunCluster:

@@ -45,10 +45,17 @@ class Database:
             return rows
 
     def jobs_of(self, day: date, *, user: str = "postgres") -> Rows:
-        """The view's rows of one day."""
-        columns = "job_id, status, updated_time, run_id, attempts"
-        ids = f"%_{day}"
-        return self.query(f"SELECT {columns} FROM job_status WHERE job_id LIKE %s ORDER BY 1", [ids], user=user)  # noqa: S608
+        """The first columns of the view's rows of one day."""
+        return [row[:5] for row in self.all_of(day, user=user)]
+
+    def all_of(self, day: date, *, user: str = "postgres") -> Rows:
+        """The same with all columns."""
+        return self.query("SELECT * FROM job_status WHERE trading_day = %s ORDER BY 1", [day], user=user)
+
+    def all_of_newest(self) -> Rows:
+        """All columns of the view's rows of the newest day that has any."""
+        [(newest,)] = self.query("SELECT max(trading_day) FROM job_status")
+        return self.all_of(newest)
 
 
 @contextmanager

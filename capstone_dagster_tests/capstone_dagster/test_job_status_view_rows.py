@@ -1,20 +1,26 @@
 """What the SQL view job_status says: the same as the tracker; and what it stands on in Dagster's tables."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 from uuid import UUID
 
 import dagster as dg
 import pytest
+from dagster._core.events import EngineEventData, JobFailureData
+from dagster._core.execution.plan.objects import StepFailureData
+from dagster_shared.error import SerializableErrorInfo
 
+from capstone_dagster.job_status_sql import VIEW_COLUMNS
 from capstone_dagster.job_status_view import COLUMNS
-from capstone_dagster.jobs import HALVES, JOB_NAMES, OUTSIDE_TAG, PARTITION_TAG
+from capstone_dagster.jobs import HALVES, JOB_NAMES, OUTSIDE_TAG, PARTITION_TAG, REFUSED_TAG
 from capstone_dagster.run_storage import ready
 from capstone_dagster.settings import Settings
 from capstone_dagster.tracker import Tracker
+from capstone_dagster.workers import Worker
 from capstone_dagster_tests.capstone_dagster.job_status_database import Database, Rows, job_status_database
 from capstone_dagster_tests.capstone_dagster.run_histories import (
     CANCELED,
@@ -43,6 +49,8 @@ TYPES = {
         "partition": "text",
         "update_timestamp": "timestamp without time zone",
         "start_time": "double precision",
+        "end_time": "double precision",
+        "run_body": "text",
     },
     "run_tags": {"run_id": "character varying", "key": "text", "value": "text"},
     "event_logs": {
@@ -51,6 +59,7 @@ TYPES = {
         "step_key": "text",
         "dagster_event_type": "text",
         "timestamp": "timestamp without time zone",
+        "event": "text",
     },
 }
 
@@ -66,7 +75,7 @@ def database() -> Iterator[Database]:
 def tracked(instance: dg.DagsterInstance) -> Rows:
     """What the tracker says of the newest day, in the form of the view."""
     jobs = Tracker(instance).latest(days=1)
-    return sorted((job.job_id, job.status, job.updated_time, job.run_id, job.attempts) for job in jobs)
+    return sorted(tuple(getattr(job, column) for column in VIEW_COLUMNS) for job in jobs)
 
 
 def test_the_view_stands_on_columns_of_these_types(database: Database) -> None:
@@ -156,32 +165,50 @@ ENDINGS = [[], [STARTED], [QUEUED], [CANCELING], [CANCELED], [FAILURE], [SUCCESS
 TICKS = [timedelta(0), timedelta(microseconds=333_333), timedelta(minutes=1)]
 
 
-def make_a_run(histories: Histories, day: date, chance: Random) -> tuple[str, list[Event]]:
+LOADED = ["ingested/events", "eod/closes", "eod/quotes", "eod/trades"]
+REPORTED = ["report/daily_summary", "report/quote_analytics"]
+SELECTIONS = [None, None, [*LOADED, *REPORTED], LOADED, REPORTED, LOADED[:1], ["eod/trades", *REPORTED], []]
+RESUMES = [{"dagster/is_resume_retry": "true"}, {"dagster/is_asset_resume_retry": "true"}, {}]
+
+
+def make_a_run(histories: Histories, day: date, chance: Random, before: Sequence[str]) -> tuple[str, list[Event]]:
     """A run at random; returns its id, and what shall happen to it after other runs have been made."""
     histories.tick = chance.choice(TICKS)
-    job = chance.choice([*JOB_NAMES, "daily_pipeline", "__ASSET_JOB"])
+    job = chance.choice([*JOB_NAMES, "daily_pipeline", "__ASSET_JOB", "__ASSET_JOB"])
     run_id = str(UUID(int=chance.getrandbits(128)))
     outside = chance.choice([None, None, "another run", run_id])
     # What is done outside Dagster has no steps.
     done = did(*STEPS[: chance.randint(0, len(STEPS))]) if outside != run_id else []
     odd = chance.sample(STEP_EVENTS, chance.randint(0, 2)) if outside != run_id else []
-    tags = {OUTSIDE_TAG: outside} if outside else {}
-    only_steps = chance.choice([None, None, HALVES["analytical"], STEPS[3:]])
-    histories.run(job, *chance.choice(BEGINNINGS), *done, day=day, run_id=run_id, tags=tags, only_steps=only_steps)
+    parent = chance.choice([None, None, "deleted", *before])
+    tags = {
+        **({OUTSIDE_TAG: outside} if outside else {}),
+        **(chance.choice(RESUMES) if parent else {}),
+        **chance.choice([{}, {}, {}, {REFUSED_TAG: chance.choice([run_id, "copied"])}]),
+        **chance.choice([{}, Worker("a-host:4026531836", 17, "1234").signature(chance.choice([run_id, "copied"]))]),
+    }
+    only_steps = chance.choice([None, None, HALVES["analytical"], STEPS[3:], STEPS])
+    assets = chance.choice(SELECTIONS)
+    happened = [*chance.choice(BEGINNINGS), *done]
+    histories.run(
+        job, *happened, day=day, run_id=run_id, tags=tags, only_steps=only_steps, assets=assets, parent=parent
+    )
     return run_id, [*odd, *chance.choice(ENDINGS)]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_view_says_what_the_tracker_says(database: Database, seed: int) -> None:
-    chance = Random(seed)  # noqa: S311
-    for _ in range(20):
-        day = database.next_day()
-        histories = Histories(database.instance)
-        runs = [make_a_run(histories, day, chance) for _ in range(chance.randint(1, 4))]
-        for run_id, later in chance.sample(runs, len(runs)):
-            histories.happened(run_id, *later)
+def test_the_view_says_what_the_tracker_says(database: Database, rounds: Callable[[int], int]) -> None:
+    for seed in range(rounds(4)):
+        chance = Random(seed)  # noqa: S311
+        for _ in range(12):
+            day = database.next_day()
+            histories = Histories(database.instance)
+            runs: list[tuple[str, list[Event]]] = []
+            for _ in range(chance.randint(1, 4)):
+                runs.append(make_a_run(histories, day, chance, [run_id for run_id, _ in runs]))
+            for run_id, later in chance.sample(runs, len(runs)):
+                histories.happened(run_id, *later)
 
-        assert database.jobs_of(day) == tracked(database.instance)
+            assert database.all_of(day) == tracked(database.instance), seed
 
 
 def test_view_and_tracker_agree_on_work_outside_dagster_that_has_steps(database: Database) -> None:
@@ -191,7 +218,7 @@ def test_view_and_tracker_agree_on_work_outside_dagster_that_has_steps(database:
         "daily_pipeline", STARTED, *did(*STEPS), SUCCESS, day=day, run_id="itself", tags=tags
     )
 
-    assert database.jobs_of(day) == tracked(database.instance)
+    assert database.all_of(day) == tracked(database.instance)
 
 
 def test_the_time_of_a_status_is_right_on_a_server_in_new_york(
@@ -206,7 +233,89 @@ def test_the_time_of_a_status_is_right_on_a_server_in_new_york(
 
     with ready(Settings.from_mapping(home)), dg.DagsterInstance.get() as instance:
         Histories(instance).run("preprocessing", STARTED, SUCCESS, day=day)
-        [(_, _, updated_time, _, _)] = tracked(instance)
+        [(_, _, updated_time, *_)] = tracked(instance)
 
     assert updated_time == FIRST_EVENT + timedelta(minutes=1)
     assert database.jobs_of(day)[0][2] == FIRST_EVENT + timedelta(minutes=1)
+
+
+def error(message: str, name: str = "ValueError", cause: Any = None, stack: Sequence[str] = ()) -> Any:
+    return SerializableErrorInfo(message, list(stack), name, cause)
+
+
+OF_SPARK = """An error occurred while calling o42.parquet.
+: org.apache.spark.SparkException: [TASK_WRITE_FAILED] Task failed while writing rows. SQLSTATE: 58030
+\tat org.apache.spark.sql.errors.QueryExecutionErrors$.taskFailedWhileWritingRowsError(QueryExecutionErrors.scala:776)
+Caused by: java.io.IOException: No space left on device
+\t... 1 more
+Caused by: java.io.IOException: No space left on device
+"""
+WRAPPED = "dagster._core.errors.DagsterExecutionStepExecutionError: Error occurred while executing op:\n"
+STEP_ERRORS = [
+    None,
+    error("ValueError: out of paper\n"),
+    error("spark_code.lake.StaleAttemptError: attempt 1 of 2020-08-06: refused\n", "StaleAttemptError"),
+    error(
+        WRAPPED, "DagsterExecutionStepExecutionError", error("KeyError: 'é \"x\"'\n", cause=error("IndexError: 1\n"))
+    ),
+    error(WRAPPED, "RetryRequested", error("DagsterExecutionInterruptedError\n", "DagsterExecutionInterruptedError")),
+    error(f"py4j.protocol.Py4JJavaError: {OF_SPARK}", "Py4JJavaError"),
+    error("An error\n" + "".join(f"Caused by: cause {number}\n at here\n" for number in range(5))),
+    error("Py4JJavaError\n", stack=["  line 1\n", "[OUT_OF_PAPER] in a stack :\n"], cause=error("Caused by: that\n")),
+    error("one line\nand another\n"),
+]
+
+
+def step_failure(job: str, of_step: Any) -> dg.DagsterEvent:
+    data = StepFailureData(of_step, user_failure_data=None)  # type: ignore[no-untyped-call]
+    return dg.DagsterEvent("STEP_FAILURE", job, step_key="eod", event_specific_data=data)
+
+
+def test_the_view_gives_the_reason_that_the_tracker_gives(database: Database) -> None:
+    histories, instance = Histories(database.instance), database.instance
+    for of_step in STEP_ERRORS:
+        run_id = histories.run("preprocessing", STARTED, day=database.next_day())
+        instance.report_dagster_event(step_failure("preprocessing", of_step), run_id)
+        histories.happened(run_id, FAILURE)
+        assert database.all_of_newest() == tracked(instance)
+    for of_run in (None, error("RuntimeError: no such resource\n", cause=error("capstone_dagster.x.YError: why\n"))):
+        run_id = histories.run("preprocessing", STARTED, day=database.next_day())
+        run = instance.get_run_by_id(run_id)
+        assert run
+        instance.report_engine_event("Launching", run)
+        instance.report_engine_event("It does not load:", run, EngineEventData(error=error("ImportError: pyspark\n")))
+        instance.report_run_failed(run, job_failure_data=JobFailureData(of_run) if of_run else None)
+        instance.report_engine_event("Retrying", run)
+        assert database.all_of_newest() == tracked(instance)
+
+
+@pytest.mark.parametrize("odd", ["\x00", "\ud83d"])
+def test_what_cannot_be_read_as_json_costs_that_reason_and_no_other_row(database: Database, odd: str) -> None:
+    histories, good, bad = Histories(database.instance), database.next_day(), database.next_day()
+    run_id = histories.run("preprocessing", STARTED, day=bad)
+    database.instance.report_dagster_event(step_failure("preprocessing", error(f"ValueError: {odd}\n")), run_id)
+    histories.happened(run_id, FAILURE)
+    histories.run("preprocessing", STARTED, failed("eod"), FAILURE, day=good)
+
+    errors = "SELECT error FROM job_status WHERE trading_day IN (%s, %s) ORDER BY trading_day"
+    assert database.query(errors, [good, bad]) == [("no raw files",), (None,)]
+
+
+def test_a_run_whose_text_is_no_json_to_postgres_is_that_of_its_job(database: Database) -> None:
+    day = database.next_day()
+    run = dg.DagsterRun(
+        job_name="preprocessing", run_config={"ops": float("nan")}, tags={"dagster/partition": f"{day}"}
+    )
+    database.instance.add_run(run)
+
+    assert database.jobs_of(day)[0][:2] == (f"preprocessing_{day}", "NOT_STARTED")
+
+
+def test_the_columns_are_those_of_the_tracker_and_in_its_order(database: Database) -> None:
+    Histories(database.instance).run("preprocessing", STARTED, day=database.next_day())
+    [status] = Tracker(database.instance).latest(days=1)
+
+    named = (
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'job_status' ORDER BY ordinal_position"
+    )
+    assert [column for (column,) in database.query(named)] == list(status.facts) == list(VIEW_COLUMNS)

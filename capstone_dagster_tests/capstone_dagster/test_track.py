@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -110,6 +111,18 @@ def test_a_command_that_fails_fails_its_job_and_status_says_so(
     status = json.loads(out)
     assert code == 0
     assert (status["status"], status["error"]) == ("FAILURE", "sh ended with exit code 3")
+    first = ["job_id", "status", "updated_time", "run_id", "attempts"]
+    then = ["job", "trading_day", "started", "ended", "seconds", "worker", "error", "note"]
+    assert list(status) == first + then
+    assert (status["job"], status["trading_day"]) == ("preprocessing", f"{FAILING}")
+    assert re.fullmatch(r"process \d+ on \S+", status["worker"])
+    told = capstone("status", f"preprocessing_{FAILING}")[1]
+    assert f"\nworker        {status['worker']}\nerror         sh ended with exit code 3\n" in told
+    header, *listed = capstone("status")[1].splitlines()
+    assert header.split() == ["job", "id", "status", "updated", "time", "attempts", "seconds", "run", "id"]
+    [place] = [number for number, line in enumerate(listed) if line.startswith(f"preprocessing_{FAILING} ")]
+    assert listed[place].split()[-1] == status["run_id"]
+    assert listed[place + 1] == "    sh ended with exit code 3"
     assert f"The command has published nothing of preprocessing_{FAILING}." in said(instance, status["run_id"])
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from capstone_dagster.tracker import JobAttempt, JobIdError, JobStatus, NeverRunError, Tracker
 from capstone_dagster.trading_days import NoTradingDayError
+from capstone_dagster.workers import Worker
 from capstone_dagster_tests.capstone_dagster.run_histories import (
     CANCELED,
     CANCELING,
@@ -21,6 +22,7 @@ from capstone_dagster_tests.capstone_dagster.run_histories import (
     SUCCESS,
     Event,
     Histories,
+    did_half,
     failed,
 )
 
@@ -184,6 +186,95 @@ def test_of_ended_attempts_the_one_begun_last_speaks_for_the_job(histories: Hist
     assert (found.run_id, found.status, found.attempts) == (waited, "FAILURE", 3)
 
 
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=2)])
+def test_a_failure_after_a_success_whose_clock_was_ahead_speaks_for_the_job(
+    histories: Histories, tracker: Tracker, ahead: timedelta
+) -> None:
+    histories.now += ahead
+    histories.run("preprocessing", STARTED, SUCCESS)
+    histories.now -= ahead
+    newer = histories.run("preprocessing", STARTED, failed("eod", "disk full"), FAILURE)
+
+    found = tracker.get_job_status(ID)
+
+    assert (found.status, found.run_id, found.error) == ("FAILURE", newer, "disk full")
+
+
+def test_a_run_that_failed_before_it_began_speaks_for_the_job_and_one_that_was_canceled_before_does_not(
+    histories: Histories, tracker: Tracker
+) -> None:
+    histories.run("preprocessing", STARTED, SUCCESS)
+    not_launched = histories.run("preprocessing", QUEUED, STARTING, FAILURE)
+    histories.run("preprocessing", QUEUED, STARTING, CANCELED)
+
+    found = tracker.get_job_status(ID)
+
+    assert (found.status, found.run_id, found.attempts) == ("FAILURE", not_launched, 3)
+
+
+def test_a_run_that_was_recorded_as_canceled_and_whose_process_was_then_refused_shows_the_refusal(
+    histories: Histories, tracker: Tracker
+) -> None:
+    zombie = histories.run("preprocessing", STARTED, CANCELING, CANCELED)
+    histories.run("preprocessing", STARTED, SUCCESS)
+    histories.happened(zombie, failed("eod", "attempt 1 was given up: it publishes nothing"))
+
+    [canceled, _] = tracker.history(ID)
+
+    assert (canceled.status, tracker.reason(canceled)) == ("CANCELED", "attempt 1 was given up: it publishes nothing")
+    assert tracker.get_job_status(ID).status == "SUCCESS"
+
+
+def test_a_status_says_all_that_is_known(histories: Histories, tracker: Tracker) -> None:
+    worker = Worker("a-host:4026531836", 17, "1234")
+    at = [FIRST_EVENT + timedelta(minutes=minutes) for minutes in range(3)]
+    histories.run("preprocessing", STARTED, failed("eod"), FAILURE, run_id="signed", tags=worker.signature("signed"))
+
+    found = tracker.get_job_status(ID)
+
+    assert (found.job, found.trading_day) == ("preprocessing", DAY)
+    assert (found.started, found.ended, found.seconds) == (at[0], at[2], 120)
+    assert (found.worker, found.error, found.note) == ("process 17 on a-host", "no raw files", None)
+
+
+ALL = ["eod/closes", "eod/quotes", "eod/trades", "ingested/events", "report/daily_summary", "report/quote_analytics"]
+
+
+def test_materialize_all_is_an_attempt_at_the_daily_pipeline_and_at_its_halves(
+    histories: Histories, tracker: Tracker
+) -> None:
+    run_id = histories.run("__ASSET_JOB", STARTED, *did_half("preprocessing"), failed("report"), FAILURE, assets=ALL)
+
+    assert [(job.job_id, job.status, job.run_id) for job in tracker.latest(days=1)] == [
+        ("daily_pipeline_2020-08-06", "FAILURE", run_id),
+        (ID, "SUCCESS", run_id),
+        ("analytical_2020-08-06", "FAILURE", run_id),
+    ]
+    assert [attempt.run_job for attempt in tracker.history(ID)] == ["daily_pipeline"]
+
+
+@pytest.mark.parametrize(("name", "assets"), [("__ASSET_JOB", ["eod/trades"]), ("preprocessing", ["eod/trades"])])
+def test_a_run_of_a_part_never_claims_the_job_s_success_and_is_noted_beside_it(
+    histories: Histories, tracker: Tracker, name: str, assets: list[str]
+) -> None:
+    part = histories.run(name, STARTED, SUCCESS, assets=assets)
+
+    with pytest.raises(NeverRunError) as refused:
+        tracker.get_job_status(ID)
+    noted = f"run {part} of eod/trades alone: SUCCESS"
+    assert str(refused.value) == f"{ID} has never been run as a whole ({noted})"
+
+    histories.run("preprocessing", STARTED, FAILURE)
+    assert tracker.get_job_status(ID).note is None  # what was before it is no news
+    later = histories.run(name, STARTED, SUCCESS, assets=assets)
+
+    found = tracker.get_job_status(ID)
+    assert (found.status, found.attempts) == ("FAILURE", 1)
+    assert found.note == f"run {later} of eod/trades alone: SUCCESS"
+    with pytest.raises(NeverRunError, match=r"^analytical_2020-08-06 has never been run$"):
+        tracker.get_job_status("analytical_2020-08-06")
+
+
 def test_the_latest_are_the_jobs_of_the_last_days_with_runs_and_the_newest_day_is_first(
     histories: Histories, tracker: Tracker
 ) -> None:
@@ -197,8 +288,7 @@ def test_the_latest_are_the_jobs_of_the_last_days_with_runs_and_the_newest_day_i
 
     assert ids == ["preprocessing_2020-08-10", "preprocessing_2020-08-07", "analytical_2020-08-07"]
     statuses = [(job.status, job.error) for job in tracker.latest(days=10)]
-    # Reasons cost a look into the events of each run, and a list has no room for them.
-    assert statuses == [("QUEUED", None), ("SUCCESS", None), ("FAILURE", None), ("SUCCESS", None)]
+    assert statuses == [("QUEUED", None), ("SUCCESS", None), ("FAILURE", "no raw files"), ("SUCCESS", None)]
 
 
 def test_without_runs_there_are_no_latest_jobs(tracker: Tracker) -> None:

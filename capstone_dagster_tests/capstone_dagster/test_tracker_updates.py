@@ -1,6 +1,5 @@
 """Work outside Dagster as the tracker records it, and runs whose process is gone."""
 
-import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -92,15 +91,22 @@ def test_work_is_refused_while_dagster_works_on_the_day(
     assert len(histories.instance.get_runs()) == 1
 
 
-def test_a_second_beginning_is_refused_while_the_first_has_no_result(tracker: Tracker) -> None:
+def test_a_second_beginning_says_that_the_first_goes_on(tracker: Tracker) -> None:
     begun = tracker.update_job_status(ID, "STARTED")
 
-    with pytest.raises(
-        SlotTakenError, match=rf"{ID} \(STARTED since \d\d:\d\d:\d\d UTC, run {re.escape(begun.run_id)}\)"
-    ):
-        tracker.update_job_status(ID, "STARTED")
+    again = tracker.update_job_status(ID, "STARTED")
 
-    assert tracker.get_job_status(ID) == begun
+    assert (again.status, again.run_id, again.attempts) == ("STARTED", begun.run_id, 1)
+    assert again.worker == "outside Dagster"
+
+
+def test_a_beginning_is_refused_while_a_process_of_ours_does_the_same_work(
+    histories: Histories, tracker: Tracker
+) -> None:
+    run = outside_work.begin(histories.instance, "preprocessing", date(2020, 8, 6), worker=Worker.process())
+
+    with pytest.raises(SlotTakenError, match=rf"{ID} \(STARTED since \d\d:\d\d:\d\d UTC, run {run.run_id}\)"):
+        tracker.update_job_status(ID, "STARTED")
 
 
 def test_a_result_gives_the_slot_of_the_day_back(tracker: Tracker) -> None:
