@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from capstone_dagster.alerts import Alert, channels, deliver
+from capstone_dagster.dev_command import dev
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.glue_commands import glue_sync
 from capstone_dagster.jobs import JOB_NAMES, JobName, job_id
@@ -195,7 +196,7 @@ def exec_(command: tuple[str, ...]) -> NoReturn:
     sys.exit(code)
 
 
-for command in (status, history, track, migrate, glue_sync):
+for command in (dev, status, history, track, migrate, glue_sync):
     cli.add_command(command)
 
 

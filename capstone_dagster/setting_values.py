@@ -169,6 +169,14 @@ def web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def host_names(value: str) -> tuple[str, ...]:
+    """Names or addresses of hosts, with commas between them."""
+    names = tuple(name.strip().lower() for name in value.split(","))
+    if not all(re.fullmatch(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]", name) for name in names):
+        raise ValueError("must be names of hosts with commas between them and without ports, like market.example.com")
+    return names
+
+
 def alert_urls(value: str) -> tuple[str, ...]:
     """URLs of apprise, with blanks between them."""
     urls = tuple(value.split())

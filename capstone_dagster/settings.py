@@ -90,6 +90,8 @@ class Settings:
     """Only where the Spark steps run there."""
     lease_minutes: float = 30.0
     """How long work done outside Dagster counts as going on without being heard of."""
+    ui_hosts: tuple[str, ...] = ()
+    """Further names under which people open the UI."""
 
     @classmethod
     def variables(cls) -> list[str]:
@@ -134,6 +136,7 @@ class Settings:
             late_time=read("late_time", values.after_the_close, time(20)),
             backfill_days=read("backfill_days", values.days, None),
             ui_url=read("ui_url", values.web_address, "http://127.0.0.1:3000"),
+            ui_hosts=read("ui_hosts", values.host_names, ()),
             alert_urls=read("alert_urls", values.alert_urls, ()),
             preconditions=read("preconditions", Preconditions.parse, Preconditions()),
             precondition_commands=read("precondition_commands", values.yes_or_no, default=False),

@@ -80,8 +80,12 @@ def run_child(command: Sequence[str]) -> int:
     Ctrl-C reaches the child by itself, as one of the same group.
     """
     with _collecting((signal.SIGINT, signal.SIGTERM)) as received:
-        # Locks that are marked inheritable go along: they last until the child itself has ended.
-        return _ended(_start(command, close_fds=False), received, {signal.SIGTERM}, os.kill).exit_code
+        return _ended(start_child(command), received, {signal.SIGTERM}, os.kill).exit_code
+
+
+def start_child(command: Sequence[str]) -> "subprocess.Popen[bytes]":
+    """Start a command; locks that are marked inheritable go along, and last until it has ended itself."""
+    return _start(command, close_fds=False)
 
 
 def run_apart(command: Sequence[str], environment: Mapping[str, str]) -> Ended:

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
@@ -59,6 +58,14 @@ class Services:
             told: dict[str, Any] = json.load(answer)["data"]
             return told
 
+    def answers(self, process: "subprocess.Popen[bytes]") -> bool:
+        """Whether it is up; what began it must live."""
+        assert process.poll() is None, self.log.read_text()[-3000:]
+        try:
+            return bool(self.ask("{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"))
+        except (urllib.error.URLError, OSError):
+            return False
+
     def launch(self, job: str, day: object, **tags: str) -> str:
         """Launch a run as the UI does; returns its id."""
         pairs = [{"key": f"dagster/{name}", "value": value} for name, value in {"partition": f"{day}", **tags}.items()]
@@ -92,23 +99,16 @@ def services(platform: Platform, folder: Path) -> Iterator[Services]:
     log = folder / "services.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [CAPSTONE, "exec", "--", "dg", "dev", "--host", "127.0.0.1", "--port", str(port)],
-            env=os.environ | platform.environment | {"VIRTUAL_ENV": sys.prefix},
+            [CAPSTONE, "dev", "--port", str(port)],
+            env=os.environ | platform.environment,
             cwd=ROOT,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
     started = Services(port, log)
 
-    def is_up() -> bool:
-        assert process.poll() is None, log.read_text()[-3000:]
-        try:
-            return bool(started.ask("{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"))
-        except (urllib.error.URLError, OSError):
-            return False
-
     try:
-        eventually(is_up)
+        eventually(lambda: started.answers(process))
         yield started
     finally:
         started_by_it = psutil.Process(process.pid).children(recursive=True)

@@ -1,0 +1,107 @@
+"""The command ``capstone dev``: the code location, Dagster's daemon and the UI, as long as all of them live.
+
+Dagster's own ``dg dev`` starts the same parts, but its webserver answers whoever asks; see ``web_door``.
+"""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+
+from capstone_dagster.errors import ExpectedError
+from capstone_dagster.run_storage import ready
+from capstone_dagster.settings import CHECKOUT, Settings
+from capstone_dagster.signals import deferring_signals, exiting_on_termination, start_child
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+_LOOK_SECONDS = 0.5
+# A daemon ends its threads within this time; Dagster waits as long.
+_END_SECONDS = 60.0
+
+_Parts = Mapping[str, "subprocess.Popen[bytes]"]
+
+
+class PartEndedError(ExpectedError):
+    """The webserver or the daemon has ended, though nobody has asked it to."""
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address the UI listens on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="The UI's port.")
+def dev(host: str, port: int) -> None:
+    """Start the Dagster UI and the daemon, until Ctrl-C. Who may ask the UI, CAPSTONE_UI_HOSTS says."""
+    with exiting_on_termination(), ready(Settings.from_environment()):
+        import dagster as dg
+
+        with dg.DagsterInstance.get() as instance, _code_location(instance) as workspace:
+            listening = ["--host", host, "--port", str(port)]
+            with deferring_signals() as received, _running(workspace, listening) as parts:
+                while not received and not any(part.poll() is not None for part in parts.values()):
+                    time.sleep(_LOOK_SECONDS)
+                died = None if received else next(told for told in map(_ended, parts, parts.values()) if told)
+    if died:
+        raise PartEndedError(f"{died}, and so the rest was ended too; its last lines above may say why")
+
+
+@contextmanager
+def _code_location(instance: "dg.DagsterInstance") -> Iterator[Path]:
+    """Serve the definitions to the other parts; yields the workspace in which they find them.
+
+    A server that dies is started again; the button Reload lets it load changed code.
+    """
+    import yaml
+    from dagster._cli.proxy_server_manager import ProxyServerManager
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+
+    target = WorkspaceFileTarget([str(CHECKOUT / "workspace.yaml")])
+    with (
+        ProxyServerManager(instance, target, code_server_log_level="warning") as servers,
+        TemporaryDirectory() as folder,
+    ):
+        workspace = Path(folder, "workspace.yaml")
+        workspace.write_text(yaml.dump({"load_from": list(servers.get_code_server_specs())}))
+        yield workspace
+
+
+@contextmanager
+def _running(workspace: Path, listening: list[str]) -> Iterator[_Parts]:
+    modules = {
+        "the webserver": ["capstone_dagster.web_server", *listening],
+        "the daemon": ["dagster._daemon", "run"],
+    }
+    parts: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name, arguments in modules.items():
+            parts[name] = start_child([sys.executable, "-m", *arguments, "--workspace", str(workspace)])
+        yield parts
+    finally:
+        _end(parts)
+
+
+def _end(parts: _Parts) -> None:
+    for part in parts.values():
+        if part.poll() is None:
+            part.terminate()
+    deadline = time.monotonic() + _END_SECONDS
+    for part in parts.values():
+        try:
+            part.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            part.kill()
+            part.wait()
+
+
+def _ended(name: str, part: "subprocess.Popen[bytes]") -> str | None:
+    code = part.poll()
+    if code is None:
+        return None
+    return f"{name} {f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with exit code {code}'}"

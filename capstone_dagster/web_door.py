@@ -1,0 +1,137 @@
+"""Who may speak to the UI's port: the middleware in front of Dagster's webserver.
+
+Dagster's webserver has no login, and whoever it answers can launch runs. A page of another site must not reach it
+through the browser of somebody who has the UI open. So every request must name a host of ours (a page that rebinds
+its name to this machine does not), and must not come from another origin; nothing is changed by GET, and what
+changes something is JSON, which a page cannot send elsewhere without asking first.
+
+Who can open a connection to the port is not asked here: keep the port to this machine, or behind a login.
+"""
+
+import re
+from collections.abc import Collection
+
+from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from capstone_dagster.settings import Settings
+
+# A browser never takes these names for another machine, whatever a page does.
+_THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
+# Anywhere in a path: a route also takes the path with a line break behind it.
+_GRAPHQL = "/graphql"
+_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/@]+)(?::\d*)?", re.IGNORECASE)
+_TEXT = {"X-Content-Type-Options": "nosniff"}
+
+
+def allowed_hosts(settings: Settings) -> frozenset[str]:
+    """The names under which people open the UI, in lower case and without a port."""
+    opened_at = settings.ui_url.partition("://")[2].partition("/")[0]
+    return frozenset({*_THIS_MACHINE, *settings.ui_hosts, _host(opened_at)} - {""})
+
+
+class WebDoor:
+    """Lets requests through to an ASGI application, or refuses them in a sentence."""
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+        self._app, self._hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request or the handshake of a websocket."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif refusal := self._refusal(scope):
+            if scope["type"] == "websocket":  # nobody reads why
+                await send({"type": "websocket.close", "code": 1008})
+            else:
+                await refusal(scope, receive, send)
+        else:
+            await self._app(scope, receive, _unframed(send))
+
+    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
+        headers = Headers(scope=scope)
+        return (
+            self._foreign_host(headers)
+            or _foreign_origin(scope, headers)
+            or (_changing_by_get(scope) or _no_json(scope, headers) if scope["type"] == "http" else None)
+        )
+
+    def _foreign_host(self, headers: Headers) -> PlainTextResponse | None:
+        named = headers.getlist("host")
+        if len(named) == 1 and _host(named[0]) in self._hosts:
+            return None
+        return _answer(
+            421,
+            f"the header Host names {_quoted(named)}, and not the host of this UI ({', '.join(sorted(self._hosts))}); "
+            "if people open it under that name, add the name to CAPSTONE_UI_HOSTS and start the UI again",
+        )
+
+
+def _foreign_origin(scope: Scope, headers: Headers) -> PlainTextResponse | None:
+    origins, site = headers.getlist("origin"), headers.get("sec-fetch-site")
+    if any(origin.lower().partition("://")[2] != headers["host"].lower() for origin in origins):
+        return _answer(
+            403,
+            f"the header Origin names {_quoted(origins)}, and Host {_quoted([headers['host']])}: only the UI's own "
+            "pages may ask; a proxy in front of the UI must pass on the Host that the browser has sent",
+        )
+    # A browser says "none" of what a person has typed, or opened from a bookmark.
+    if site in (None, "same-origin", "none") or _is_followed_link(scope, headers):
+        return None
+    return _answer(403, f"the header Sec-Fetch-Site says {_quoted([str(site)])}: only the UI's own pages may ask")
+
+
+def _is_followed_link(scope: Scope, headers: Headers) -> bool:
+    """Whether a person comes to a page of the UI, as from the link in an alert; in a frame, it would not be seen."""
+    is_page = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return is_page and scope.get("method") == "GET" and _GRAPHQL not in scope["path"]
+
+
+def _changing_by_get(scope: Scope) -> PlainTextResponse | None:
+    if scope["method"] not in _WITHOUT_BODY or _GRAPHQL not in scope["path"]:
+        return None
+    for query in QueryParams(scope["query_string"]).getlist("query"):
+        try:
+            operations = [each for each in parse(query).definitions if isinstance(each, OperationDefinitionNode)]
+        except (GraphQLError, RecursionError):
+            return _answer(400, "the parameter query cannot be read as GraphQL")
+        if any(each.operation != OperationType.QUERY for each in operations):
+            return _answer(405, f"{scope['method']} changes nothing: send mutations by POST, as JSON")
+    return None
+
+
+def _no_json(scope: Scope, headers: Headers) -> PlainTextResponse | None:
+    if scope["method"] in _WITHOUT_BODY:
+        return None
+    given = headers.getlist("content-type")
+    if len(given) == 1 and given[0].partition(";")[0].strip().lower() == "application/json":
+        return None
+    return _answer(415, f"the header Content-Type says {_quoted(given)}; it must be application/json")
+
+
+def _host(authority: str) -> str:
+    """Of host and port, the host."""
+    found = _AUTHORITY.fullmatch(authority.strip())
+    return found[1].lower() if found else ""
+
+
+def _quoted(values: list[str]) -> str:
+    return " and ".join(ascii(value) for value in values) or "nothing"
+
+
+def _answer(status: int, why: str) -> PlainTextResponse:
+    return PlainTextResponse(f"Refused: {why}.\n", status, headers=_TEXT)
+
+
+def _unframed(send: Send) -> Send:
+    """Let no other site show the UI in a frame of its own, where people do not know what they click."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)["X-Frame-Options"] = "SAMEORIGIN"
+        await send(message)
+
+    return sending
