@@ -27,9 +27,6 @@ OUTAGE_SECONDS = 180.0
 _PAUSE_SECONDS = 1.0
 _REPEATS = 5  # a statement that itself ends its connection must not be repeated for ever
 
-# Dagster's loggers write their lines themselves.
-_LOGGERS_WITH_LINES = ("dagster", "dagit")
-
 _Statements = tuple[tuple[Any, Any], ...]
 
 
@@ -131,18 +128,27 @@ def _same(columns: Any, row: Mapping[str, Any]) -> ColumnElement[bool]:
 
 
 def keep_log_lines_single() -> None:
-    """Write warnings as Python does by itself, but from a handler of the root logger.
+    """Let the root logger write only what no other logger has written.
 
     Dagster warns of a lost connection by ``logging.warning``, which gives a root logger that has no handler one for
     everything: from the first outage on, every line of the daemon would come twice.
     """
     root = logging.getLogger()
-    if root.handlers:
-        return
-    handler = logging.StreamHandler()
-    handler.setLevel(logging.WARNING)
-    handler.addFilter(lambda record: not record.name.startswith(_LOGGERS_WITH_LINES))
-    root.addHandler(handler)
+    if not root.handlers:
+        root.addHandler(logging.StreamHandler())
+        root.handlers[0].setLevel(logging.WARNING)  # as Python itself does without a handler
+    for handler in root.handlers:
+        if type(handler) is logging.StreamHandler and _is_written_by_root_alone not in handler.filters:
+            handler.addFilter(_is_written_by_root_alone)
+
+
+def _is_written_by_root_alone(record: logging.LogRecord) -> bool:
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger and logger.parent:
+        if logger.handlers:
+            return False
+        logger = logger.parent
+    return True
 
 
 @contextmanager

@@ -75,12 +75,12 @@ def exiting_on_termination() -> Iterator[None]:
 
 
 def run_child(command: Sequence[str]) -> int:
-    """Run an interactive command to its end and return its exit code; a SIGTERM is passed on.
+    """Run an interactive command to its end and return its exit code; SIGTERM and a hang-up are passed on.
 
     Ctrl-C reaches the child by itself, as one of the same group.
     """
-    with _collecting((signal.SIGINT, signal.SIGTERM)) as received:
-        return _ended(start_child(command), received, {signal.SIGTERM}, os.kill).exit_code
+    with deferring_signals() as received:
+        return _ended(start_child(command), received, {signal.SIGTERM, signal.SIGHUP}, os.kill).exit_code
 
 
 def start_child(command: Sequence[str]) -> "subprocess.Popen[bytes]":

@@ -1,22 +1,31 @@
 """The database of the run storage goes away in the middle of a run, and comes back."""
 
 import os
+import random
+import signal
 import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import date
 from pathlib import Path
 
+import psutil
+import pytest
 from psycopg2 import connect
 
 from capstone_dagster.embedded_postgres import serving
+from capstone_dagster_tests.dagster_services import services
 from capstone_dagster_tests.platform import CAPSTONE, Platform
+from capstone_dagster_tests.processes import eventually
 
 DAY = date(2020, 8, 5)
+_RUNS = "{ runsOrError(limit: 1) { ... on Runs { results { id } } ... on PythonError { message } } }"
+_SIGNATURE = "SELECT value FROM run_tags WHERE run_id = %s AND key = '.dagster/capstone_worker'"
+_DOUBLED = "SELECT run_id, event FROM event_logs GROUP BY 1, 2 HAVING count(*) > 1"
 
 
 @contextmanager
@@ -82,3 +91,83 @@ def test_a_run_outlasts_a_database_that_is_away_for_5_and_for_60_seconds_and_los
         assert "SUCCESS" in output
     with serving(undisturbed.folder) as url:
         assert after_short == after_long == _events(url)
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    """With a short path, below which the server has its socket."""
+    with tempfile.TemporaryDirectory() as home:
+        made = Platform(Path(home), DAY)
+        made.sample(DAY)
+        yield made
+
+
+def _kill_server(platform: Platform) -> bool:
+    """Whether there was one."""
+    try:
+        os.kill(int((platform.folder / "postgres" / "postmaster.pid").read_text().split("\n")[0]), signal.SIGKILL)
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return False
+    return True
+
+
+def _query(platform: Platform, statement: str, *values: object) -> list[tuple[object, ...]]:
+    with closing(connect(f"postgresql://postgres@/postgres?host={platform.folder}/postgres")) as connection:
+        cursor = connection.cursor()
+        cursor.execute(statement, values)
+        rows: list[tuple[object, ...]] = cursor.fetchall()
+        return rows
+
+
+def test_a_tracked_command_that_succeeded_is_recorded_whenever_the_server_is_killed(
+    platform: Platform, rounds: Callable[[int], int]
+) -> None:
+    moments = random.Random()  # noqa: S311 - any moment will do
+    attempts = rounds(1)
+    for number in range(attempts):
+        with subprocess.Popen(
+            [CAPSTONE, "track", "--job", "preprocessing", "--date", str(DAY), "--", "sh", "-c", "echo up; sleep 1"],
+            env=os.environ | platform.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as tracked:
+            # The first one in its command, as the result would be lost; the others anywhere.
+            if number == 0 and tracked.stdout:
+                assert tracked.stdout.readline() == "up\n"
+            else:
+                time.sleep(moments.uniform(0, 8))
+            _kill_server(platform)
+            tracked.communicate(timeout=200)
+        assert tracked.returncode == 0
+
+    with serving(platform.folder):
+        assert _query(platform, "SELECT status, count(*) FROM runs GROUP BY 1") == [("SUCCESS", attempts)]
+        assert _query(platform, _DOUBLED) == []
+
+
+def test_under_make_dev_a_killed_server_is_started_again_and_a_run_goes_on_when_all_else_is_killed(
+    platform: Platform, tmp_path: Path, rounds: Callable[[int], int]
+) -> None:
+    assert platform.capstone("migrate").returncode == 0
+    with services(platform, tmp_path) as running:
+        started = [child for child in psutil.Process().children() if CAPSTONE in child.cmdline()]
+        for _ in range(rounds(1)):
+            assert _kill_server(platform)
+            eventually(lambda: running.ask(_RUNS), lambda told: "results" in told["runsOrError"])
+
+        run_id = running.launch("preprocessing", DAY, max_retries="0")
+        [(signature,)] = eventually(lambda: _query(platform, _SIGNATURE, run_id), len)
+        worker = psutil.Process(int(str(signature).split()[1]))
+        assert _kill_server(platform)
+        others = [process for parent in started for process in (parent, *parent.children(recursive=True))]
+        spared = {worker.pid, *(child.pid for child in worker.children(recursive=True))}
+        for process in others:
+            if process.pid not in spared:
+                process.kill()
+        worker.wait(timeout=300)
+
+    status = platform.capstone("status", f"preprocessing_{DAY}")
+    assert f"run id        {run_id}" in status.stdout
+    assert "SUCCESS" in status.stdout, status.stdout
+    assert not (platform.folder / "postgres" / "postmaster.pid").exists()

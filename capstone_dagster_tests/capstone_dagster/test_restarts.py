@@ -18,15 +18,18 @@ from capstone_dagster import restarts
 from capstone_dagster.embedded_postgres import serving
 from capstone_dagster.restarts import OUTAGE_SECONDS, outlasting_restarts
 
-# What a daemon does: it loads the launcher, sets up Dagster's loggers, and loses a connection.
+# What a daemon does: it sets up Dagster's loggers, loads the launcher when it needs it, and loses a connection.
 DAEMON = """
-import logging
+import logging, sys
 from dagster._utils.log import configure_loggers
 from capstone_dagster.run_launcher import DayRunLauncher
 
-DayRunLauncher()
 configure_loggers()
-logging.warning("Retrying failed database connection")
+for does in sys.argv[1:]:
+    if does == "loads":
+        DayRunLauncher()
+    else:
+        logging.warning("Retrying failed database connection")
 logging.getLogger("dagster.daemon").info("Checking for new runs")
 logging.getLogger("dagster.daemon").warning("A run is late")
 """
@@ -307,8 +310,9 @@ def test_what_was_inserted_before_the_answer_was_lost_is_not_inserted_twice(
     assert told is None or told == [row.id for row in kept[:rows]]
 
 
-def test_the_lines_of_the_daemon_come_once_also_after_an_outage() -> None:
-    ran = subprocess.run([sys.executable, "-c", DAEMON], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("order", [("loads", "loses"), ("loses", "loads")])
+def test_the_lines_of_the_daemon_come_once_also_after_an_outage(order: tuple[str, str]) -> None:
+    ran = subprocess.run([sys.executable, "-c", DAEMON, *order], capture_output=True, text=True, check=True)
 
     lines = (ran.stdout + ran.stderr).splitlines()
     for said in ("Retrying failed database connection", "Checking for new runs", "A run is late"):
