@@ -10,6 +10,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from capstone_dagster.plain_text import printable
 from capstone_dagster.settings import Settings
 
 # So long an alert that a channel did not take is tried again.
@@ -73,9 +74,10 @@ def _answers(settings: Settings, alert: Alert, urls: Sequence[str]) -> list[str 
     By a process of its own: apprise and what it is made of log, warn and print with URLs in their words, which
     nobody reads there, and what hangs can be ended.
     """
-    text = alert.text if len(alert.text) <= _MOST_CHARACTERS else f"{alert.text[:_MOST_CHARACTERS]}..."
+    shown = printable(alert.text)
+    text = shown if len(shown) <= _MOST_CHARACTERS else f"{shown[:_MOST_CHARACTERS]}..."
     link = f"\nRun: {settings.ui_url}/runs/{alert.run_id}" if alert.run_id else ""
-    asked = {"urls": urls, "title": alert.title, "text": text + link, "seconds": CHANNEL_SECONDS}
+    asked = {"urls": urls, "title": printable(alert.title), "text": text + link, "seconds": CHANNEL_SECONDS}
     try:
         spoke = subprocess.run(
             [sys.executable, "-P", "-m", "capstone_dagster.alert_channels"],

@@ -13,6 +13,7 @@ from capstone_dagster.dev_command import dev
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.glue_commands import glue_sync
 from capstone_dagster.jobs import JOB_NAMES, JobName, job_id
+from capstone_dagster.plain_text import say
 from capstone_dagster.postgres_programs import programs
 from capstone_dagster.prerequisites import MissingPrerequisite, require_java
 from capstone_dagster.run_storage import libpq_environment, ready
@@ -55,7 +56,7 @@ def cli() -> None:
     Settings are CAPSTONE_* variables, listed in .env.example.
     """
     for unknown in unknown_variables(given_variables()):
-        click.echo(f"capstone: warning: {unknown}", err=True)
+        say(f"capstone: warning: {unknown}", err=True)
 
 
 @cli.command()
@@ -85,26 +86,26 @@ def run(days: str, job: JobName, allow_missing_closes: bool, only_missing: bool)
         config = in_terminal(allow_missing_closes=allow_missing_closes)
         with dg.DagsterInstance.get() as instance, noticing_interruptions() as was_interrupted:
             for told in reaped(settings, instance):
-                click.echo(f"EMR: {told}")
+                say(f"EMR: {told}")
             up_to_date = 0
             for day in wanted:
                 # Asked when it is its turn: the day before may have got other closes.
                 if only_missing and not is_missing(settings, instance, job, day):
                     up_to_date += 1
                     continue
-                click.echo(job_id(job, day))
+                say(job_id(job, day))
                 outcome = undelivered(settings, job, day) or run_day(instance, job, day, run_config=config)
                 outcomes.append(outcome)
-                click.echo(f"  {outcome.status}{'' if outcome.succeeded else f', {outcome.reason or outcome.run_id}'}")
+                say(f"  {outcome.status}{'' if outcome.succeeded else f', {outcome.reason or outcome.run_id}'}")
                 if was_interrupted():
                     break
         if only_missing:
-            click.echo(f"up to date: {up_to_date} of {len(wanted)} days")
+            say(f"up to date: {up_to_date} of {len(wanted)} days")
         if outcomes:
-            click.echo(f"\n{summary(outcomes, Lake(settings.lake_uri))}\n")
+            say(f"\n{summary(outcomes, Lake(settings.lake_uri))}\n")
         if left := len(wanted) - len(outcomes) - up_to_date:
-            click.echo(f"interrupted in {outcomes[-1].job_id}; days not run: {left}")
-        click.echo(f"raw files  {settings.raw_uri}\nlake       {settings.lake_uri}\nlogs       {settings.log_dir}")
+            say(f"interrupted in {outcomes[-1].job_id}; days not run: {left}")
+        say(f"raw files  {settings.raw_uri}\nlake       {settings.lake_uri}\nlogs       {settings.log_dir}")
     if not all(outcome.succeeded for outcome in outcomes):
         sys.exit(1)
 
@@ -121,6 +122,7 @@ def paths(table: Table, day: str, as_json: bool) -> None:
     manifest = lake.require(table, parse_day(day))
     lake.require_files(table, manifest)
     full = [lake.storage.uri(path) for path in manifest.paths]
+    # To the byte: another program reads them.
     click.echo(json.dumps(asdict(manifest) | {"paths": full}, indent=2) if as_json else "\n".join(full))
 
 
@@ -134,8 +136,8 @@ def show(table: Table, day: str, limit: int) -> None:
 
     lake, trade_dt = Lake(Settings.from_environment().lake_uri), parse_day(day)
     rows = first_rows(lake, table, trade_dt, limit)
-    click.echo(as_text(table.columns, rows))
-    click.echo(f"{len(rows):,} of {lake.require(table, trade_dt).rows:,} rows")
+    say(as_text(table.columns, rows))
+    say(f"{len(rows):,} of {lake.require(table, trade_dt).rows:,} rows")
 
 
 @cli.command()
@@ -150,7 +152,7 @@ def sample(*, out: str, days: int, symbols: int, events: int, first_day: str | N
     configured = Settings.from_environment().first_trading_day
     first = parse_day(first_day) if first_day else trading_days(configured).first
     for day, files, size in Sample(symbols=symbols, events=events, seed=seed).write(out, first, days):
-        click.echo(f"{day}  {events:,} lines in {files} files, {size / 1e6:.1f} MB")
+        say(f"{day}  {events:,} lines in {files} files, {size / 1e6:.1f} MB")
 
 
 @cli.command(name="test-alert")
@@ -159,7 +161,7 @@ def send_test_alert() -> None:
     settings = Settings.from_environment()
     test = Alert("Test of the alerts", "Nothing has happened: somebody has typed capstone test-alert.")
     sent = deliver(settings, test, channels(settings))
-    click.echo(sent)
+    say(sent)
     sys.exit(0 if sent.taken_by and not sent.refused_by else 1)
 
 
@@ -178,7 +180,7 @@ def s3_jars(ivy_settings: Path | None, *, conf: bool) -> None:
         click.echo("\n".join(f"{name}={value}" for name, value in s3_conf(jars()).items()))
         return
     require_java()
-    fetch(click.echo, ivy_settings)
+    fetch(say, ivy_settings)
 
 
 @cli.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -215,5 +217,5 @@ def main() -> None:
     try:
         cli()
     except _EXPECTED_ERRORS as error:
-        click.echo(f"capstone: {error}{_remedy(error)}", err=True)
+        say(f"capstone: {error}{_remedy(error)}", err=True)
         sys.exit(1)

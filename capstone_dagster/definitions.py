@@ -9,7 +9,7 @@ from capstone_dagster.assets.report import report_assets
 from capstone_dagster.checks import all_checks
 from capstone_dagster.executor import signing_executor
 from capstone_dagster.jobs import all_jobs, backfills
-from capstone_dagster.progress import progress_logger
+from capstone_dagster.progress import console_logger, progress_logger
 from capstone_dagster.resources import resources_for
 from capstone_dagster.schedules import all_schedules
 from capstone_dagster.sensors import all_sensors
@@ -34,7 +34,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
         sensors=all_sensors(settings, jobs),
         resources=resources_for(settings),
         executor=signing_executor,
-        loggers={"console": dg.colored_console_logger, "progress": progress_logger},
+        loggers={"console": console_logger, "progress": progress_logger},
     )
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from capstone_dagster.errors import ExpectedError
+from capstone_dagster.plain_text import printable
 from spark_code.lake import LakeError
 from spark_code.locations import StorageError
 from spark_code.raw_files import MissingDeliveryError, UnreadableNameError
@@ -20,4 +21,4 @@ def final_failures() -> Iterator[None]:
     try:
         yield
     except (ExpectedError, LakeError, MissingDeliveryError, UnreadableNameError, StorageError) as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+        raise dg.Failure(printable(str(error)), allow_retries=False) from error

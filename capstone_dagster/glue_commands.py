@@ -3,6 +3,7 @@
 import click
 
 from capstone_dagster.errors import ExpectedError
+from capstone_dagster.plain_text import say
 from capstone_dagster.settings import Settings, SettingsError
 from capstone_dagster.trading_days import trading_days
 from spark_code.glue import GlueCatalog
@@ -34,7 +35,7 @@ def glue_sync(days: str | None) -> None:
             catalog.register(lake, table, day)
         if published:
             count = f"{len(published):,} day{'s' if len(published) > 1 else ''}"
-            click.echo(f"{catalog.database}.{catalog.table_name(table)}  {count}, the last is {published[-1]}")
+            say(f"{catalog.database}.{catalog.table_name(table)}  {count}, the last is {published[-1]}")
         registered += len(published)
     if not registered:
         of_days = f" of {days}" if days else ""

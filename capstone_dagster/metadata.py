@@ -5,11 +5,15 @@ from typing import Any
 
 import dagster as dg
 
+from capstone_dagster.plain_text import printable
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
 from spark_code.schemas import Table
 
 _REJECTED = "rejected_"
+_WIDEST_CELL = 80
+# Whole numbers from here on lose digits in a browser.
+_FIRST_INEXACT = 2**53
 
 
 def rejects_by_reason(manifest: Manifest) -> dict[str, int]:
@@ -43,7 +47,7 @@ def materialization_metadata(
         "inputs": _table(("input", "version"), manifest.inputs),
         "dagster/uri": lake.storage.uri(f"{table.path}/data/{manifest.version}"),
         "dagster/column_schema": column_schema(table),
-        "preview": dg.MetadataValue.md(_preview(table, preview)),
+        "preview": _records(table.columns, preview),
         **({} if seconds is None else {"seconds": round(seconds, 2)}),
     }
 
@@ -58,17 +62,20 @@ def column_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def _table(header: tuple[str, str], rows: Mapping[str, Any]) -> dg.MetadataValue:
-    lines = [f"| {left} | {right} |" for left, right in rows.items()]
-    return dg.MetadataValue.md("\n".join((f"| {header[0]} | {header[1]} |", "|---|---|", *lines)) if rows else "none")
+def _table(header: tuple[str, str], rows: Mapping[str, Any]) -> dg.MetadataValue[Any]:
+    return _records(header, list(rows.items())) if rows else dg.MetadataValue.text("none")
 
 
-def _preview(table: Table, rows: Sequence[Sequence[Any]]) -> str:
-    head = [f"| {' | '.join(table.columns)} |", "|---" * len(table.columns) + "|"]
-    return "\n".join([*head, *(f"| {' | '.join(_cell(value) for value in row)} |" for row in rows)])
+def _records(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.MetadataValue[Any]:
+    """A table, and no Markdown: what a delivered line holds is shown, and nothing of it is obeyed or fetched."""
+    schema = dg.TableSchema([dg.TableColumn(name) for name in columns])
+    cells = [dict(zip(columns, map(_cell, row), strict=True)) for row in rows]
+    return dg.MetadataValue.table([dg.TableRecord(record) for record in cells], schema)
 
 
-def _cell(value: object) -> str:
-    # A rejected line may hold anything, also what Markdown would take for a new cell or row.
-    text = "" if value is None else str(value)[:80]
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("\r", " ").replace("\x00", "\\0")
+def _cell(value: object) -> str | int:
+    if isinstance(value, int) and abs(value) < _FIRST_INEXACT:
+        return value
+    text = "" if value is None else str(value)[:_WIDEST_CELL]
+    # A rejected line may hold anything, also what a browser shows from right to left.
+    return printable(text).replace("\n", " ").replace("\t", " ")

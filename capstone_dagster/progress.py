@@ -9,6 +9,7 @@ import time
 
 import dagster as dg
 
+from capstone_dagster.plain_text import printable
 from capstone_dagster.reasons import failure_reason, retry_reason
 from spark_code.schemas import TABLES
 
@@ -27,7 +28,7 @@ class _Lines(logging.Formatter):
         self._started = time.monotonic()
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"  {time.monotonic() - self._started:6.1f} s  {_words(record)}"
+        return printable(f"  {time.monotonic() - self._started:6.1f} s  {_words(record)}")
 
 
 def _event(record: logging.LogRecord) -> dg.DagsterEvent | None:
@@ -95,3 +96,21 @@ def progress_logger(context: dg.InitLoggerContext) -> logging.Logger:
     logger = logging.Logger("capstone.progress", logging.DEBUG)
     logger.addHandler(handler)
     return logger
+
+
+def _console(context: dg.InitLoggerContext) -> logging.Logger:
+    """The logger of runs that name none."""
+    logger: logging.Logger = dg.colored_console_logger.logger_fn(context)
+    for handler in logger.handlers:
+        handler.addFilter(_write_out)
+    return logger
+
+
+def _write_out(record: logging.LogRecord) -> bool:
+    record.msg, record.args = printable(record.getMessage()), ()
+    return True
+
+
+console_logger = dg.LoggerDefinition(
+    _console, dg.colored_console_logger.config_schema, "Dagster's own log of a run, for terminals"
+)

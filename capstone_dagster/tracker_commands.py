@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from capstone_dagster.jobs import JOB_NAMES, JobName
+from capstone_dagster.plain_text import say
 from capstone_dagster.run_storage import ready
 from capstone_dagster.settings import Settings
 from capstone_dagster.showing import as_text
@@ -53,12 +54,12 @@ def status(job_id: str | None, days: int, as_json: bool) -> None:
         tracker = Tracker(instance)
         found = [tracker.get_job_status(job_id).facts] if job_id else [job.facts for job in tracker.latest(days)]
     if as_json:
-        click.echo(_as_json(found[0] if job_id else found))
+        say(_as_json(found[0] if job_id else found))
     elif job_id:
         facts = ((name, value) for name, value in found[0].items() if value is not None)
-        click.echo("\n".join(f"{name.replace('_', ' '):<13} {_shown(value)}" for name, value in facts))
+        say("\n".join(f"{name.replace('_', ' '):<13} {_shown(value)}" for name, value in facts))
     else:
-        click.echo(_listed(found) if found else "no job has been run yet; start one with: capstone run DATE")
+        say(_listed(found) if found else "no job has been run yet; start one with: capstone run DATE")
 
 
 def _listed(jobs: "list[dict[str, Any]]") -> str:
@@ -98,18 +99,18 @@ def history(job_id: str, as_json: bool) -> None:
             for number, attempt in enumerate(tracker.history(job_id), start=1)
         ]
     if as_json:
-        click.echo(_as_json(attempts))
+        say(_as_json(attempts))
         return
     for attempt in attempts:
-        click.echo(
+        say(
             f"{attempt['attempt']:>3}  {attempt['status']:<9} started {_shown(attempt['started'])}, status since "
             f"{_shown(attempt['updated_time'])}, run {attempt['run_id']} of {attempt['run_of']}"
             + (f", {attempt['worker']}" if attempt["worker"] else "")
         )
         if attempt["reason"]:
-            click.echo(f"     {attempt['reason']}")
+            say(f"     {attempt['reason']}")
     if note:
-        click.echo(f"     no attempt: {note}")
+        say(f"     no attempt: {note}")
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -129,7 +130,7 @@ def track(job: JobName, day: str, command: tuple[str, ...]) -> NoReturn:
 
         work = TrackedJob(settings, job, trade_dt)
         code, ended = track(instance, work, command)
-        click.echo(f"{work.id}: {ended}", err=True)
+        say(f"{work.id}: {ended}", err=True)
     sys.exit(code)
 
 
@@ -141,7 +142,7 @@ def migrate(grant: str | None) -> None:
 
     with _instance(Settings.from_environment()) as instance:
         bring_up(instance, grant_to=grant)
-    click.echo(f"the run storage is up to date{f'; {grant} may read job_status' if grant else ''}")
+    say(f"the run storage is up to date{f'; {grant} may read job_status' if grant else ''}")
 
 
 def _shown(value: Any) -> str:

@@ -22,6 +22,7 @@ from capstone_dagster.automation.raw_scan import RawScan, Scan, beginning_with, 
 from capstone_dagster.automation.strays import shown
 from capstone_dagster.automation.unfinished import unfinished_runs
 from capstone_dagster.automation.wording import few
+from capstone_dagster.plain_text import printable
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
 from spark_code.lake import Lake
@@ -56,9 +57,9 @@ def new_files(settings: Settings, jobs: Sequence[Any]) -> dg.SensorDefinition:
         except StorageError as error:
             return dg.SkipReason(f"raw folder or lake cannot be looked at, the next tick tries again: {error}")
         for warning in tick.warnings:
-            context.log.warning(warning)
+            context.log.warning(printable(warning))
         for reason in tick.reasons:
-            context.log.info(reason)
+            context.log.info(printable(reason))
         return dg.SensorResult(
             run_requests=tick.requests,
             skip_reason=None if tick.requests else tick.summary,

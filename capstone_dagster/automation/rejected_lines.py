@@ -4,7 +4,6 @@ It reads what the run storage knows of every published version, and asks the lak
 shows the same beside the asset.
 """
 
-import re
 import time
 from collections.abc import Sequence
 
@@ -68,5 +67,6 @@ def _alert(
 def _reasons(published: dg.AssetMaterialization) -> str:
     """The most frequent first, as they stand in the table that people see."""
     shown = published.metadata.get("rejects_by_reason")
-    rows = re.findall(r"^\| (\w+) \| (\d+) \|$", str(shown.value) if shown else "", re.MULTILINE)
-    return ", ".join(f"{reason} {int(count):,}" for reason, count in rows[:_REASONS_TOLD]) or "not recorded"
+    records = shown.records if isinstance(shown, dg.TableMetadataValue) else []
+    reasons = [f"{record.data['reason']} {record.data['lines']:,}" for record in records[:_REASONS_TOLD]]
+    return ", ".join(reasons) or "not recorded"

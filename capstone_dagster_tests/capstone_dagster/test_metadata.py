@@ -29,11 +29,10 @@ def manifest(
     return replace(known, paths=paths, bytes=2048, measures=measures or {}, facts=facts or {})
 
 
-def preview(root: Path, table: Table, *values: Any) -> str:
-    """The lines of the preview of one row, below the names of its columns."""
-    row = Row(*values)
-    shown = materialization_metadata(table, manifest(), [row], 0.0, Lake(str(root)))["preview"].value
-    return "\n".join(shown.split("\n")[2:])
+def table(columns: list[str], *rows: tuple[str | int, ...]) -> dg.TableMetadataValue:
+    """Rows as people see them."""
+    records = [dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows]
+    return dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(name) for name in columns]))
 
 
 @pytest.mark.parametrize(
@@ -85,12 +84,10 @@ def test_everything_about_a_version_of_a_table_without_rejects(tmp_path: Path) -
         "bytes": 2048,
         "files": 2,
         "version": "v1",
-        "inputs": dg.MetadataValue.md("| input | version |\n|---|---|\n| ingested/events | v0 |"),
+        "inputs": table(["input", "version"], ("ingested/events", "v0")),
         "dagster/uri": f"{tmp_path}/eod/closes/data/v1",
         "dagster/column_schema": column_schema(CLOSES),
-        "preview": dg.MetadataValue.md(
-            "| trade_dt | symbol | exchange | close_pr |\n|---|---|---|---|\n| 2020-08-05 | SYMA | NYSE |  |"
-        ),
+        "preview": table(CLOSES.columns, ("2020-08-05", "SYMA", "NYSE", "")),
         "seconds": 1.23,
     }
 
@@ -101,7 +98,6 @@ def test_where_the_lines_of_a_day_went(tmp_path: Path) -> None:
 
     metadata = materialization_metadata(EVENTS, manifest(10, measures, facts=facts), [], 0.5, Lake(str(tmp_path)))
 
-    head = f"| {' | '.join(EVENTS.columns)} |\n{'|---' * len(EVENTS.columns)}|"
     assert metadata == {
         "dagster/partition_row_count": 10,
         "trades": 2,
@@ -109,15 +105,15 @@ def test_where_the_lines_of_a_day_went(tmp_path: Path) -> None:
         "rejected": 3,
         "lines_in": 10,
         "accepted": 7,
-        "rejects_by_reason": dg.MetadataValue.md("| reason | lines |\n|---|---|\n| bad_json | 2 |\n| blank | 1 |"),
+        "rejects_by_reason": table(["reason", "lines"], ("bad_json", 2), ("blank", 1)),
         "schema_drift": dg.MetadataValue.json(facts["schema_drift"]),
         "bytes": 2048,
         "files": 2,
         "version": "v1",
-        "inputs": dg.MetadataValue.md("none"),
+        "inputs": dg.MetadataValue.text("none"),
         "dagster/uri": f"{tmp_path}/ingested/events/data/v1",
         "dagster/column_schema": column_schema(EVENTS),
-        "preview": dg.MetadataValue.md(head),
+        "preview": table(EVENTS.columns),
         "seconds": 0.5,
     }
 
@@ -125,19 +121,36 @@ def test_where_the_lines_of_a_day_went(tmp_path: Path) -> None:
 def test_a_day_without_rejects_says_none(tmp_path: Path) -> None:
     metadata = materialization_metadata(EVENTS, manifest(measures={"rejected": 0}), [], 0.0, Lake(str(tmp_path)))
 
-    assert metadata["rejects_by_reason"] == dg.MetadataValue.md("none")
+    assert metadata["rejects_by_reason"] == dg.MetadataValue.text("none")
 
 
 @pytest.mark.parametrize(
     ("value", "cell"),
     [
-        pytest.param("a|b", "a\\|b", id="a pipe is no new cell"),
-        pytest.param("a\\|b", "a\\\\\\|b", id="nor is one behind a backslash"),
-        pytest.param("a\nb\r\nc", "a b  c", id="a line end is no new row"),
-        pytest.param("a\x00b", "a\\0b", id="NUL"),
+        pytest.param("![x](http://evil.example/x)", "![x](http://evil.example/x)", id="Markdown is text"),
+        pytest.param("<img src=x>|\\", "<img src=x>|\\", id="so are HTML, pipes and backslashes"),
+        pytest.param("a\nb\r\nc", "a b\\r c", id="a line end is no new row"),
+        pytest.param("a\x00b\x1b[2J\u202ec", "a\\x00b\\x1b[2J\\u202ec", id="control characters are written out"),
         pytest.param("x" * 81, "x" * 80, id="a long line is cut"),
         pytest.param(None, "", id="null"),
+        pytest.param(2**53 - 1, 2**53 - 1, id="a whole number"),
+        pytest.param(2**53, "9007199254740992", id="one that a browser would round"),
     ],
 )
-def test_what_a_rejected_line_holds_stays_in_its_cell(tmp_path: Path, value: str | None, cell: str) -> None:
-    assert preview(tmp_path, CLOSES, date(2020, 8, 5), value, "NYSE", 1) == f"| 2020-08-05 | {cell} | NYSE | 1 |"
+def test_what_a_delivered_line_holds_is_shown_as_text(tmp_path: Path, value: object, cell: str | int) -> None:
+    row = [date(2020, 8, 5), value, "NYSE", None]
+
+    metadata = materialization_metadata(CLOSES, manifest(), [row], 0.0, Lake(str(tmp_path)))
+
+    assert metadata["preview"] == table(CLOSES.columns, ("2020-08-05", cell, "NYSE", ""))
+
+
+@pytest.mark.parametrize("of", TABLES.values(), ids=list(TABLES))
+def test_no_metadata_is_markdown_or_a_link(tmp_path: Path, of: Table) -> None:
+    measures = {"rejected": 1, "rejected_blank": 1}
+    facts = {"schema_drift": {"![x](http://evil.example/x)": ["venue"]}}
+    known = manifest(measures=measures, inputs={"raw/nyse": "v0"}, facts=facts)
+
+    shown = materialization_metadata(of, known, [["a"] * len(of.columns)], 0.0, Lake(str(tmp_path)))
+
+    assert not [value for value in shown.values() if isinstance(value, dg.MarkdownMetadataValue | dg.UrlMetadataValue)]

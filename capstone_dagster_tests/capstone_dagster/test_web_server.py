@@ -9,6 +9,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,10 +23,13 @@ from dagster_graphql import DagsterGraphQLClient
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
+from capstone_dagster.metadata import materialization_metadata
 from capstone_dagster_tests.browser import browser, needs_chromium
 from capstone_dagster_tests.dagster_services import Services
+from capstone_dagster_tests.manifests import manifest_of
 from capstone_dagster_tests.platform import CAPSTONE, Platform
 from capstone_dagster_tests.processes import eventually
+from spark_code.schemas import EVENTS
 
 DAY = date(2020, 8, 5)
 CONFIG = {"resources": {"spark": {"config": {"spark_config": {"spark.driver.extraJavaOptions": "-Dattack=1"}}}}}
@@ -173,11 +177,12 @@ async function ask(options) {{ try {{ await fetch(graphql, options); }} catch (e
 
 
 class _Page(BaseHTTPRequestHandler):
-    def __init__(self, content: str, *args: object) -> None:
-        self._content = content
+    def __init__(self, content: str, asked: list[str], *args: object) -> None:
+        self._content, self._asked = content, asked
         super().__init__(*args)  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
+        self._asked.append(self.path)
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.end_headers()
@@ -195,7 +200,7 @@ def test_a_page_that_an_operator_opens_elsewhere_launches_nothing(
     before, address = _runs(instance), f"http://127.0.0.1:{ui.port}"
     page = ATTACK.format(ui=address, query=quote(MUTATION), mutation=json.dumps(MUTATION))
     with (
-        ThreadingHTTPServer(("127.0.0.1", 0), partial(_Page, page)) as server,
+        ThreadingHTTPServer(("127.0.0.1", 0), partial(_Page, page, [])) as server,
         browser(tmp_path, hosts="MAP evil.example 127.0.0.1") as chromium,
     ):
         Thread(target=server.serve_forever, daemon=True).start()
@@ -214,3 +219,34 @@ def test_the_pages_of_the_ui_are_shown(ui: Services, tmp_path: Path) -> None:
     with browser(tmp_path) as chromium:
         chromium.open(f"http://localhost:{ui.port}/asset-groups")
         eventually(lambda: chromium.text, lambda text: "Materialize all (6)" in text, seconds=90)
+
+
+@needs_chromium
+def test_what_stands_in_delivered_lines_and_names_is_text_in_the_ui_and_fetches_nothing(
+    ui: Services, instance: dg.DagsterInstance, platform: Platform, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Page, "", asked)) as server, browser(tmp_path) as chromium:
+        Thread(target=server.serve_forever, daemon=True).start()
+        here = f"http://127.0.0.1:{server.server_port}"
+        symbol = f"![x]({here}/markdown) <img src={here}/html>"
+        name = f"<script>fetch('{here}/script')</script>![x]({here}/name).csv"
+        known = replace(manifest_of(DAY, rows=1), facts={"schema_drift": {name: [symbol]}})
+        cells = [symbol if column == "symbol" else None for column in EVENTS.columns]
+        shown = materialization_metadata(EVENTS, known, [cells], 0.1, platform.lake)
+        key, partition = dg.AssetKey(["ingested", "events"]), f"{DAY}"
+        instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition, metadata=shown))
+        drift = dg.AssetCheckEvaluation(
+            asset_key=key, check_name="schema_drift", passed=False, metadata={"unknown_fields": {name: [symbol]}}
+        )
+        instance.report_runless_asset_event(drift)
+
+        asset = f"http://127.0.0.1:{ui.port}/assets/ingested/events"
+        chromium.open(f"{asset}?view=partitions&partition={DAY}")
+        eventually(lambda: chromium.text, lambda text: f"![x]({here}/markdown)" in text, seconds=60)
+        assert f"<img src={here}/html>" in chromium.text
+        chromium.open(f"{asset}?view=checks&checkDetail=schema_drift")
+        eventually(lambda: chromium.text, lambda text: "unknown_fields" in text, seconds=60)
+        server.shutdown()
+
+    assert asked == []
