@@ -1,4 +1,4 @@
-"""The statements behind the SQL view ``job_status``: the rules of ``job_status``, ``run_subjects`` and ``reasons``.
+"""The statements behind the SQL view ``job_status``: the rules of ``job_status`` and ``run_subjects``.
 
 A test compares the two on random histories. What migrates a database is in ``job_status_view``.
 """
@@ -9,7 +9,8 @@ from dagster._core.storage.tags import ASSET_RESUME_RETRY_TAG, RESUME_RETRY_TAG
 
 from capstone_dagster.job_status import BEGINNING, FAILURE, STEP_EVENTS
 from capstone_dagster.jobs import ASSETS, HALVES, JOB_NAMES, OUTSIDE_TAG, REFUSED_TAG
-from capstone_dagster.reasons import INTERRUPTED, NO_REASON, NOT_RECORDED
+from capstone_dagster.reasons import NO_REASON
+from capstone_dagster.reasons_sql import functions
 from capstone_dagster.workers import WORKER_TAG
 
 # The columns, in an order that stays: new ones come at the end.
@@ -28,80 +29,6 @@ VIEW_COLUMNS = {
     "error": "text",
     "note": "text",
 }
-
-# Text of others: what cannot be read is NULL, and no error of the whole view.
-_FUNCTIONS = r"""
-CREATE OR REPLACE FUNCTION job_status_json(given text) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
-BEGIN
-    RETURN given::jsonb;
-EXCEPTION WHEN others THEN
-    RETURN NULL;
-END $$;
-
-CREATE OR REPLACE FUNCTION job_status_day(given text) RETURNS date
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
-BEGIN
-    RETURN CASE WHEN given ~ '^\d{{4}}-\d\d-\d\d$' THEN make_date(
-        substr(given, 1, 4)::int, substr(given, 6, 2)::int, substr(given, 9, 2)::int) END;
-EXCEPTION WHEN others THEN
-    RETURN NULL;
-END $$;
-
--- An error with its stack, its cause and its context, as Dagster prints it.
-CREATE OR REPLACE FUNCTION job_status_stack(error jsonb) RETURNS text
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
-BEGIN
-    RETURN concat(
-        error->>'message', E'\n',
-        (SELECT string_agg(line, '') FROM jsonb_array_elements_text(error->'stack') AS line), E'\n',
-        job_status_stack(nullif(error->'cause', 'null')), E'\n',
-        job_status_stack(nullif(error->'context', 'null'))
-    );
-END $$;
-
--- Why a run or a step has ended, from the event that says so.
-CREATE OR REPLACE FUNCTION job_status_reason(event jsonb) RETURNS text
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
-DECLARE
-    data CONSTANT jsonb := event->'dagster_event'->'event_specific_data';
-    is_step CONSTANT boolean := event->'dagster_event'->>'event_type_value' = 'STEP_FAILURE';
-    described CONSTANT text := data->'user_failure_data'->>'description';
-    error jsonb := nullif(data->'error', 'null');
-    causes text[];
-BEGIN
-    IF is_step AND described <> '' THEN
-        RETURN described;
-    ELSIF is_step AND error IS NULL THEN
-        RETURN {not_recorded};
-    ELSIF error IS NULL THEN
-        RETURN event->'dagster_event'->>'message';
-    END IF;
-    WHILE jsonb_typeof(error->'cause') = 'object'
-        AND (NOT is_step OR error->>'cls_name' ~ '^(Dagster|RetryRequested)') LOOP
-        error := error->'cause';
-    END LOOP;
-    IF is_step AND error->>'cls_name' = 'DagsterExecutionInterruptedError' THEN
-        RETURN {interrupted};
-    ELSIF is_step THEN
-        SELECT array_agg(cause ORDER BY place) INTO causes FROM (
-            SELECT btrim(line[1], ' :') AS cause, min(place) AS place
-            FROM regexp_matches(
-                job_status_stack(error), '^(.*\[[A-Z][A-Z_.]{{3,}}\].*|Caused by: .*)$', 'gn'
-            ) WITH ORDINALITY AS found(line, place)
-            GROUP BY 1
-        ) AS named;
-        IF cardinality(causes) > 3 THEN
-            causes := ARRAY[causes[1], causes[2], causes[cardinality(causes)]];
-        END IF;
-        IF cardinality(causes) > 0 THEN
-            RETURN array_to_string(causes, '; ');
-        END IF;
-    END IF;
-    RETURN regexp_replace(
-        btrim(error->>'message', E' \t\r\n'), '^(capstone_dagster|spark_code|dagster)\.[\w.]+: ', '');
-END $$;
-"""
 
 # The view looks up these events of every run; without the indexes it reads all there are.
 _INDEXES = """
@@ -137,7 +64,10 @@ days AS MATERIALIZED (
         ) END AS step_keys,
         EXISTS (
             SELECT FROM run_tags WHERE run_tags.run_id = runs.run_id AND key = {outside} AND value = runs.run_id
-        ) AS is_outside
+        ) AS is_outside,
+        EXISTS (
+            SELECT FROM run_tags WHERE run_tags.run_id = runs.run_id AND key = {refused} AND value = runs.run_id
+        ) AS is_refused
     FROM runs
     -- The text of a run has 27,000 characters, most of them holidays. Its fields are in the order of the alphabet: what
     -- is asked for of every run comes first, before anything that people write.
@@ -162,9 +92,7 @@ days AS MATERIALIZED (
         ) AS resumes
         OFFSET 0
     ) AS known
-    WHERE job_status_day(runs.partition) IS NOT NULL AND NOT EXISTS (
-        SELECT FROM run_tags WHERE run_tags.run_id = runs.run_id AND key = {refused} AND value = runs.run_id
-    )
+    WHERE job_status_day(runs.partition) IS NOT NULL
 ),
 -- A run that goes on where another has failed is about what that one was about.
 resumed (run_id, origin) AS (
@@ -192,12 +120,14 @@ subjects AS (
     LEFT JOIN origins USING (run_id)
     JOIN days AS origin ON origin.run_id = coalesce(origins.origin, days.run_id)
     LEFT JOIN jobs ON CASE WHEN origin.selection IS NULL
-        THEN jobs.job = origin.pipeline_name AND NOT origin.is_of_checks
+        THEN NOT origin.is_of_checks AND jobs.job = CASE
+            WHEN starts_with(origin.pipeline_name, '__ASSET_JOB') THEN 'daily_pipeline' ELSE origin.pipeline_name END
         ELSE jobs.assets = origin.selection END
     CROSS JOIN LATERAL (
         SELECT origin.parent IS NOT NULL AND NOT origin.resumes AND origin.step_keys IS NOT NULL
             AND NOT coalesce(origin.step_keys @> jobs.step_keys, false) AS lacks_steps
     ) AS steps
+    WHERE NOT days.is_refused
 ),
 -- Of each job and day, the latest run that did only a part of it.
 parts AS (
@@ -359,10 +289,8 @@ def statements() -> list[str]:
         "resume": _quoted(RESUME_RETRY_TAG),
         "asset_resume": _quoted(ASSET_RESUME_RETRY_TAG),
         "no_reason": _quoted(NO_REASON),
-        "not_recorded": _quoted(NOT_RECORDED),
-        "interrupted": _quoted(INTERRUPTED),
     }
-    return [statement.format(**values) for statement in (_FUNCTIONS, _INDEXES, _VIEW)]
+    return [functions(), *(statement.format(**values) for statement in (_INDEXES, _VIEW))]
 
 
 def stub() -> str:

@@ -119,10 +119,10 @@ def _succeeded(instance: dg.DagsterInstance, chain: str) -> set[date]:
 
 def _what(run: dg.DagsterRun) -> tuple[str, frozenset[dg.AssetKey] | None]:
     """The job of the days' runs, and which of its assets: of assets that are just those of a job, that job."""
-    if run.asset_selection is None:
-        return run.job_name, None
     named = job_of_assets(run)
-    return (named, None) if named else (run.job_name, frozenset(run.asset_selection))
+    if named or run.asset_selection is None:
+        return named or run.job_name, None
+    return run.job_name, frozenset(run.asset_selection)
 
 
 @contextmanager

@@ -11,6 +11,9 @@ from dagster._core.storage.tags import ASSET_RESUME_RETRY_TAG, RESUME_RETRY_TAG
 
 from capstone_dagster.jobs import ASSETS, HALVES, JOB_NAMES, PARTITION_TAG, RANGE_TAGS, JobName, is_over_days, job_id
 
+# How Dagster names its own job of all assets, which it uses for any selection of them.
+_ALL_ASSETS = "__ASSET_JOB"
+
 
 def job_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> JobName | None:
     """The job that the run does, or None if it does only a part of one."""
@@ -23,8 +26,11 @@ def job_of_assets(run: dg.DagsterRun) -> JobName | None:
     """The job whose assets are just those that the run itself names, whatever its steps."""
     if run.asset_selection is not None:
         return next((job for job in JOB_NAMES if ASSETS[job] == run.asset_selection), None)
-    is_of_checks = run.asset_check_selection is not None
-    return next((job for job in JOB_NAMES if job == run.job_name and not is_of_checks), None)
+    if run.asset_check_selection is not None:
+        return None
+    if run.job_name.startswith(_ALL_ASSETS):
+        return "daily_pipeline"
+    return next((job for job in JOB_NAMES if job == run.job_name), None)
 
 
 def assets_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Collection[str]:

@@ -208,7 +208,8 @@ def test_the_view_says_what_the_tracker_says(database: Database, rounds: Callabl
             for run_id, later in chance.sample(runs, len(runs)):
                 histories.happened(run_id, *later)
 
-            assert database.all_of(day) == tracked(database.instance), seed
+            # Where all runs of the newest day were refused, the tracker goes on to the day before.
+            assert database.all_of(day) == [row for row in tracked(database.instance) if day in row], seed
 
 
 def test_view_and_tracker_agree_on_work_outside_dagster_that_has_steps(database: Database) -> None:

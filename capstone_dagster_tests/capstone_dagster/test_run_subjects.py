@@ -36,6 +36,7 @@ def test_the_assets_of_a_job_are_those_of_its_definition(name: JobName) -> None:
     [
         ("preprocessing", None, "preprocessing_2020-08-06"),
         ("__ASSET_JOB", [*LOADED, *REPORTED], "daily_pipeline_2020-08-06"),
+        ("__ASSET_JOB", None, "daily_pipeline_2020-08-06"),
         ("__ASSET_JOB", LOADED, "preprocessing_2020-08-06"),
         ("__ASSET_JOB", REPORTED, "analytical_2020-08-06"),
         ("daily_pipeline", LOADED, "preprocessing_2020-08-06"),
