@@ -1,9 +1,8 @@
 """Whether a run may begin: it is of one trading day, or of all days from one trading day to another.
 
 To Dagster any text is a partition. Asked for a day that is none, it answers with the trading day behind it, whose
-tables the run would replace. So every way of starting a run passes here before its first step: the launcher of the
-queue's runs asks, the executor asks, and so does the resource ``trading_day`` for those who bring an executor of
-their own.
+tables the run would replace. So every way of starting a run passes here before its first step: the queue asks and its
+launcher, the executor asks, and so does the resource ``trading_day`` for those who bring an executor of their own.
 """
 
 from collections.abc import Mapping
@@ -46,6 +45,16 @@ def require_days(instance: dg.DagsterInstance, run: dg.DagsterRun, first_day: da
     if reason := why_refused(run, first_day):
         mark_refused(instance, run)
         raise RunRefusedError(reason)
+
+
+def refused(instance: dg.DagsterInstance, run: dg.DagsterRun, first_day: date) -> dg.DagsterRun | None:
+    """Record that a run which must not begin has failed by that, and return it; None if it may begin."""
+    reason = why_refused(run, first_day)
+    if reason is None:
+        return None
+    mark_refused(instance, run)
+    instance.report_run_failed(run, reason)
+    return instance.get_run_by_id(run.run_id) or run
 
 
 def mark_refused(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:

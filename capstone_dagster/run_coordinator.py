@@ -8,7 +8,9 @@ from dagster import DagsterRun, QueuedRunCoordinator, RunRecord, RunsFilter
 from dagster._core.run_coordinator import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 
+from capstone_dagster.day_guard import refused
 from capstone_dagster.jobs import OUTSIDE_TAG, PARTITION_TAG
+from capstone_dagster.settings import Settings
 from capstone_dagster.slots import IN_PROGRESS, day_locked, holder, say_who_is_waited_for
 
 
@@ -16,8 +18,10 @@ class DayRunCoordinator(QueuedRunCoordinator):
     """Every run that is submitted, by whatever door, passes ``submit_run``."""
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
-        """Put the run into the queue, and tell in its log who works on its day."""
+        """Refuse the run, or put it into the queue and tell in its log who works on its day."""
         run = context.dagster_run
+        if ended := refused(self._instance, run, Settings.from_environment().first_trading_day):
+            return ended
         taken = self._holder(run)
         queued = super().submit_run(context)
         if taken:

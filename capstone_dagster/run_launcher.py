@@ -9,7 +9,7 @@ from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, Worke
 from dagster._core.storage.tags import GRPC_INFO_TAG, RUN_KEY_TAG
 from dagster._serdes import ConfigurableClassData
 
-from capstone_dagster.day_guard import mark_refused, why_refused
+from capstone_dagster.day_guard import refused
 from capstone_dagster.jobs import DAYS_TAG, PARTITION_TAG, is_over_days
 from capstone_dagster.leases import Lease
 from capstone_dagster.restarts import keep_log_lines_single
@@ -34,9 +34,7 @@ class DayRunLauncher(DefaultRunLauncher):
         somebody who does not use the queue may have taken it.
         """
         run = context.dagster_run
-        if reason := why_refused(run, Settings.from_environment().first_trading_day):
-            mark_refused(self._instance, run)
-            self._instance.report_run_failed(run, reason)
+        if refused(self._instance, run, Settings.from_environment().first_trading_day):
             return
         day = run.tags.get(PARTITION_TAG)
         if day:

@@ -237,7 +237,8 @@ class Lake:
     def _write(self, draft: Draft, day: date, folder: str) -> None:
         """Write the rows, all of which must be of the day: the folder names it, and the files do not."""
         other_day = f"{draft.table.path} of {day}: there are rows of another day; not published"
-        is_of_day = F.col("trade_dt").eqNullSafe(F.lit(day))
+        # As text: Spark compiles a date into its code, and would compile that anew for every day.
+        is_of_day = F.col("trade_dt").cast("string").eqNullSafe(F.lit(day.isoformat()))
         writer = draft.rows.where(F.assert_true(is_of_day, other_day).isNull()).drop("trade_dt").write
         if draft.table.split:
             writer = writer.partitionBy(*draft.table.split)
