@@ -3,20 +3,32 @@
 import uuid
 from collections.abc import Mapping
 from datetime import date
+from functools import cache
 from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+from dagster._core.remote_origin import RemoteRepositoryOrigin
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
+from dagster._core.workspace.load import location_origins_from_yaml_paths
 
 from capstone_dagster import definitions
 from capstone_dagster.definitions import defs
 from capstone_dagster.jobs import JOB_NAMES, OUTSIDE_TAG, PARTITION_TAG
 from capstone_dagster.leases import Lease
+from capstone_dagster.settings import CHECKOUT
 from capstone_dagster.slots import claiming, mark_starting
 from capstone_dagster.workers import Worker
 
-# As the UI's pages of a job ask for its runs: the repository of a code location without a name of its own.
-_REPOSITORY_TAG = {".dagster/repository": "__repository__@capstone"}
+# What Dagster calls the definitions of a code location.
+_REPOSITORY = "__repository__"
+
+
+@cache
+def _repository() -> RemoteRepositoryOrigin:
+    """The code location that ``workspace.yaml`` names: where the UI has its runs, and starts them again."""
+    (location,) = location_origins_from_yaml_paths([str(CHECKOUT / "workspace.yaml")])
+    return RemoteRepositoryOrigin(location, _REPOSITORY)
 
 
 def job(name: str) -> dg.JobDefinition:
@@ -55,11 +67,12 @@ def begin(  # noqa: PLR0913 - a run has that many facets, and all but three are 
             tags={
                 **(tags or {}),
                 PARTITION_TAG: day.isoformat(),
-                **_REPOSITORY_TAG,
+                REPOSITORY_LABEL_TAG: _repository().get_label(),  # by which the UI's pages of a job ask for its runs
                 **(worker.signature(run_id) if worker else {}),
                 "dagster/max_retries": "0",  # nobody but the queue can start it again
                 **outside,
             },
             job_code_origin=form.get_python_origin(),
+            remote_job_origin=_repository().get_job_origin(name),
         )
         return mark_starting(instance, run)
