@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import dagster as dg
 from dagster._core.errors import raise_execution_interrupts
-from dagster._core.storage.tags import BACKFILL_TAGS
+from dagster._core.storage.tags import BACKFILL_ID_TAG, BACKFILL_TAGS
 
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.jobs import DAYS_TAG, PARTITION_TAG, RANGE_TAGS
@@ -89,10 +90,19 @@ class _Days:
         return outcome
 
     def _day(self, day: date) -> Outcome:
-        # A backfill knows what was materialized by the runs that carry its tag.
-        tags = {DAYS_TAG: self.chain, **{tag: self.run.tags[tag] for tag in BACKFILL_TAGS if tag in self.run.tags}}
+        tags = {DAYS_TAG: self.chain, **self._backfill_tags}
         config = self.run.run_config
         return run_day(self.instance, self.job, day, selection=self.selection, run_config=config, tags=tags)
+
+    @cached_property
+    def _backfill_tags(self) -> dict[str, str]:
+        """A backfill of assets knows what was materialized by the runs that carry its tags.
+
+        The page of one of a job fails if a run has its tags that is not over several days.
+        """
+        backfill = self.instance.get_backfill(self.run.tags.get(BACKFILL_ID_TAG, ""))
+        is_of_assets = backfill is not None and backfill.is_asset_backfill
+        return {tag: self.run.tags[tag] for tag in BACKFILL_TAGS if is_of_assets and tag in self.run.tags}
 
     def _only_day_was_stopped(self, outcome: Outcome) -> bool:
         """By somebody, or for its time was up; the signal came to the one process that both runs have."""

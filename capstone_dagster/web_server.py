@@ -18,6 +18,7 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__
 from starlette.applications import Starlette
 
+from capstone_dagster.backfill_page import show_each_day
 from capstone_dagster.settings import Settings
 from capstone_dagster.web_door import WebDoor, allowed_hosts
 
@@ -36,6 +37,7 @@ def main(host: str, port: int, workspace: str) -> None:
     """Serve the Dagster UI to those whom CAPSTONE_UI_HOSTS lets in."""
     configure_loggers()
     setup_interrupt_handlers()  # SIGTERM ends it as Ctrl-C does
+    show_each_day()
     with dg.DagsterInstance.get() as instance:
         instance.optimize_for_webserver(_STATEMENT_MILLISECONDS, _RECYCLE_SECONDS, _MOST_CONNECTIONS)
         target = WorkspaceFileTarget([workspace])

@@ -31,6 +31,25 @@ mutation($parameters: LaunchBackfillParams!) {
 _BACKFILL_STATUS = """
 query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }
 """
+_STATES = """
+query($id: String!) {
+  partitionBackfillOrError(backfillId: $id) {
+    ... on PartitionBackfill { partitionStatuses { results { partitionName runStatus runId } } }
+  }
+}
+"""
+_REEXECUTE = """
+mutation($id: String!) {
+  launchRunReexecution(reexecutionParams: {parentRunId: $id, strategy: ALL_STEPS}) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  }
+}
+"""
+_ORIGIN = """
+query($id: ID!) {
+  runOrError(runId: $id) { ... on Run { repositoryOrigin { repositoryName repositoryLocationName } } }
+}
+"""
 _REPOSITORY = {"repositoryLocationName": "capstone", "repositoryName": "__repository__"}
 _OF_JOB = {"selector": {"partitionSetName": "daily_pipeline_partition_set", "repositorySelector": _REPOSITORY}}
 _STOP = "mutation($id: String!) { terminateRun(runId: $id) { __typename ... on PythonError { message } } }"
@@ -60,6 +79,14 @@ def running(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Ite
     assert platform.capstone("migrate").returncode == 0
     with services(platform, tmp_path_factory.mktemp("services")) as started:
         yield started
+
+
+def _states(running: Services, backfill: str) -> list[str]:
+    """What the page of a backfill says of each of its days."""
+    page = running.ask(_STATES, {"id": backfill})["partitionBackfillOrError"]
+    days = page["partitionStatuses"]["results"]
+    assert [day["partitionName"] for day in days] == [str(day) for day in DAYS]
+    return [day["runStatus"] for day in days]
 
 
 def _query(platform: Platform, statement: str, *values: object) -> Runs:
@@ -92,11 +119,12 @@ def test_a_range_outlives_a_failed_day_and_a_killed_process_and_runs_each_day_on
 ) -> None:
     missing = platform.raw / "csv" / str(WITHOUT_FILES)
     kept = missing.rename(platform.folder / "kept")
-    _backfill(running, _OF_JOB)
+    backfill = _backfill(running, _OF_JOB)
 
     # The failed day does not stop the one behind it. While that is worked on, the process is killed.
     eventually(lambda: platform.manifest(EVENTS, LAST))
     assert _runs_of_days(platform) == [f"daily_pipeline {status}" for status in ("SUCCESS", "FAILURE", "STARTED")]
+    assert _states(running, backfill)[:2] == ["SUCCESS", "FAILURE"]
     first = platform.lake.require(QUOTE_ANALYTICS, FIRST)
     kept.rename(missing)
     [(killed, _)] = _query(platform, _OVER_DAYS)
@@ -112,6 +140,34 @@ def test_a_range_outlives_a_failed_day_and_a_killed_process_and_runs_each_day_on
         report = platform.lake.require(QUOTE_ANALYTICS, day)
         assert report.inputs["eod/closes"] == platform.lake.require(CLOSES, before).version
         assert report.measures["with_close"] == report.rows
+    assert _states(running, backfill) == ["SUCCESS"] * 3
+
+
+def test_one_day_that_is_stopped_stops_no_other_and_is_made_up_from_the_ui(
+    platform: Platform, running: Services
+) -> None:
+    before, ranges_before = (_query(platform, _OF_DAY, str(FIRST)), _query(platform, _OVER_DAYS))
+    backfill = _backfill(running, _OF_JOB)
+    *_, (day_run, _) = eventually(
+        lambda: _query(platform, _OF_DAY, str(FIRST)),
+        lambda runs: len(runs) > len(before) and runs[-1][1] == "STARTED",
+    )
+    running.ask(_STOP, {"id": day_run})
+    ended = {"SUCCESS", "FAILURE", "CANCELED"}
+    *_, over_days = eventually(
+        lambda: _query(platform, _OVER_DAYS), lambda runs: len(runs) > len(ranges_before) and runs[-1][1] in ended
+    )
+    assert over_days[1] == "FAILURE"
+    assert _states(running, backfill) == ["CANCELED", "SUCCESS", "SUCCESS"]
+
+    assert running.ask(_ORIGIN, {"id": day_run})["runOrError"]["repositoryOrigin"] == {
+        "repositoryName": "__repository__",
+        "repositoryLocationName": "capstone",
+    }
+    again = running.ask(_REEXECUTE, {"id": day_run})["launchRunReexecution"]
+    assert again["__typename"] == "LaunchRunSuccess", again
+    eventually(lambda: running.status(again["run"]["runId"]), "SUCCESS".__eq__)
+    assert _states(running, backfill) == ["SUCCESS"] * 3
 
 
 def test_a_backfill_of_single_assets_hears_of_the_days_that_were_materialized(
