@@ -122,9 +122,25 @@ def _forget() -> None:
 def _answers() -> bool:
     session = SparkSession._instantiatedSession  # noqa: SLF001 - the public way asks the JVM
     try:
-        return session is None or session.range(1).count() == 1
+        if session is None:
+            return True
+        _hang_up()
+        session.sparkContext.cancelAllJobs()  # of a step that was stopped: nobody waits for its rows any more
+        return session.range(1).count() == 1
     except (Py4JError, PySparkException, OSError, AttributeError):  # the last: Spark stopped itself at a signal
         return False
+
+
+def _hang_up() -> None:
+    """Give up this thread's connection to the JVM; the next call makes another.
+
+    A call that a signal has interrupted leaves its answer in the connection, and the next call would take it for its
+    own: at best an object where it wants a number, which is a TypeError, at worst a wrong number.
+    """
+    gateway = SparkContext._gateway  # noqa: SLF001
+    connection = gateway and gateway._gateway_client.get_thread_connection()  # noqa: SLF001
+    if connection:
+        connection.close()
 
 
 @contextmanager

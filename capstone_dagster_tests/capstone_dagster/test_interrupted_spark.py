@@ -1,0 +1,87 @@
+"""A signal amid whatever Spark is asked: the process goes on with the same Spark, and hears what it has asked for."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from capstone_dagster.spark_process import forget_dead_session, is_forgotten
+from capstone_dagster.tracker import Tracker
+from capstone_dagster_tests.platform import CAPSTONE, Platform
+
+
+@contextmanager
+def _stopped_after(seconds: float) -> Iterator[None]:
+    """As Dagster stops a step: the signal raises wherever the step is."""
+
+    def stop(*_: object) -> None:
+        raise dg.DagsterExecutionInterruptedError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _work(spark: SparkSession) -> None:
+    rows = spark.range(1_000).withColumn("group", F.col("id") % 7)
+    while True:
+        for group in range(7):
+            (found,) = rows.where(F.col("group") == group).groupBy("group").count().collect()
+            assert found["group"] == group
+
+
+def test_after_a_step_was_stopped_at_any_moment_the_same_spark_gives_the_answers_that_it_is_asked_for(
+    spark: SparkSession, rounds: Callable[[int], int]
+) -> None:
+    stopped = []  # whoever keeps the error keeps what was called, and its connection to the JVM
+    for _ in range(rounds(8)):
+        try:
+            with _stopped_after(random.uniform(0.01, 0.5)):  # noqa: S311
+                _work(spark)
+        except dg.DagsterExecutionInterruptedError as error:
+            stopped.append(error)
+
+        forget_dead_session()
+
+        assert not is_forgotten(spark)
+        assert [spark.range(number).count() for number in (3, 5, 7)] == [3, 5, 7]
+
+
+def test_capstone_run_that_is_asked_to_end_says_so_in_a_sentence_at_any_moment(
+    tmp_path: Path, rounds: Callable[[int], int]
+) -> None:
+    platform = Platform(tmp_path, date(2020, 8, 5))
+    platform.sample(platform.first_day)
+    command = [CAPSTONE, "run", f"{platform.first_day}"]
+    ends = {"SUCCESS", "FAILURE", "CANCELED"}
+    with platform.instance() as instance:
+        for _ in range(rounds(1)):
+            process = subprocess.Popen(
+                command,
+                env=os.environ | platform.environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            time.sleep(random.uniform(2, 15))  # noqa: S311
+            process.send_signal(signal.SIGTERM)
+            told, _ = process.communicate(timeout=120)
+
+            assert "Traceback" not in told
+            assert "TypeError" not in told
+            # Before Dagster is loaded, the signal simply ends the process.
+            assert process.returncode in {0, 1, -signal.SIGTERM}, told
+            assert {job.status for job in Tracker(instance).latest(1)} <= ends, told
