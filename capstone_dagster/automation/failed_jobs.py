@@ -3,7 +3,7 @@
 A day of a run over several is told by that run: when it fails, or when it is canceled and will not tell any more.
 
 Not Dagster's run failure sensor: its cursor passes every failure at once, so that nothing can wait for the next attempt
-or for a channel that is away. And a run of ``capstone run`` it sees only when it looks at every code location.
+or for a channel that is away.
 """
 
 import time
