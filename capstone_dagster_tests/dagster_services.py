@@ -90,12 +90,18 @@ class Services:
         return status
 
 
+def unused_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))
+        port: int = unused.getsockname()[1]
+        return port
+
+
 @contextmanager
 def services(platform: Platform, folder: Path) -> Iterator[Services]:
     """Start what `make dev` starts, wait until it answers, and end it."""
-    with closing(socket.socket()) as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
+    port = unused_port()
     log = folder / "services.log"
     with log.open("w") as output:
         process = subprocess.Popen(

@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -25,7 +24,7 @@ from websockets.typing import Origin, Subprotocol
 
 from capstone_dagster.metadata import materialization_metadata
 from capstone_dagster_tests.browser import browser, needs_chromium
-from capstone_dagster_tests.dagster_services import Services
+from capstone_dagster_tests.dagster_services import Services, unused_port
 from capstone_dagster_tests.manifests import manifest_of
 from capstone_dagster_tests.platform import CAPSTONE, Platform
 from capstone_dagster_tests.processes import eventually
@@ -56,9 +55,7 @@ def ui(
     platform: Platform, instance: dg.DagsterInstance, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Services]:
     del instance  # its database is up longer than the server
-    with closing(socket.socket()) as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
+    port = unused_port()
     log = tmp_path_factory.mktemp("ui") / "log"
     command = ["python", "-m", "capstone_dagster.web_server", "--port", str(port)]
     with log.open("w") as output:
