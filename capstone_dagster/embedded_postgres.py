@@ -5,12 +5,13 @@ it again if it was killed; the last one to go stops it. The kernel gives locks o
 `kill -9` of its last user the server stays up until the next one goes, and not for ever.
 """
 
+import atexit
 import fcntl
 import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from capstone_dagster.postgres_programs import EmbeddedPostgresError
@@ -20,6 +21,7 @@ from capstone_dagster.private_folders import own_folder, own_home
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
+_served_here: list[Path] = []  # the homes whose server this process keeps up
 
 
 @contextmanager
@@ -45,11 +47,21 @@ def serving(home: Path) -> Iterator[str]:
             _leave(home, server, users)
             raise
     try:
+        _served_here.append(home)
         with _kept_alive(home, server):
             yield server.url
     finally:
+        _served_here.remove(home)
         with _exclusive(home):
             _leave(home, server, users)
+
+
+def serve_to_the_end(home: Path) -> None:
+    """Keep the server up until this process ends, which may write its last words after all we know of."""
+    if home.resolve() not in _served_here:
+        use = ExitStack()
+        use.enter_context(serving(home))
+        atexit.register(use.close)
 
 
 def is_of(home: Path, url: str) -> bool:

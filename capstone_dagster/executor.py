@@ -15,7 +15,7 @@ from capstone_dagster.jobs import is_over_days
 from capstone_dagster.recorded_ends import require_in_progress
 from capstone_dagster.restarts import outlasting_restarts
 from capstone_dagster.retries import interruptible_waits
-from capstone_dagster.run_storage import kept_up
+from capstone_dagster.run_storage import keep_up
 from capstone_dagster.settings import Settings
 from capstone_dagster.workers import Worker
 
@@ -31,7 +31,8 @@ class _SigningExecutor(dg.Executor):
     def execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
-        with kept_up(), outlasting_restarts(), interruptible_waits():
+        keep_up()
+        with outlasting_restarts(), interruptible_waits():
             instance, run_id = plan_context.instance, plan_context.run_id
             first_day = Settings.from_environment().first_trading_day
             require_days(instance, plan_context.dagster_run, first_day)

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from capstone_dagster.embedded_postgres import is_of, serving
+from capstone_dagster.embedded_postgres import is_of, serve_to_the_end, serving
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.private_folders import own_folder, own_home
 from capstone_dagster.settings import CHECKOUT, Settings
@@ -56,17 +56,14 @@ def ready(settings: Settings) -> Iterator[None]:
             yield
 
 
-@contextmanager
-def kept_up() -> Iterator[None]:
-    """In a process that Dagster has started: keep the embedded server up, if that is the storage, as long as it works.
+def keep_up() -> None:
+    """In a process that Dagster has started: keep the embedded server up to its end, if that is the storage.
 
-    It was up already, and those who started it may end first.
+    It was up already, and those who started it may end first. Dagster records the run's result after the last step.
     """
     settings = Settings.from_environment()
-    with ExitStack() as stack:
-        if settings.postgres_url and is_of(settings.home, settings.postgres_url):
-            stack.enter_context(serving(settings.home))
-        yield
+    if settings.postgres_url and is_of(settings.home, settings.postgres_url):
+        serve_to_the_end(settings.home)
 
 
 @contextmanager
