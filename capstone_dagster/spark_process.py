@@ -195,6 +195,10 @@ def _launching(jvm: _Jvm) -> Iterator[None]:
     finally:
         vars(java_gateway)["Popen"] = popen
         jvm.has_answered = SparkContext._gateway is not None  # noqa: SLF001
+        if jvm.process and not jvm.has_answered:
+            # Interrupted: PySpark has removed the file into which the JVM would write its address. That one would
+            # find nobody to serve, and never end.
+            jvm.process.kill()
 
 
 def _handle_error(server: AccumulatorServer, request: Any, client_address: Any) -> None:

@@ -235,6 +235,8 @@ def test_a_run_that_waits_to_try_a_step_again_can_be_stopped() -> None:
 
 
 LOSES_ITS_JVMS = """
+import os
+import signal
 import sys
 import threading
 import time
@@ -274,6 +276,17 @@ retries = Retries(max_retries=2, first_seconds=0.001)
 def loses_its_jvms():
     count()
 
+def interrupt_as_soon_as_it_is_there():
+    while not jvms():
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupt_as_soon_as_it_is_there).start()
+try:
+    LocalSpark(spark_config=local_conf("1g", Path(sys.argv[1])), needs_s3=False).spark_session
+except KeyboardInterrupt:
+    print("interrupted, and left", len(psutil.wait_procs(jvms(), timeout=60)[1]))
+
 ran = loses_its_jvms.execute_in_process(raise_on_error=False)
 for event in ran.all_events:
     if event.is_step_up_for_retry:
@@ -294,7 +307,7 @@ OF_ANOTHER_SPARK = {
 }
 
 
-def test_a_step_whose_jvm_is_killed_is_tried_again_with_another_one_whatever_spark_the_shell_is_set_up_for(
+def test_a_jvm_that_is_interrupted_ends_and_one_that_is_killed_is_replaced_whatever_spark_the_shell_is_set_up_for(
     tmp_path: Path,
 ) -> None:
     child = subprocess.run(
@@ -310,5 +323,5 @@ def test_a_step_whose_jvm_is_killed_is_tried_again_with_another_one_whatever_spa
         "Spark's process was killed by SIGKILL, as the system does when the machine has no memory left "
         f"(CAPSTONE_DRIVER_MEMORY=1g; log of Spark: {tmp_path}/spark.log)"
     )
-    assert child.stdout.splitlines() == [killed, killed, "5"], child.stdout + child.stderr
+    assert child.stdout.splitlines() == ["interrupted, and left 0", killed, killed, "5"], child.stdout + child.stderr
     assert "EOFError" not in child.stderr
