@@ -27,8 +27,8 @@ def run_reason(instance: dg.DagsterInstance, run_id: str) -> str | None:
             error = event and event.engine_event_data.error
             said_before = f"{entry.message} {error.message.strip()}" if error else entry.message
         elif event.event_type == types.STEP_FAILURE:
-            # Also of a run that had been recorded as ended, and whose process went on: what became of it counts.
-            return failure_reason(event)
+            # After the end that was recorded: a process that was only frozen has gone on, and was refused.
+            return f"{reason}; {failure_reason(event)}" if reason else failure_reason(event)
         elif reason is None:
             reason = _ended_because(event, said_before)
     return reason
