@@ -40,7 +40,7 @@ def test_every_command_explains_itself(capstone: Run, command: list[str], option
 
 def test_the_commands_are_these() -> None:
     assert " ".join(sorted(cli.commands)) == (
-        "exec glue-sync history migrate paths run s3-jars sample show status test-alert track"
+        "dev exec glue-sync history migrate paths run s3-jars sample show status test-alert track"
     )
 
 
