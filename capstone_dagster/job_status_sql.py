@@ -236,16 +236,27 @@ SELECT
         WHEN is_outside THEN 'outside Dagster'
     END AS worker,
     CASE WHEN current.status IN ('FAILURE', 'CANCELED') THEN (
-        SELECT CASE WHEN ending.reason = {no_reason} THEN coalesce(said_before.words, ending.reason)
-            ELSE ending.reason END
-        FROM (
+        -- A step tells why it failed; what was recorded before, while its process was frozen, comes first.
+        SELECT CASE
+            WHEN step.id IS NULL THEN ended.words
+            WHEN ending.id < step.id THEN concat_ws('; ', nullif(ended.words, ''), step.reason)
+            ELSE step.reason
+        END
+        FROM (SELECT) AS one
+        LEFT JOIN LATERAL (
             SELECT id, job_status_reason(job_status_json(event)) AS reason
             FROM event_logs
-            WHERE event_logs.run_id = current.run_id
-                AND dagster_event_type IN ('STEP_FAILURE', {failure}, 'PIPELINE_CANCELED')
-            ORDER BY (dagster_event_type = 'STEP_FAILURE') DESC, id
+            WHERE event_logs.run_id = current.run_id AND dagster_event_type = 'STEP_FAILURE'
+            ORDER BY id
             LIMIT 1
-        ) AS ending
+        ) AS step ON true
+        LEFT JOIN LATERAL (
+            SELECT id, job_status_reason(job_status_json(event)) AS reason
+            FROM event_logs
+            WHERE event_logs.run_id = current.run_id AND dagster_event_type IN ({failure}, 'PIPELINE_CANCELED')
+            ORDER BY id
+            LIMIT 1
+        ) AS ending ON true
         LEFT JOIN LATERAL (
             SELECT concat_ws(' ', coalesce(said->'dagster_event'->>'message', said->>'user_message'), btrim(
                 said->'dagster_event'->'event_specific_data'->'error'->>'message', E' \t\r\n')) AS words
@@ -258,6 +269,7 @@ SELECT
                 LIMIT 1
             ) AS last
         ) AS said_before ON ending.reason = {no_reason}
+        CROSS JOIN LATERAL (SELECT coalesce(said_before.words, ending.reason) AS words) AS ended
     ) END AS error,
     'run ' || parts.run_id || ' of ' || parts.part || ' alone: ' || parts.status AS note
 FROM current

@@ -320,3 +320,15 @@ def test_the_columns_are_those_of_the_tracker_and_in_its_order(database: Databas
         "SELECT column_name FROM information_schema.columns WHERE table_name = 'job_status' ORDER BY ordinal_position"
     )
     assert [column for (column,) in database.query(named)] == list(status.facts) == list(VIEW_COLUMNS)
+
+
+def test_the_view_gives_the_end_and_then_the_refusal_of_a_process_that_was_frozen(database: Database) -> None:
+    histories, instance, day = Histories(database.instance), database.instance, database.next_day()
+    run_id = histories.run("preprocessing", STARTED, day=day)
+    run = instance.get_run_by_id(run_id)
+    assert run
+    instance.report_run_failed(run, "gone without a result")
+    histories.happened(run_id, failed("eod", "given up"))
+
+    assert [row[11] for row in database.all_of(day)] == ["gone without a result; given up"]
+    assert database.all_of(day) == tracked(instance)

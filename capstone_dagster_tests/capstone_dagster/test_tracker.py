@@ -221,7 +221,9 @@ def test_a_run_that_was_recorded_as_canceled_and_whose_process_was_then_refused_
 
     [canceled, _] = tracker.history(ID)
 
-    assert (canceled.status, tracker.reason(canceled)) == ("CANCELED", "attempt 1 was given up: it publishes nothing")
+    reason = tracker.reason(canceled) or ""
+    assert canceled.status == "CANCELED"
+    assert reason.endswith("attempt 1 was given up: it publishes nothing")
     assert tracker.get_job_status(ID).status == "SUCCESS"
 
 
