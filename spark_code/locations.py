@@ -23,6 +23,11 @@ class StorageError(Exception):
     """A location that cannot be used, with the reason."""
 
 
+def shown(text: str) -> str:
+    """A text with names of files in it, as one line that is safe to print: odd characters are escaped."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def location(uri: str) -> str:
     """Normalise a URI or path: ``s3://bucket/prefix`` stays, anything local becomes an absolute path."""
     parts = urlsplit(uri)

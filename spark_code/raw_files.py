@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
+from spark_code.locations import shown
 from spark_code.storage import Storage, StoredObject
 
 
@@ -35,6 +36,9 @@ class Source:
 # A third exchange is one more line.
 SOURCES: tuple[Source, ...] = (Source("NYSE", "csv"), Source("NASDAQ", "json"))
 
+# Spark would unpack these by itself, or fail to: nobody could count their lines independently.
+_OTHERWISE_PACKED = (".deflate", ".lz4", ".snappy", ".zst")
+
 # Beside the data files, as Spark and Hadoop write it last: nothing more comes. One that is older than a data file is
 # that of an earlier delivery, and says nothing about a correction.
 SUCCESS = "_SUCCESS"
@@ -50,7 +54,7 @@ class MissingDeliveryError(Exception):
 
 
 class UnreadableNameError(Exception):
-    """A file whose name Spark's local file system cannot open."""
+    """A file that cannot be read by its name: Spark's local file system cannot open it, or its packing is unknown."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,10 @@ class RawFolder:
         files = tuple(stored for name, stored in below.items() if _is_data(name))
         success = below.get(SUCCESS)
         has_success = success is not None and all(stored.last_modified <= success.last_modified for stored in files)
+        for stored in files:
+            if stored.key.lower().endswith(_OTHERWISE_PACKED):
+                where = shown(self.storage.uri(stored.key))
+                raise UnreadableNameError(f"{where}: files are read plain, or packed as .gz or .bz2; deliver it so")
         if self.storage.is_local:
             _refuse_odd_names(Path(self.storage.uri(source.folder(day))))
         return Delivery(source, day, self.storage, files, has_success)
@@ -117,7 +125,9 @@ def _refuse_odd_names(folder: Path) -> None:
     """Local names that Hadoop cannot open, or that the store takes for its own unfinished files and hides."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if _is_data(path.name) and (":" in path.name or re.search(r"#\d+$", path.name)):
-            raise UnreadableNameError(f"{path}: a local file name must not contain ':' or end in #digits; rename it")
+            raise UnreadableNameError(
+                f"{shown(str(path))}: a local file name must not contain ':' or end in #digits; rename it"
+            )
 
 
 def _is_data(name: str) -> bool:

@@ -5,67 +5,86 @@ it could not even be taken apart, and one string column per field. Whether the f
 is judged once for both formats, in ``raw_to_ingested``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
+from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from spark_code.line_survey import cut_lines, text
 from spark_code.raw_files import Delivery
 from spark_code.schemas import RecordType, Reject
 
 # Longer lines are no events.
 MAX_LINE_BYTES = 64 * 1024
-# Of a rejected line this much is kept: a whole file may be one line.
-MAX_KEPT_BYTES = 1024 * 1024
+# Of a rejected line this much is kept: more than any event has, and parquet holds a hundred of them in memory.
+MAX_KEPT_BYTES = 128 * 1024
 _BOM = "\ufeff"
 _BLANKS = " \t"
+
+# A string of JSON, or a bare number with no colon behind it: as a name, a number is no JSON.
+_SCALAR = (
+    r'(?s)"((?:[^"\\]++|\\.)*+)"'
+    r"|((?>NaN|-?(?:Infinity|(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+))(?![ \t\r]*+:))"
+)
+# What an escape may be that a reader could take for half a character: a backslash, or both halves.
+_CHARACTER = r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_SURROGATE = r"\\u[dD][89a-fA-F]"
+_STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
 
 _HEAD = ("trade_dt", "file_tm", "event_type", "symbol", "event_tm", "event_seq_nb", "exchange")
 _TRADE = ("price", "size")
 _QUOTE = ("bid_pr", "bid_size", "ask_pr", "ask_size")
 FIELDS = (*_HEAD, *_TRADE, "execution_id", *_QUOTE)
+_TEXTS = ("symbol", "execution_id")
 REQUIRED: Mapping[RecordType, tuple[str, ...]] = {
     RecordType.TRADE: (*_HEAD, *_TRADE),
     RecordType.QUOTE: (*_HEAD, *_QUOTE),
 }
 
 
-def read_records(spark: SparkSession, delivery: Delivery) -> DataFrame:
-    """All lines of a delivery with columns line, source_file, reason, unknown_fields and FIELDS."""
-    return _PARSERS[delivery.source.format](_lines(spark, delivery))
+def read_records(spark: SparkSession, delivery: Delivery, oversized: Collection[str] = ()) -> DataFrame:
+    """All lines of a delivery with columns line, source_file, reason, unknown_fields and FIELDS.
+
+    Files with lines that are too big for Spark's reader are given by their keys, as the survey found them.
+    """
+    return _PARSERS[delivery.source.format](_lines(_delivered(spark, delivery, oversized)))
 
 
-def count_lines(spark: SparkSession, deliveries: Sequence[Delivery]) -> int:
-    """Count the lines alone, independent of everything that is done with them."""
-    return _text(spark, *deliveries).count()
+def _delivered(spark: SparkSession, delivery: Delivery, oversized: Collection[str]) -> DataFrame:
+    """The lines as they were delivered (value), each with its file."""
+    readable = [stored for stored in delivery.files if stored.key not in oversized]
+    name = F.url_decode(F.regexp_replace("_metadata.file_name", r"\+", "%2B"))
+    key = F.concat(F.lit(f"{delivery.source.folder(delivery.day)}/"), name)
+    parts = [
+        cut_lines(spark, delivery.storage, stored, MAX_KEPT_BYTES + 1).withColumn("source_file", F.lit(stored.key))
+        for stored in delivery.files
+        if stored.key in oversized
+    ]
+    if readable:
+        paths = [delivery.storage.spark_path(stored.key) for stored in readable]
+        parts.append(text(spark, paths).select("value", key.alias("source_file")))
+    return reduce(DataFrame.unionAll, parts)
 
 
-def _text(spark: SparkSession, *deliveries: Delivery) -> DataFrame:
-    paths = [path for delivery in deliveries for path in delivery.spark_paths()]
-    # Without lineSep, Spark would also break lines at a lone CR.
-    return spark.read.text(paths, lineSep="\n")
-
-
-def _lines(spark: SparkSession, delivery: Delivery) -> DataFrame:
+def _lines(delivered: DataFrame) -> DataFrame:
     """One row per line, a CR at its end and a BOM at its start stripped, with what is wrong so far."""
     raw = F.col("value")
-    name = F.url_decode(F.regexp_replace("_metadata.file_name", r"\+", "%2B"))
     stripped_bytes = (
         F.octet_length(raw)
         - F.when(raw.endswith("\r"), F.lit(1)).otherwise(F.lit(0))
         - F.when(raw.startswith(_BOM), F.lit(3)).otherwise(F.lit(0))
     )
-    line = F.make_valid_utf8(
-        F.when(F.octet_length(raw) <= MAX_KEPT_BYTES, raw).otherwise(F.left(raw, F.lit(MAX_KEPT_BYTES)))
-    )
+    head = F.substring(raw.cast("binary"), 1, MAX_KEPT_BYTES).cast("string")
+    line = F.make_valid_utf8(F.when(F.octet_length(raw) <= MAX_KEPT_BYTES, raw).otherwise(head))
     line = F.when(line.endswith("\r"), F.left(line, F.length(line) - 1)).otherwise(line)
     line = F.when(line.startswith(_BOM), F.substring(line, 2, 2**31 - 1)).otherwise(line)
     is_encoded = F.is_valid_utf8(raw) & ~raw.contains("\x00")
     return (
-        _text(spark, delivery)
-        .select(
+        delivered.select(
             line.alias("line"),
-            F.concat(F.lit(f"{delivery.source.folder(delivery.day)}/"), name).alias("source_file"),
+            "source_file",
             stripped_bytes.alias("line_bytes"),
             is_encoded.alias("is_encoded"),
         )
@@ -79,6 +98,8 @@ def _lines(spark: SparkSession, delivery: Delivery) -> DataFrame:
         )
         .drop("line_bytes", "is_encoded")
         .withColumn("content", F.when(F.col("reason").isNull(), F.col("line")))
+        # Or escapes, of which one may be a tab.
+        .withColumn("has_tabs", F.col("content").contains("\t") | F.col("content").contains("\\"))
     )
 
 
@@ -88,8 +109,9 @@ def first_of(*reasons: tuple[Reject, Column]) -> Column:
 
 
 def _field(value: Column) -> Column:
-    """Blanks around a field are ignored, and an empty one is missing."""
-    return F.nullif(F.btrim(value, F.lit(_BLANKS)), F.lit(""))
+    """Blanks around a field are ignored, and an empty one is missing. Spark trims spaces alone much faster."""
+    trimmed = F.when(F.col("has_tabs"), F.btrim(value, F.lit(_BLANKS))).otherwise(F.trim(value))
+    return F.nullif(trimmed, F.lit(""))
 
 
 def _from_csv(lines: DataFrame) -> DataFrame:
@@ -112,40 +134,46 @@ def _from_csv(lines: DataFrame) -> DataFrame:
     )
 
 
-def _from_json(lines: DataFrame) -> DataFrame:
-    """Fields by name. Numbers keep their digits: only the variant parser reads them as decimals.
+def _unmarked(name: Column) -> Column:
+    return F.substring(name, 2, MAX_LINE_BYTES)
 
-    The variant parser refuses the literals NaN and Infinity, which from_json takes: a line that
-    only it can read goes through it, so that such a number is a bad number and not bad JSON.
-    Both stop reading after the first value, so the line is read as the first element of an
-    array whose second holds the line's own hash: it is found only if the line was one value.
-    A name that comes twice is ambiguous, and bad JSON.
+
+def _from_json(lines: DataFrame) -> DataFrame:
+    """Fields by name, every number and text exactly as it is written.
+
+    Spark reads bare numbers as doubles, so they are put in quotes before it sees them. Each scalar
+    also gets a blank in front: an object, an array or a boolean is what comes without one.
+    Spark stops reading after the first value, so the line is read as the first element of an array
+    whose second holds the line's own hash: it is found only if the line was one value.
+    A name that comes twice is ambiguous, and bad JSON. So is half of a surrogate pair, which is no
+    character. Spark's own parser of variants finds the former in nested objects, too.
     """
-    end, names = F.col("end"), [F.lit(name) for name in FIELDS]
-    wrapped = F.concat(F.lit("["), F.col("content"), F.lit(',{"end":"'), end, F.lit('"}]'))
-    document, elements = F.col("document"), F.col("elements")
-    exact = F.when(
-        F.try_variant_get(document, "$[1].end", "string") == end,
-        F.try_variant_get(document, "$[0]", "map<string,string>"),
+    content, end = F.col("content"), F.col("end")
+    wrapped = F.concat(F.lit("["), F.regexp_replace(content, _SCALAR, '" $1$2"'), F.lit(',{"end":"'), end, F.lit('"}]'))
+    elements, fields = F.col("elements"), F.col("fields")
+    names = F.map_keys(F.get(elements, 0))
+    is_one_object = (F.get(elements, 1)["end"] == end) & (F.size(names) == F.size(F.array_distinct(names)))
+    is_nested = F.substring(content, 2, MAX_LINE_BYTES).contains("{")
+    is_bad = (
+        fields.isNull()
+        | (is_nested & F.try_parse_json("wrapped").isNull())
+        | (content.contains("\\u") & F.regexp_replace(content, _CHARACTER, " ").rlike(_SURROGATE))
+        | reduce(or_, (~F.coalesce(fields[f" {name}"].startswith(" "), F.lit(True)) for name in _TEXTS))
     )
-    maps = F.when(document.isNull(), F.from_json(wrapped, "array<map<string,string>>", {"allowSingleQuotes": "false"}))
-    keys = F.map_keys(F.get(elements, 0))
-    lenient = F.when(
-        (F.get(elements, 1)["end"] == end) & (F.size(keys) == F.size(F.array_distinct(keys))), F.get(elements, 0)
-    )
+    unknown = F.array_except(F.map_keys(fields), F.array(*(F.lit(f" {name}") for name in FIELDS)))
     return (
         lines.withColumn("end", F.hex(F.xxhash64("content")))
-        .withColumn("document", F.try_parse_json(wrapped))
-        .withColumn("elements", maps)
-        .withColumn("fields", F.coalesce(exact, lenient))
-        .withColumn("reason", F.coalesce("reason", first_of((Reject.BAD_JSON, F.col("fields").isNull()))))
-        .withColumn("unknown_fields", F.array_except(F.map_keys("fields"), F.array(*names)))
+        .withColumn("wrapped", wrapped)
+        .withColumn("elements", F.from_json("wrapped", "array<map<string,string>>", _STRICT))
+        .withColumn("fields", F.when(is_one_object, F.get(elements, 0)))
+        .withColumn("reason", F.coalesce("reason", first_of((Reject.BAD_JSON, is_bad))))
+        .withColumn("unknown_fields", F.when(F.col("reason").isNull(), F.transform(unknown, _unmarked)))
         .select(
             "line",
             "source_file",
             "reason",
             "unknown_fields",
-            *(_field(F.col("fields")[name]).alias(name) for name in FIELDS),
+            *(_field(fields[f" {name}"]).alias(name) for name in FIELDS),
         )
     )
 

@@ -13,16 +13,15 @@ from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from spark_code.lake import Draft
+from spark_code.line_survey import survey
 from spark_code.raw_files import Delivery
-from spark_code.raw_lines import REQUIRED, count_lines, first_of, read_records
+from spark_code.raw_lines import REQUIRED, first_of, read_records
 from spark_code.schemas import EVENTS, RecordType, Reject, conform
 
 # The contract's grammars, whole strings. Exponents end at four digits: no price needs more, and
 # rounding 1e-999999999 would take gigabytes. There is no year 0: Python readers cannot hold it.
 _NUMBER = r"\A[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?\z"
 _SHORT_INTEGER = r"\A[+-]?[0-9]{1,18}\z"
-# Spellings of whole numbers that decimal(38,18) holds exactly, so that 1.0000000000000000001 is none.
-_WHOLE = r"\A[+-]?[0-9]+(\.0+|(\.[0-9]{1,9})?[eE](\+?[0-9]{1,4}|-[0-9]))?\z"
 _ZERO = r"\A[+-]?0+(\.0+)?([eE][+-]?[0-9]{1,4})?\z"
 # Names enough to explain a drift; a feed that writes values as names must not fill the manifest.
 _MAX_UNKNOWN_FIELDS = 1000
@@ -58,18 +57,28 @@ def _date(text: Column) -> Column:
 
 
 def _price(text: Column) -> Column:
-    return _matching(text, _NUMBER).try_cast("decimal(18,6)")
+    # Spark takes a zero with a great exponent for a number that does not fit.
+    return F.coalesce(_matching(text, _NUMBER).try_cast("decimal(18,6)"), F.when(text.rlike(_ZERO), F.lit(0)))
 
 
 def _count(text: Column) -> Column:
     """A whole number in any spelling: 100, 100.0 and 1e2 are the same, 100.5 is none."""
-    exact = _matching(text, _WHOLE).try_cast("decimal(38,18)")
-    whole = exact.try_cast("bigint")
     return F.coalesce(
         _matching(text, _SHORT_INTEGER).try_cast("bigint"),
         F.when(text.rlike(_ZERO), F.lit(0)),
-        F.when(exact == whole, whole),
+        _spelled_out(_matching(text, _NUMBER)).try_cast("bigint"),
     )
+
+
+def _spelled_out(number: Column) -> Column:
+    """The digits of a whole number without point and exponent; null of another, and of one that is too great anyway."""
+    mantissa = F.substring_index(F.lower(number), "e", 1)
+    exponent = F.coalesce(F.regexp_extract(number, r"[eE](.*)", 1).try_cast("int"), F.lit(0))
+    decimals = F.length(mantissa) - F.length(F.substring_index(mantissa, ".", 1)) - 1
+    digits = F.replace(mantissa, F.lit("."))
+    significant = F.rtrim(digits, F.lit("0"))
+    zeros = exponent - F.greatest(decimals, F.lit(0)) + F.length(digits) - F.length(significant)
+    return F.when(zeros.between(0, 18), F.concat(significant, F.repeat(F.lit("0"), zeros)))
 
 
 def _typed(records: DataFrame) -> DataFrame:
@@ -161,10 +170,11 @@ def _drift(records: DataFrame) -> dict[str, list[str]]:
 
 def build(spark: SparkSession, deliveries: Sequence[Delivery], day: date) -> Draft:
     """Draft ``ingested/events`` from everything the exchanges delivered for the day."""
+    surveyed = survey(spark, deliveries)
     events: list[DataFrame] = []
     watched: list[tuple[DataFrame, Observation]] = []
     for delivery in deliveries:
-        records, seen = read_records(spark, delivery), Observation()
+        records, seen = read_records(spark, delivery, surveyed.oversized), Observation()
         watched.append((records, seen))
         # Counted while the rows pass by; the names cost a second look, taken only if there are any.
         passing = records.observe(seen, F.count_if(F.size("unknown_fields") > 0).alias("lines_with_unknown_fields"))
@@ -178,7 +188,7 @@ def build(spark: SparkSession, deliveries: Sequence[Delivery], day: date) -> Dra
         EVENTS,
         reduce(DataFrame.unionByName, events),
         inputs={delivery.source.raw_table: delivery.fingerprint for delivery in deliveries},
-        expected_rows=count_lines(spark, deliveries),
+        expected_rows=surveyed.lines,
         facts=facts,
         day=day,
     )

@@ -18,10 +18,10 @@ from typing import IO, TYPE_CHECKING
 
 import obstore
 from botocore.exceptions import BotoCoreError, ClientError
-from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, PreconditionError
 from obstore.store import LocalStore, S3Store
 
-from spark_code.locations import StorageError, location, s3_region, s3_store
+from spark_code.locations import StorageError, location, s3_region, s3_store, shown
 from spark_code.object_file import ObjectFile
 
 if TYPE_CHECKING:
@@ -244,9 +244,12 @@ class Storage:
         try:
             yield
         except (BaseError, BotoCoreError, ClientError, OSError) as error:
-            # The first line: the rest is the store's own dump of the same.
-            reason = str(error).strip().split("\n", 1)[0]
-            raise StorageError(f"{self.uri(key)}: {type(error).__name__}: {reason}") from error
+            # The rest is the store's own dump of the same.
+            reason = (
+                str(error).strip().split("\n\nDebug source:" if isinstance(error, InvalidPathError) else "\n", 1)[0]
+            )
+            what_to_do = "; rename the file" if isinstance(error, InvalidPathError) else ""
+            raise StorageError(shown(f"{self.uri(key)}: {type(error).__name__}: {reason}{what_to_do}")) from error
 
     @contextmanager
     def _lock(self, key: str) -> Iterator[None]:

@@ -188,6 +188,23 @@ def json_lines() -> Iterator[Case]:
         "a no-break space before": "\u00a0".encode() + good,
         "a name twice": changed("a name twice")[:-1] + b',"price":99}',
         "a name twice beside a NaN": changed("twice and NaN", mood=Bare("NaN"))[:-1] + b',"price":99}',
+        "half a character": changed("half", symbol=Bare(r'"\ud83d"')),
+        "the other half of a character": changed("half", symbol=Bare(r'"\udc00"')),
+        "halves the wrong way round": changed("half", symbol=Bare(r'"\ude00\ud83d"')),
+        "half a character behind a backslash": changed("half", symbol=Bare(r'"\\\uD83D"')),
+        "half a character nobody knows": changed("half of mood", mood=Bare(r'{"":["\udc00"]}')),
+        "half a character in a name": changed("half")[:-1] + rb',"\ud83d":1}',
+        "an object for a symbol": changed("", symbol=Bare('{"name":"SYMA"}')),
+        "an array for a symbol": changed("", symbol=Bare('["SYMA"]')),
+        "a boolean for a symbol": changed("", symbol=Bare("true")),
+        "an object for an execution id": changed("object", execution_id=Bare('{"id":1}')),
+        "a name twice, once with an escape": changed("twice")[:-1] + rb',"symb\u006fl":"X"}',
+        "a name twice nobody knows": changed("twice", venue=Bare('[{"id":1,"id":2}]')),
+        "a number for a name": changed("name")[:-1] + b",1:2}",
+        "a bare plus Infinity": changed("plus Infinity", price=Bare("+Infinity")),
+        "a bare INF": changed("INF", price=Bare("INF")),
+        "a BOM inside": good.replace(b'"symbol":', b'"symbol":' + BOM),
+        "a vertical tab between": good.replace(b'"symbol":', b'"symbol":\x0b'),
         "nested deeper than any parser goes": changed("deep", x=Bare("[" * 20_000 + "]" * 20_000)),
     }.items():
         yield rejected(name, "NASDAQ", "bad_json", text)
@@ -201,7 +218,7 @@ def json_lines() -> Iterator[Case]:
     yield rejected("a trade's prices on a quote", "NASDAQ", "missing_field", changed("T as Q", event_type="Q"))
     for value in ("NaN", "Infinity", "-Infinity", "true", '{"amount":1}', "[1]", "1e400", "1000000000000", "1E+999999"):
         yield rejected(f"bare price {value}", "NASDAQ", "bad_number", changed("price", price=Bare(value)))
-    for value in ("100.5", "NaN", "9223372036854775808", "1e-1"):
+    for value in ("100.5", "NaN", "9223372036854775808", "1e-1", "1e-9999", f"100.{'0' * 40}1"):
         yield rejected(f"bare size {value}", "NASDAQ", "bad_number", changed("size", size=Bare(value)))
     yield rejected(
         "bare NaN behind a bad time", "NASDAQ", "bad_timestamp", changed("NaN", event_tm="x", size=Bare("NaN"))
@@ -215,10 +232,18 @@ def json_lines() -> Iterator[Case]:
         "1.0000005": "1.000001",
         "999999999999.999999": "999999999999.999999",
         "7": "7.000000",
+        f"1.0000004{'9' * 40}": "1.000000",
+        f"1.0000005{'0' * 1200}": "1.000001",
     }.items():
         name = f"bare price of {value}"
         yield trade(name, "NASDAQ", changed(name, price=Bare(value)), trade_pr=price)
-    for value, size in {"9007199254740993": 9007199254740993, "3e2": 300, "3.0": 3}.items():
+    for value, size in {
+        "9007199254740993": 9007199254740993,
+        "3e2": 300,
+        "3.0": 3,
+        "1.2345678901E10": 12_345_678_901,
+        "1200000000000000000000e-19": 120,
+    }.items():
         name = f"bare size of {value}"
         yield trade(name, "NASDAQ", changed(name, size=Bare(value)), trade_size=size)
     readable: list[tuple[str, bytes, dict[str, Any]]] = [
@@ -229,6 +254,13 @@ def json_lines() -> Iterator[Case]:
         ("blanks inside", changed("blanks inside").replace(b":", b" : ", 1).replace(b",", b" ,\t"), {}),
         ("a lone CR inside", changed("a lone CR inside").replace(b',"', b',\r"'), {}),
         ("escapes", changed("escapes").replace(b"escapes", b"\\u0065scape\\u0073"), {}),
+        ("a pair of halves", changed("", symbol=Bare(r'"a pair of halves \uD83D\ude00"')), {}),
+        ("no half behind two backslashes", changed("", symbol=Bare(r'"\\ud83d"')), {}),
+        ("1.50", changed("", symbol=Bare("1.50")), {}),
+        ("a name with escapes", changed("a name with escapes").replace(b"symbol", rb"symb\u006fl"), {}),
+        ("{a text}", changed("{a text}"), {}),
+        ("false", changed("false"), {}),
+        ("a tab as an escape", changed("").replace(b'""', rb'"\ta tab as an escape\u0009"'), {}),
         ("order of names", b'{"size":300,' + changed("order of names", size=None)[1:], {}),
         ("a null nobody knows", changed("a null nobody knows", mood=Bare("null")), {}),
         ("an object nobody knows", changed("an object nobody knows", venue=Bare('{"id":[1,{"a":null}]}')), {}),
@@ -237,7 +269,8 @@ def json_lines() -> Iterator[Case]:
         ("bids on a trade", changed("bids on a trade", bid_pr=Bare("1"), ask_size=Bare("-5")), {}),
     ]  # fmt: skip
     for name, text, columns in readable:
-        yield trade(name, "NASDAQ", text, **columns)
+        symbol = {"a pair of halves": f"{name} \U0001f600", "no half behind two backslashes": r"\ud83d"}.get(name, name)
+        yield trade(symbol, "NASDAQ", text, **columns)
     name = "a trade's fields on a quote"
     yield quote(name, "NASDAQ", line("NASDAQ", "Q", symbol=name, price=Bare("1"), size="x", execution_id="e"))
 

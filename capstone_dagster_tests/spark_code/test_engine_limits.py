@@ -106,6 +106,7 @@ def lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tupl
     for place, lines in (("csv/2020-08-06/NYSE", NYSE_LINES), ("json/2020-08-06/NASDAQ", NASDAQ_LINES)):
         (raw / place).mkdir(parents=True)
         (raw / place / "part-0.txt").write_text(lines)
+        (raw / place / "too long for the reader.txt").write_bytes(b"x" * 3 * 2**20 + b"\nand another line")
     environment = os.environ | {"SPARK_TESTING": "1"}  # it gives the server a free port
     log = folder / "connect.log"
     with (

@@ -266,6 +266,18 @@ def test_a_local_name_with_a_colon_is_an_error_that_names_the_file(local_raw: Ra
     assert str(refused.value) == f"{path}: a local file name must not contain ':' or end in #digits; rename it"
 
 
+@pytest.mark.parametrize("name", ["part.zst", "part.csv.snappy", "part.LZ4", "part.deflate"])
+def test_a_file_packed_otherwise_than_gz_and_bz2_is_an_error_that_names_it(raw: RawFolder, name: str) -> None:
+    both_delivered(raw)
+    deliver(raw, f"{NYSE}/{name}")
+
+    with pytest.raises(UnreadableNameError) as refused:
+        raw.deliveries(DAY)
+
+    path = f"{raw.storage.root}/{NYSE}/{name}"
+    assert str(refused.value) == f"{path}: files are read plain, or packed as .gz or .bz2; deliver it so"
+
+
 def test_a_name_with_a_colon_is_data_on_s3(request: pytest.FixtureRequest) -> None:
     raw = RawFolder(uri_of("s3", request))
     both_delivered(raw)
@@ -278,9 +290,10 @@ def test_a_name_with_a_colon_is_data_on_s3(request: pytest.FixtureRequest) -> No
     ("name", "shown"),
     [
         (b"part.csv#1", "part.csv#1"),
-        (b"two\nlines.csv", "two"),
+        (b"two\nlines.csv", r"two\nlines.csv"),
         (b"latin-1 \xfc.csv", "latin-1"),
-        (b"tab\t.csv", "tab"),
+        (b"tab\t.csv", r"tab\t.csv"),
+        (b"esc\x1b[31m.csv", r"esc\x1b[31m.csv"),
     ],
 )
 def test_a_local_name_that_the_store_cannot_list_is_delivered_or_refused_by_name(
@@ -296,3 +309,4 @@ def test_a_local_name_that_the_store_cannot_list_is_delivered_or_refused_by_name
         outcome = str(refused)
 
     assert f"{NYSE}/{shown}" in outcome
+    assert outcome.isprintable()

@@ -1,23 +1,21 @@
-"""Random deliveries, judged by Spark and by a model of the contract in plain Python.
+"""Mutated lines of both formats, judged by Spark and by a strict model of the contract in plain Python.
 
-The model reads the very bytes of the files with json, decimal, datetime and re, and knows nothing
-of Spark or of ``spark_code``. Left out are the corners where JSON readers differ by design: names
-given twice, lone surrogates, more than 38 digits, exponents behind more than 15 digits.
+The model reads the very bytes of the files with json, decimal, datetime and re, and knows nothing of Spark or of
+``spark_code``. ``--rounds`` says how many lines are judged; the seed of a difference is in its message.
 """
 
 import gzip
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
-import pytest
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from capstone_dagster_tests.deliveries import (
@@ -26,18 +24,16 @@ from capstone_dagster_tests.deliveries import (
     FOLDERS,
     Bare,
     EventRow,
-    Fields,
     csv_line,
     deliver,
     fields,
     json_line,
-    ordered,
     quote_row,
     reject_row,
     trade_row,
 )
-from spark_code.raw_files import RawFolder
-from spark_code.raw_to_ingested import build
+from capstone_dagster_tests.spark_code.line_cases import draft_of
+from spark_code.schemas import Reject
 
 # --- the model -----------------------------------------------------------------------------------
 
@@ -47,9 +43,11 @@ REQUIRED = {
     "Q": (*HEAD, "bid_pr", "bid_size", "ask_pr", "ask_size"),
 }
 KNOWN = {*REQUIRED["T"], *REQUIRED["Q"], "execution_id"}
-NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?")
 TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?")
-EXACT = Context(prec=10_000)
+EXACT = Context(prec=100_000)
+TEXTS = ("symbol", "execution_id")
+MOST_KEPT = 128 * 1024
 
 
 class RejectedError(Exception):
@@ -69,15 +67,16 @@ def judge_files(files: Mapping[tuple[str, str], bytes]) -> Verdicts:
     verdicts = Verdicts([], {})
     for (exchange, name), content in files.items():
         source_file, unknown = f"{FOLDERS[exchange]}/{name}", set()
-        lines = content.split(b"\n")
+        lines = content.removeprefix(BOM).split(b"\n")
         for raw in lines if lines[-1] else lines[:-1]:
             line = raw.removesuffix(b"\r").removeprefix(BOM)
+            kept = raw[:MOST_KEPT].removesuffix(b"\r").removeprefix(BOM).decode(errors="replace")
             try:
                 record = take_apart(line, exchange)
                 unknown |= record.keys() - KNOWN
                 verdicts.rows.append(judge(record, exchange))
             except RejectedError as reason:
-                verdicts.rows.append(reject_row(exchange, str(reason), source_file, line.decode(errors="replace")))
+                verdicts.rows.append(reject_row(exchange, str(reason), source_file, kept))
         if unknown:
             verdicts.drift[source_file] = sorted(unknown)
     return verdicts
@@ -107,14 +106,35 @@ def from_csv(text: str) -> dict[str, str]:
     return dict(zip(REQUIRED.get(kind, HEAD), parts, strict=False))
 
 
+class Nested(str):
+    """What stands for an object, an array or a boolean: no scalar that a text or a number could be."""
+
+    __slots__ = ()
+
+
 def from_json(text: str) -> dict[str, str | None]:
     try:
-        record = json.loads(text, parse_float=Bare, parse_int=Bare, parse_constant=Bare)
-    except ValueError:
+        record = json.loads(
+            text, parse_float=Bare, parse_int=Bare, parse_constant=Bare, object_pairs_hook=no_name_twice
+        )
+        json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair cannot be
+    except (ValueError, RecursionError):
         raise RejectedError("bad_json") from None
     if not isinstance(record, dict):
         raise RejectedError("bad_json")
-    return {name: value if value is None or isinstance(value, str) else "no text" for name, value in record.items()}
+    scalars = {
+        name: value if value is None or isinstance(value, str) else Nested("{...}") for name, value in record.items()
+    }
+    if any(isinstance(scalars.get(name), Nested) for name in TEXTS):
+        raise RejectedError("bad_json")
+    return scalars
+
+
+def no_name_twice(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(members)
+    if len(record) < len(members):
+        raise ValueError("a name comes twice")
+    return record
 
 
 def judge(record: Mapping[str, str | None], exchange: str) -> EventRow:
@@ -180,129 +200,206 @@ def number(text: str) -> Decimal:
     return Decimal(text)
 
 
-# --- random deliveries ---------------------------------------------------------------------------
+# --- mutated lines ---------------------------------------------------------------------------------
 
-times = st.one_of(
-    st.datetimes(datetime(2020, 8, 6), datetime(2020, 8, 6, 23, 59, 59)).map(lambda time: time.isoformat(" ")),
-    st.datetimes().map(lambda time: time.isoformat(" ", "milliseconds")),
-    st.from_regex(r"2020-(0[0-9]|1[0-3])-[0-3][0-9] [0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{0,9})?", fullmatch=True),
-    st.sampled_from(["", " ", "noon", "2020-08-06T09:30:00", "2020-08-06 9:30:00", "0000-01-01 00:00:00"]),
+ODD_NUMBERS_IN_ONE = (
+    "0 -0 +0 0e400 0.000e9999 -1 100.5 100.0 1e3 1E+3 1.5e1 1.2345678901E10 1200000000000000000000e-19 12e-1 "
+    "1e-9999 1e9999 1e99999 1e-99999 0.0000005 0.0000004 -0.0000005 2.5000005 1.00000049999999999999 "
+    "1.0000000000000000001 100.0000000000000000000000000000000000000001 999999999999.9999994 999999999999.9999995 "
+    "9223372036854775807 9223372036854775808 -9223372036854775808 9.223372036854775807e18 9.223372036854775808E18 "
+    "922337203685477580.7e1 92233720368547758070e-1 1e18 1e19 0.1e19 1e400 NaN Infinity -Infinity +Infinity INF null "
+    'true false .5 5. +7 007 1_0 1,0 0x10 1f 1e 1e+ e3 --1 + - 1.2.3 nan \u0663 [1] {} {"a":1} [] "1"'
 )
-plain_numbers = st.from_regex(r"(0|[1-9][0-9]{0,12})(\.[0-9]{1,9})?", fullmatch=True)
-exponents = st.from_regex(r"[1-9](\.[0-9]{1,8})?[eE][+-]?[0-9]{1,2}", fullmatch=True)
-odd_numbers = st.sampled_from(
-    [
-        "0",
-        "-0",
-        "-1",
-        "100.5",
-        "100.0",
-        "0.0000005",
-        "0.0000004",
-        "2.5000005",
-        "999999999999.9999995",
-        "9" * 19,
-        "1e400",
+ODD_NUMBERS = ODD_NUMBERS_IN_ONE.split(" ")
+ODD_TIMES_IN_ONE = (
+    "noon,2020-08-06,2020-08-06T09:30:00,2020-08-06 9:30:00,0000-01-01 00:00:00,2020-02-30 00:00:00,"
+    "2020-08-06 24:00:00,"
+    "2020-08-06 23:59:59.9999999,2020-08-06 09:30:00.,2020-08-06 09:30:60,9999-12-31 23:59:59,0001-01-01 00:00:00.1,"
+    "2020-08-06 09:30:00Z,2020-02-29 00:00:00, 2020-08-06 09:30:00\t,2020-08-06 09:30:00.123456789012345678901"
+)
+ODD_TIMES = ODD_TIMES_IN_ONE.split(",")
+ODD_TEXTS = [
+    "",
+    " ",
+    "\t",
+    "BRK.B",
+    " SYM A\t",
+    "\u00c4\u20ac\U0001d11e",
+    "S\rY",
+    'S"Y',
+    "S\\Y",
+    "NULL",
+    "{",
+    "[x]",
+    "1e5",
+    "\u00a0X",
+]
+# Values as they stand in a line of JSON; CSV takes them for texts like others.
+ODD_VALUES_IN_ONE = (
+    r'"\ud83d" "\udc00" "\uD83D\uDE00" "\ude00\ud83d" "\ud83dx" "\\ud83d" "\\\ud83d" "\u0000" "\t" "\u0009SYM" '
+    r'"\u00e4" "\/" "\x" "\u12" "\"" '
+    r"""'SYM' ["SYM"] {"symbol":"SYM"} [] {} true false null 12 1.50 1e5 -0.0 NaN -Infinity """
+    r'[{"a":[1,{"a":2}]}] {"a":1,"a":2} [{"b":"\udc00"}] {"a":{"b":"}"}} {1:2} [1,] [01] SYM "SYM'
+)
+ODD_VALUES = [Bare(text) for text in ODD_VALUES_IN_ONE.split(" ")]
+ODD_NAMES = [
+    "venue",
+    "Price",
+    "gr\u00f6\u00dfe",
+    "price",
+    "symbol",
+    "",
+    " symbol",
+    "symb\\u006fl",
+    "\\ud83d",
+    "end",
+    "1",
+]
+INSERTED = [
+    *(bytes([byte]) for byte in b",:\"'{}[]\\ \t\r\n0-.+eEx/#\x0b\x7f"),
+    b"\0",
+    b"\xff",
+    b"\xe2\x82",
+    b"\xed\xa0\xbd",
+    BOM,
+    b"\\u",
+]
+NUMBERS = ("event_seq_nb", "price", "size", "bid_pr", "bid_size", "ask_pr", "ask_size")
+
+
+def digits(random: Random, most: int) -> str:
+    return "".join(random.choices("0123456789", [5, *[1] * 8, 3], k=random.randint(1, most)))
+
+
+def number_text(random: Random) -> str:
+    match random.randrange(6):
+        case 0:
+            return random.choice(ODD_NUMBERS)
+        case 1:  # as Java prints doubles
+            return f"{random.randint(1, 9)}.{digits(random, 16)}E{random.randint(-7, 20)}"
+        case 2:  # a whole number whose point or zeros are elsewhere
+            whole, zeros = digits(random, 20), random.randint(0, 30)
+            moved = f"{whole[:-zeros] or '0'}.{whole[-zeros:].zfill(zeros)}e{zeros}" if zeros else whole
+            return random.choice([f"{whole}{'0' * zeros}e-{zeros}", moved, f"{whole}.{'0' * zeros}e0"])
+        case 3:  # about the half of the seventh decimal
+            half = f"{random.randint(0, 999)}.{random.randint(0, 999_999):06}"
+            return half + random.choice(
+                ["5", "4" + "9" * random.randint(1, 60), "5" + "0" * random.randint(1, 60) + "1"]
+            )
+        case 4:
+            return f"{random.randint(0, 10**6)}.{digits(random, 4)}"
+    sign, mark = random.choice(["", "", "", "+", "-"]), random.choice("eE")
+    fraction = f".{digits(random, random.choice([3, 60]))}" if random.random() < 0.6 else ""
+    exponent = f"{mark}{random.choice(['', '+', '-'])}{digits(random, random.choice([1, 2, 5]))}"
+    return sign + digits(random, random.choice([3, 20, 60])) + fraction + random.choice(["", exponent])
+
+
+def time_text(random: Random) -> str:
+    if random.random() < 0.5:
+        return random.choice(ODD_TIMES)
+    time = datetime(2020, 8, 6) + timedelta(microseconds=random.randrange(86_400_000_000))
+    return time.isoformat(" ", random.choice(["seconds", "milliseconds", "microseconds"]))
+
+
+def changed_value(random: Random, name: str) -> str | None:
+    if random.random() < 0.1:
+        return random.choice([None, *ODD_VALUES])
+    if name in NUMBERS:
+        text = number_text(random)
+        return Bare(text) if random.random() < 0.6 else text
+    if name in ("event_tm", "file_tm"):
+        return time_text(random)
+    pools = {
+        "trade_dt": ["2020-08-05", "2020-8-6", "2020-02-30", " 2020-08-06\t", "0000-08-06", "2020-08-06 00:00:00"],
+        "event_type": ["T", "Q", " T ", "t", "B", "", "TQ"],
+        "exchange": ["NYSE", "NASDAQ", "nyse", "LSE", "\tNYSE ", " NASDAQ "],
+    }
+    return random.choice(pools.get(name, [*ODD_TEXTS, *ODD_VALUES]))
+
+
+def good_or_changed(random: Random, exchange: str) -> bytes:
+    record = fields(exchange, random.choice("TQ"), event_seq_nb=Bare(random.randrange(10**6)))
+    if random.random() < 0.8:
+        names = list(record) if exchange == "NYSE" else [*record, "execution_id", "price", "ask_size"]
+        for name in random.choices(names, k=random.randint(1, 2)):
+            record[name] = changed_value(random, name)
+    if exchange == "NYSE":
+        return csv_line(record)
+    members = list(record.items())
+    random.shuffle(members)
+    line = json_line(dict(members))
+    if random.random() < 0.15:  # a name that may come twice, or be spelled otherwise
+        line = line[:-1] + f',"{random.choice(ODD_NAMES)}":{random.choice(ODD_VALUES)}}}'.encode()
+    return line
+
+
+def damaged(random: Random, line: bytes) -> bytes:
+    at, to = sorted(random.randint(0, len(line)) for _ in range(2))
+    inserted = random.choice(INSERTED)
+    faults = [
+        line[:at],
+        *[line[:at] + inserted + line[at:]] * 2,
+        *[line[:at] + inserted + line[at + 1 :]] * 2,
+        line[:at] + bytes([random.randrange(256)]) + line[at + 1 :],
+        line[:at] + line[to:],
+        line[:to] + line[at:],
+        random.choice([line + inserted, inserted + line, line + b" " + line, b"[" + line + b"]"]),
+        b" " * random.randint(0, 2),
+        BOM + line,
     ]
-)
-# Grammatical for the contract or not, but never for JSON: they stand there in quotes.
-odd_texts = st.one_of(
-    st.sampled_from(
-        ["", " ", "NaN", "Infinity", ".5", "5.", "+7", "007", "1_0", "٣", "1e", " 7\t", "-9223372036854775808"]
-    ),
-    st.from_regex(r"[+-]{0,2}[0-9]{0,3}\.?[0-9]{0,3}[eE]?[+-]?[0-9]{0,2}", fullmatch=True),
-)
-bare = st.sampled_from([Bare(text) for text in ("NaN", "Infinity", "-Infinity", "null", "true", "[1]", '{"a":"b"}')])
-numbers = st.one_of(plain_numbers.map(Bare), plain_numbers, exponents.map(Bare), odd_numbers.map(Bare), odd_texts, bare)
-CHANGES: dict[str, st.SearchStrategy[str | None]] = {
-    "trade_dt": st.sampled_from(["2020-08-05", "2020-8-6", "2020-02-30", " 2020-08-06\t", "", None]),
-    "file_tm": times,
-    "event_type": st.sampled_from(["T", "Q", " T ", "t", "B", "", None]),
-    "symbol": st.sampled_from(["BRK.B", " SYM A\t", "Ä€𝄞", "S\rY", 'S"Y', "S\\Y", "NULL", " ", "", None]),
-    "event_tm": times,
-    "exchange": st.sampled_from(["NYSE", "NASDAQ", "nyse", "LSE", "\tNYSE ", " NASDAQ ", "", None]),
-    "execution_id": st.sampled_from(["e-1", " e 2 ", "", None]),
-    **dict.fromkeys(("event_seq_nb", "price", "size", "bid_pr", "bid_size", "ask_pr", "ask_size"), numbers),
-    # JSON alone can bring what nobody knows.
-    **dict.fromkeys(("venue", "Price", "größe"), st.sampled_from([Bare("1"), Bare("null"), Bare("[{}]"), "text"])),
-}
-IN_JSON_ONLY = ("execution_id", "venue", "Price", "größe")
+    if random.random() < 0.01:
+        return line + b" " * (65_536 - len(line) + random.randint(-1, 4))
+    return random.choice(faults)
 
 
-@st.composite
-def records(draw: st.DrawFn, exchange: str) -> Fields:
-    """A good record with up to two changed fields."""
-    record = fields(exchange, draw(st.sampled_from("TQ")), event_seq_nb=Bare(draw(st.integers(0, 10**6))))
-    changeable = list(record) if exchange == "NYSE" else sorted({*record, *IN_JSON_ONLY, "price", "ask_size"})
-    for name in draw(st.lists(st.sampled_from(changeable), max_size=2, unique=True)):
-        record[name] = draw(CHANGES[name])
-    return record
+def content(random: Random, exchange: str, lines: int) -> bytes:
+    """A file of mutated lines with either of the two line ends, the last one perhaps with none."""
+    made = []
+    for _ in range(lines):
+        line = good_or_changed(random, exchange)
+        made.append(damaged(random, line) if random.random() < 0.3 else line)
+        made.append(random.choice([b"\n", b"\n", b"\r\n"]))
+    return random.choice([b"", BOM]) + b"".join(made).removesuffix(random.choice([b"", b"\n"]))
 
 
-@st.composite
-def damages(draw: st.DrawFn) -> Callable[[bytes], bytes]:
-    """What may happen to a line on its way."""
-    at = draw(st.integers(0, 400))
-    inserted = draw(
-        st.sampled_from([*(bytes([byte]) for byte in b",:\"'{}[]\\ \t\r0-.eEx/"), b"\0", b"\xff", b"\xe2\x82"])
-    )
-    faults: list[Callable[[bytes], bytes]] = [
-        lambda line: line[:at],
-        lambda line: line[: at % len(line)] + inserted + line[at % len(line) :],
-        lambda line: line[: at % len(line)] + line[at % len(line) + 1 :],
-        lambda line: line + inserted,
-        lambda line: inserted + line,
-        lambda _: b" " * (at % 3),
-        lambda line: line + b" " * (65_536 - len(line) + at % 3 - 1),
-        lambda line: b"[" + line + b"]",
-        lambda line: line + line,
-        lambda line: BOM + line,
-        lambda _: b"trade_dt,file_tm,event_type,symbol,event_tm,event_seq_nb,exchange,price,size",
-    ]
-    return draw(st.sampled_from(faults))
+def delivery(random: Random, lines: int) -> dict[tuple[str, str], bytes]:
+    """Files of both exchanges; of each, one is packed in parts, and one has a line that Spark's reader cannot take."""
+    files = {}
+    for exchange in FOLDERS:
+        for name, share in {"part 0": 0.6, "part-1.gz": 0.3, "part-2": 0.05, "part-3.gz": 0.05}.items():
+            files[exchange, name] = content(random, exchange, max(1, int(lines * share)))
+            if name in ("part-2", "part-3.gz"):
+                at = files[exchange, name].find(b"\n") + 1
+                long = random.choice([b"\0", b"\xc3\xa4", b"{"]) * random.randint(2**19, 2**21)
+                files[exchange, name] = files[exchange, name][:at] + long + b"\n" + files[exchange, name][at:]
+    return files
 
 
-@st.composite
-def lines(draw: st.DrawFn, exchange: str) -> bytes:
-    record = draw(records(exchange))
-    if exchange == "NASDAQ" and draw(st.booleans()):
-        record = {name: record[name] for name in draw(st.permutations(list(record)))}
-    line = csv_line(record) if exchange == "NYSE" else json_line(record)
-    return draw(damages())(line) if draw(st.integers(0, 3)) == 0 else line
+def packed(name: str, content: bytes) -> bytes:
+    half = len(content) // 2
+    return gzip.compress(content[:half]) + gzip.compress(content[half:]) if name.endswith(".gz") else content
 
 
-@st.composite
-def contents(draw: st.DrawFn, exchange: str) -> bytes:
-    """A file of some lines, each with one of the two line ends, the last one perhaps with none."""
-    ends = st.sampled_from([b"\n", b"\r\n"])
-    content = b"".join(line + draw(ends) for line in draw(st.lists(lines(exchange), min_size=5, max_size=15)))
-    if draw(st.booleans()):
-        content = content.removesuffix(b"\n")
-    return BOM + content if content and not content.startswith(BOM) and draw(st.booleans()) else content
-
-
-@st.composite
-def days(draw: st.DrawFn) -> dict[tuple[str, str], bytes]:
-    names = [(exchange, name) for exchange in FOLDERS for name in ("part 0", "part-1.gz")]
-    return {(exchange, name): draw(contents(exchange)) for exchange, name in names}
-
-
-# Every example is a Spark job of a second, the same ones in every run, and a difference names
-# its line: nothing is stored, and nothing is made smaller after a failure.
-@settings(max_examples=10, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
-@given(files=days())
-def test_spark_and_the_model_make_the_same_rows_of_a_random_delivery(
-    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, files: dict[tuple[str, str], bytes]
+def test_spark_and_the_model_make_the_same_rows_of_mutated_lines(
+    spark: SparkSession, tmp_path_factory: Any, rounds: Callable[[int], int]
 ) -> None:
-    raw: Path = tmp_path_factory.mktemp("raw")
-    for (exchange, name), content in files.items():
-        deliver(raw, exchange, name, gzip.compress(content) if name.endswith(".gz") else content)
-    verdicts = judge_files(files)
-    wanted = ordered(verdicts.rows)
-    draft = build(spark, RawFolder(str(raw)).deliveries(DAY), DAY)
-    got = ordered(draft.rows.collect())
-    # What differs alone comes first: a message of some rows, not of all.
-    assert [row for row in got if row not in wanted] == [row for row in wanted if row not in got]
-    assert got == wanted
-    assert draft.expected_rows == len(wanted)
-    assert draft.facts() == {"schema_drift": verdicts.drift}
+    judged, reasons = 0, Counter[str | None]()
+    for seed in range(1, 1_000_000):
+        raw: Path = tmp_path_factory.mktemp("raw")
+        files = delivery(Random(seed), min(10_000, rounds(3_000) // 2))  # noqa: S311 -- nothing secret is drawn
+        for (exchange, name), content in files.items():
+            deliver(raw, exchange, name, packed(name, content))
+        verdicts = judge_files(files)
+        wanted = Counter(verdicts.rows)
+        draft = draft_of(spark, raw)
+        got = Counter(tuple(row) for row in draft.rows.collect())
+        # What differs alone: a message of some rows, not of all.
+        assert (seed, list(got - wanted)[:5]) == (seed, list(wanted - got)[:5])
+        assert draft.expected_rows == got.total()
+        assert draft.facts() == {"schema_drift": verdicts.drift}
+        judged += got.total()
+        reasons.update(row[-3] for row in got.elements())
+        if judged >= rounds(3_000):
+            break
+    print(f"{judged} lines, the last seed {seed}: {dict(reasons)}")  # noqa: T201 -- with -s, the figures of a proof
+    assert reasons.keys() >= {None, *Reject}

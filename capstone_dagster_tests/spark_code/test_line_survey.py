@@ -1,0 +1,110 @@
+"""Lines that are larger than Spark's reader takes, or than the memory that Spark has."""
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+from pyspark.sql import SparkSession
+
+from capstone_dagster_tests.deliveries import BOM, DAY, FOLDERS, deliver, line, ordered, reject_row, trade_row
+from capstone_dagster_tests.spark_code.line_cases import draft_of
+from spark_code.lake import Lake
+from spark_code.locations import StorageError
+from spark_code.schemas import EVENTS
+
+MIB = 2**20
+KEPT = 128 * 1024
+
+PUBLISH_WITH_LITTLE_MEMORY = """
+import sys
+from pathlib import Path
+from capstone_dagster_tests.deliveries import DAY
+from capstone_dagster_tests.spark_code.line_cases import draft_of
+from spark_code import session
+from spark_code.lake import Lake
+from spark_code.manifest import Attempt
+raw, lake, logs = sys.argv[1:]
+spark = session.start(session.local_conf("512m", Path(logs)))
+Lake(lake).publish(draft_of(spark, Path(raw)), DAY, Attempt.begin("run-1"))
+"""
+
+
+def test_lines_beside_one_that_is_too_big_for_the_reader_are_read_as_ever(spark: SparkSession, tmp_path: Path) -> None:
+    wanted = []
+    for exchange in FOLDERS:
+        for name, length in {
+            "at the limit": MIB,
+            "above": MIB + 1,
+            "far above": 9 * MIB,
+            "far above.gz": 9 * MIB,
+        }.items():
+            first, last = (line(exchange, "T", event_seq_nb=number) for number in "12")
+            long = "ä" * (length // 2) + "x" * (length % 2)
+            content = BOM + first + b"\r\n" + long.encode() + b"\n\n" + last
+            source = deliver(tmp_path, exchange, name, gzip.compress(content) if name.endswith("gz") else content)
+            wanted += [trade_row(exchange, event_seq_nb=number) for number in (1, 2)]
+            wanted += [
+                reject_row(exchange, "too_long", source, long[: KEPT // 2]),
+                reject_row(exchange, "blank", source, ""),
+            ]
+    draft = draft_of(spark, tmp_path)
+    assert ordered(draft.rows.collect()) == ordered(wanted)
+    assert draft.expected_rows == len(wanted)
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (gzip.compress(b"line\n")[:-4], "Compressed file ended before the end-of-stream marker was reached"),
+        (gzip.compress(b"line\n") + b"and more", "Not a gzipped file (b'an')"),
+        (b"line\n", "Not a gzipped file (b'li')"),
+    ],
+    ids=["cut", "with something behind", "plain"],
+)
+def test_a_broken_gzip_fails_the_day_and_is_named(spark: SparkSession, tmp_path: Path, broken: bytes, why: str) -> None:
+    deliver(tmp_path, "NYSE", "whole", line("NYSE", "T"))
+    name = deliver(tmp_path, "NASDAQ", "broken.gz", broken)
+
+    with pytest.raises(StorageError) as refused:
+        draft_of(spark, tmp_path)
+
+    assert str(refused.value) == f"{tmp_path}/{name} cannot be read to its end: {why}; deliver it again"
+
+
+def test_lines_larger_than_the_memory_are_rejects_of_a_day_that_is_published(tmp_path: Path) -> None:
+    raw, lake = tmp_path / "raw", tmp_path / "lake"
+    wanted = []
+    for exchange, name in (("NYSE", "no line end"), ("NASDAQ", "bomb.gz")):
+        deliver(raw, exchange, "good", line(exchange, "T"))
+        wanted += [(exchange, "T", None, None), (exchange, "B", "too_long", KEPT)]
+        source = raw / deliver(raw, exchange, name, b"")
+        if name.endswith(".gz"):
+            with gzip.open(source, "wb", compresslevel=1) as packed:
+                for _ in range(600):
+                    packed.write(bytes(MIB))
+        else:
+            with source.open("wb") as sparse:
+                sparse.truncate(600 * MIB)
+    # Many lines that Spark reads itself, and that would fill its memory if all of each were kept.
+    many = raw / deliver(raw, "NYSE", "many", b"")
+    with many.open("wb") as lines:
+        for _ in range(200):
+            lines.write(b"x" * (MIB - 1) + b"\n")
+    wanted += [("NYSE", "B", "too_long", KEPT)] * 200
+
+    command = [sys.executable, "-c", PUBLISH_WITH_LITTLE_MEMORY, str(raw), str(lake), str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert published(lake) == sorted(wanted, key=repr)
+
+
+def published(lake: Path) -> list[tuple[str | int | None, ...]]:
+    manifest = Lake(str(lake)).manifest(EVENTS, DAY)
+    assert manifest is not None
+    files = [str(lake / path) for path in manifest.paths]
+    query = "SELECT exchange, rec_type, reject_reason, length(line) FROM read_parquet(?, hive_partitioning = true)"
+    return sorted(duckdb.execute(query, [files]).fetchall(), key=repr)
