@@ -19,14 +19,13 @@ from capstone_dagster.automation.due import Judge
 from capstone_dagster.automation.ledger import Ledger, Seen
 from capstone_dagster.automation.raw_listing import Arrival, RawDay
 from capstone_dagster.automation.raw_scan import RawScan, Scan, beginning_with, why_incomplete
-from capstone_dagster.automation.strays import shown
 from capstone_dagster.automation.unfinished import unfinished_runs
 from capstone_dagster.automation.wording import few
 from capstone_dagster.plain_text import printable
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
 from spark_code.lake import Lake
-from spark_code.locations import StorageError
+from spark_code.locations import StorageError, shown
 from spark_code.raw_files import Delivery, RawFolder
 
 # Dagster gives a sensor a minute for everything: days that are left over are judged in the next tick.

@@ -86,11 +86,6 @@ def beside_deliveries(raw: RawFolder, top: str, day: date, listed: Iterable[Stor
     return [Stray(place, f"{few(names[place], _MOST_NAMES, ', ')}: {why[place]}") for place in names]
 
 
-def shown(name: str) -> str:
-    """A name that is safe to print, whatever bytes the file system has."""
-    return name if name.isprintable() else ascii(name)[1:-1]
-
-
 def _why_not(day: date, calendar: TradingDays, today: date) -> str | None:
     if closed := calendar.why_closed(day):
         return f"{closed}; nothing of this day is run: move the files to their trading day, or away"

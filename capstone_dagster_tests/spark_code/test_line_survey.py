@@ -74,7 +74,7 @@ def test_a_broken_gzip_fails_the_day_and_is_named(spark: SparkSession, tmp_path:
     assert str(refused.value) == f"{tmp_path}/{name} cannot be read to its end: {why}; deliver it again"
 
 
-def test_lines_larger_than_the_memory_are_rejects_of_a_day_that_is_published(tmp_path: Path) -> None:
+def test_lines_too_large_for_the_memory_are_rejects_of_a_day_that_is_published(tmp_path: Path) -> None:
     raw, lake = tmp_path / "raw", tmp_path / "lake"
     wanted = []
     for exchange, name in (("NYSE", "no line end"), ("NASDAQ", "bomb.gz")):
@@ -83,17 +83,17 @@ def test_lines_larger_than_the_memory_are_rejects_of_a_day_that_is_published(tmp
         source = raw / deliver(raw, exchange, name, b"")
         if name.endswith(".gz"):
             with gzip.open(source, "wb", compresslevel=1) as packed:
-                for _ in range(600):
+                for _ in range(300):
                     packed.write(bytes(MIB))
         else:
             with source.open("wb") as sparse:
-                sparse.truncate(600 * MIB)
+                sparse.truncate(300 * MIB)
     # Many lines that Spark reads itself, and that would fill its memory if all of each were kept.
     many = raw / deliver(raw, "NYSE", "many", b"")
     with many.open("wb") as lines:
-        for _ in range(200):
+        for _ in range(100):
             lines.write(b"x" * (MIB - 1) + b"\n")
-    wanted += [("NYSE", "B", "too_long", KEPT)] * 200
+    wanted += [("NYSE", "B", "too_long", KEPT)] * 100
 
     command = [sys.executable, "-c", PUBLISH_WITH_LITTLE_MEMORY, str(raw), str(lake), str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

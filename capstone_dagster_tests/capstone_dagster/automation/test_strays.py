@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from capstone_dagster.automation.raw_scan import RawScan, Scan
-from capstone_dagster.automation.strays import shown
 from capstone_dagster.trading_days import trading_days
 from capstone_dagster_tests.s3_server import s3_client, uri_of
+from spark_code.locations import shown
 from spark_code.raw_files import RawFolder
 
 DAY = date(2020, 8, 6)
