@@ -161,7 +161,7 @@ class Settings:
         del given["alert_urls"]  # they hold passwords, and only Dagster's own processes send alerts
         if emr := given.pop("emr"):
             given |= {f"emr_{setting.name}": getattr(emr, setting.name) for setting in fields(emr)}
-        return {_variable(name): values.as_text(value) for name, value in given.items() if value is not None}
+        return {_variable(name): values.as_text(value) for name, value in given.items() if value not in (None, (), {})}
 
     @property
     def log_dir(self) -> Path:
