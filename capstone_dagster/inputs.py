@@ -8,6 +8,7 @@ from datetime import date
 
 import dagster as dg
 
+from capstone_dagster.assets.raw import record_arrivals
 from capstone_dagster.trading_days import parse_day
 from spark_code.lake import Lake
 from spark_code.schemas import CLOSES, TABLES, Table
@@ -46,10 +47,13 @@ def missing_inputs(lake: Lake, needs: list[Need]) -> str | None:
 
 
 def require_inputs(step: dg.StepExecutionContext) -> None:
-    """Fail before any work if something that the step reads is not there: raw files, or days of the lake."""
+    """Fail before any work if something that the step reads is not there: raw files, or days of the lake.
+
+    The deliveries are recorded: the cluster that reads them has no run storage.
+    """
     resources = step.resources
     if raw_folder := getattr(resources, "raw_folder", None):
-        raw_folder.deliveries(parse_day(step.partition_key))
+        record_arrivals(step.instance, raw_folder.deliveries(parse_day(step.partition_key)))
     resources.lake.require_inputs(step)
 
 

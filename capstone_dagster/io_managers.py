@@ -106,9 +106,9 @@ class LakeIOManager(dg.IOManager):
         retries, began = context.step_context.previous_attempt_count, self.begin(day)
         attempt = replace(began, run_id=context.run_id, number=retries + 1, token=began.token + retries)
         catalog = GlueCatalog(self.glue_database) if self.glue_database else None
-        lake, started = Lake(self.uri, catalog), time.monotonic()
         in_progress = partial(require_in_progress, context.step_context.instance, context.run_id)
-        manifest = lake.publish(draft, day, attempt, in_progress)
+        lake, started = Lake(self.uri, catalog, in_progress), time.monotonic()
+        manifest = lake.publish(draft, day, attempt)
         seconds = time.monotonic() - started
         preview = self._preview(context, lake, draft.table, manifest)
         context.add_output_metadata(materialization_metadata(draft.table, manifest, preview, seconds, lake))

@@ -49,7 +49,7 @@ days AS MATERIALIZED (
     SELECT
         runs.id, runs.run_id::text, runs.pipeline_name, runs.status::text, runs.update_timestamp, runs.start_time,
         runs.end_time, job_status_day(runs.partition) AS trading_day, parent, resumes,
-        CASE WHEN strpos(selections, '"asset_selection": {{') > 0 THEN ARRAY(
+        CASE WHEN strpos(selections, '"asset_selection": {{"__frozenset__": [{{') > 0 THEN ARRAY(
             SELECT asset
             FROM regexp_matches(
                 substr(selections, strpos(selections, '"asset_selection": {{')), '"path": \["([^]]*)"\]', 'g'
@@ -57,7 +57,7 @@ days AS MATERIALIZED (
             CROSS JOIN LATERAL (SELECT replace(path[1], '", "', '/') AS asset) AS named
             ORDER BY asset COLLATE "C"
         ) END AS selection,
-        strpos(selections, '"asset_check_selection": {{') > 0 AS is_of_checks,
+        strpos(selections, '"asset_check_selection": {{"__frozenset__": [{{') > 0 AS is_of_checks,
         CASE WHEN parent IS NOT NULL AND NOT resumes THEN (
             SELECT CASE WHEN jsonb_typeof(steps) = 'array' THEN ARRAY(SELECT jsonb_array_elements_text(steps)) END
             FROM (SELECT job_status_json(runs.run_body)->'step_keys_to_execute' AS steps OFFSET 0) AS read

@@ -130,7 +130,7 @@ def _succeeded(instance: dg.DagsterInstance, chain: str) -> set[date]:
 def _what(run: dg.DagsterRun) -> tuple[str, frozenset[dg.AssetKey] | None]:
     """The job of the days' runs, and which of its assets: of assets that are just those of a job, that job."""
     named = job_of_assets(run)
-    if named or run.asset_selection is None:
+    if named or not run.asset_selection:
         return named or run.job_name, None
     return run.job_name, frozenset(run.asset_selection)
 

@@ -7,36 +7,42 @@ config: whoever can start a run, perhaps through the UI's port, must not be able
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from datetime import date
 from typing import Any
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import SparkSession
 
-from capstone_dagster.assets.raw import record_arrivals
 from capstone_dagster.assets.tables import NOTHING, RETRIES, STEP_LAUNCHER
 from capstone_dagster.day_guard import TRADING_DAY, trading_day
 from capstone_dagster.failures import final_failures
 from capstone_dagster.io_managers import LakeIOManager, ReportOptions
-from capstone_dagster.jobs import PARTITION_TAG
 from capstone_dagster.preconditions import GuardedRawFolder
 from capstone_dagster.retries import FIRST_SECONDS, Retries
 from capstone_dagster.s3_jars import jars
 from capstone_dagster.setting_values import Deployment
 from capstone_dagster.settings import Settings
 from capstone_dagster.spark_process import is_forgotten, start_session
-from capstone_dagster.trading_days import TradingDays, trading_days
-from spark_code.locations import StorageError
-from spark_code.raw_files import RawFolder, UnreadableNameError
+from spark_code.raw_files import RawFolder
 from spark_code.session import local_conf, s3_conf
 
 
-class LocalSpark(LazyPySparkResource):
+class StepSpark(LazyPySparkResource):
+    """The Spark session that the steps share."""
+
+    def require_client(self) -> None:
+        """Fail at once, before anything is started, if Spark lacks its client of S3; a cluster has one."""
+
+
+class LocalSpark(StepSpark):
     """Spark in this process; its S3 client is looked for when the first step wants it, and not on load."""
 
     needs_s3: bool
+
+    def require_client(self) -> None:
+        """Look for the jars."""
+        if self.needs_s3:
+            jars()
 
     @property
     def spark_session(self) -> SparkSession:
@@ -68,11 +74,11 @@ def _cluster(settings: Settings) -> dict[str, Any]:
     return {**_storage(settings, _sparks_own), STEP_LAUNCHER: _no_launcher}
 
 
-def _sparks_own() -> LazyPySparkResource:
-    return LazyPySparkResource(spark_config={})
+def _sparks_own() -> StepSpark:
+    return StepSpark(spark_config={})
 
 
-def _storage(settings: Settings, spark: Callable[[], LazyPySparkResource]) -> dict[str, Any]:
+def _storage(settings: Settings, spark: Callable[[], StepSpark]) -> dict[str, Any]:
     return {
         "spark": _spark(spark),
         "raw_folder": _raw_folder(settings),
@@ -84,9 +90,9 @@ def _storage(settings: Settings, spark: Callable[[], LazyPySparkResource]) -> di
     }
 
 
-def _spark(make: Callable[[], LazyPySparkResource]) -> dg.ResourceDefinition:
+def _spark(make: Callable[[], StepSpark]) -> dg.ResourceDefinition:
     @dg.resource(config_schema=NOTHING, description="The Spark session of the steps, started by the first that asks.")
-    def spark(_: dg.InitResourceContext) -> LazyPySparkResource:
+    def spark(_: dg.InitResourceContext) -> StepSpark:
         return make()
 
     return spark
@@ -97,20 +103,10 @@ def _raw_folder(settings: Settings) -> dg.ResourceDefinition:
         config_schema=NOTHING,
         description="Where the exchanges drop their files; the preconditions of each must hold before they are read.",
     )
-    def raw_folder(context: dg.InitResourceContext) -> RawFolder:
-        raw = GuardedRawFolder(settings.raw_uri, settings.preconditions)
-        _record_arrivals(context, raw, trading_days(settings.first_trading_day))
-        return raw
+    def raw_folder(_: dg.InitResourceContext) -> RawFolder:
+        return GuardedRawFolder(settings.raw_uri, settings.preconditions)
 
     return raw_folder
-
-
-def _record_arrivals(context: dg.InitResourceContext, raw: RawFolder, calendar: TradingDays) -> None:
-    """Whatever starts a run, its deliveries show in the UI; what cannot be listed is told by the step that reads it."""
-    day = context.run.tags.get(PARTITION_TAG) if context.run else None
-    if context.instance and day and calendar.partitions.has_partition_key(day):
-        with suppress(StorageError, UnreadableNameError):
-            record_arrivals(context.instance, raw.found(date.fromisoformat(day)))
 
 
 def _lake(settings: Settings) -> dg.IOManagerDefinition:

@@ -23,10 +23,13 @@ def job_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> JobName | None:
 
 
 def job_of_assets(run: dg.DagsterRun) -> JobName | None:
-    """The job whose assets are just those that the run itself names, whatever its steps."""
-    if run.asset_selection is not None:
+    """The job whose assets are just those that the run itself names, whatever its steps.
+
+    An empty selection is none: the runs of ``execute_in_process`` have one.
+    """
+    if run.asset_selection:
         return next((job for job in JOB_NAMES if ASSETS[job] == run.asset_selection), None)
-    if run.asset_check_selection is not None:
+    if run.asset_check_selection:
         return None
     if run.job_name.startswith(_ALL_ASSETS):
         return "daily_pipeline"

@@ -87,13 +87,15 @@ def undelivered(settings: Settings, name: JobName, day: date) -> Outcome | None:
     """The refusal of a job whose raw files are not there; None if they are, or if the job reads none."""
     if name == "analytical":
         return None
+    raw = RawFolder(settings.raw_uri)
+    reason: Exception | None
     try:
-        RawFolder(settings.raw_uri).deliveries(day)
-    except (MissingDeliveryError, UnreadableNameError) as missing:
-        return Outcome(job_id(name, day), day, REFUSED, "", str(missing))
+        reason = raw.missing(day, raw.found(day))
+    except UnreadableNameError as unreadable:
+        reason = unreadable
     except StorageError:  # may pass: the step that reads the files tries again
         return None
-    return None
+    return Outcome(job_id(name, day), day, REFUSED, "", str(reason)) if reason else None
 
 
 def run_day(  # noqa: PLR0913 - a run has that many facets, and all but three are named

@@ -117,11 +117,17 @@ class Catalog(Protocol):
 
 
 class Lake:
-    """The published tables below one URI. Only who publishes needs the catalog, if there is one."""
+    """The published tables below one URI. Only who publishes needs the catalog, if there is one.
 
-    def __init__(self, uri: str, catalog: Catalog | None = None) -> None:
+    ``require_right`` is asked in the moment in which a version is made to count, and raises to refuse it.
+    """
+
+    def __init__(
+        self, uri: str, catalog: Catalog | None = None, require_right: Callable[[], None] = lambda: None
+    ) -> None:
         self.storage = Storage(uri)
         self.catalog = catalog
+        self._require_right = require_right
 
     def days(self, table: Table) -> list[date]:
         """The days that are published."""
@@ -177,13 +183,8 @@ class Lake:
                 tokens += [manifest.token] if manifest else []
         return Attempt.begin(run_id, number, after=max(tokens))
 
-    def publish(
-        self, draft: Draft, day: date, attempt: Attempt, require_right: Callable[[], None] | None = None
-    ) -> Manifest:
-        """Write the draft as a new version, audit it, make it the one that counts, tell the catalog.
-
-        ``require_right`` is asked in the moment in which the version is made to count, and raises to refuse it.
-        """
+    def publish(self, draft: Draft, day: date, attempt: Attempt) -> Manifest:
+        """Write the draft as a new version, audit it, make it the one that counts, tell the catalog."""
         table, version = draft.table, attempt.version(day)
         if draft.day not in (None, day):
             raise AuditError(f"{table.path}: computed for {draft.day}, to be published as {day}; not published")
@@ -205,7 +206,7 @@ class Lake:
             measures=measures,
             facts=draft.facts(),
         )
-        published = self._point_to(table, day, manifest, require_right)
+        published = self._point_to(table, day, manifest)
         if self.catalog:
             # Before anything is removed: a catalog that could not be told still names an older version.
             self.catalog.register(self, table, day)
@@ -267,15 +268,12 @@ class Lake:
             raise AuditError(f"{table.path} of {day}: key not unique, e.g. {doubled[0].asDict()}; not published")
         return {name: measured[name] for name in ("rows", *table.measures)}
 
-    def _point_to(
-        self, table: Table, day: date, manifest: Manifest, require_right: Callable[[], None] | None = None
-    ) -> Manifest:
+    def _point_to(self, table: Table, day: date, manifest: Manifest) -> Manifest:
         published = manifest
 
         def revise(current: bytes | None) -> bytes:
             nonlocal published
-            if require_right:
-                require_right()
+            self._require_right()
             before = Manifest.of_pointer(current)
             given_up = given_up_in(current)
             if Attempt(manifest.run_id, manifest.attempt, manifest.token).name in given_up:

@@ -98,12 +98,15 @@ class RawFolder:
     def deliveries(self, day: date) -> list[Delivery]:
         """The deliveries of all exchanges for a day; an exchange without files is an error."""
         found = self.found(day)
-        missing = [delivery.source for delivery in found if not delivery.files]
-        if missing:
-            raise MissingDeliveryError(
-                day, {source.exchange: f"{self.storage.uri(source.folder(day))}/" for source in missing}
-            )
+        if missing := self.missing(day, found):
+            raise missing
         return found
+
+    def missing(self, day: date, found: Iterable[Delivery]) -> MissingDeliveryError | None:
+        """Which exchanges have not delivered any file, in words; None if all have."""
+        sources = [delivery.source for delivery in found if not delivery.files]
+        folders = {source.exchange: f"{self.storage.uri(source.folder(day))}/" for source in sources}
+        return MissingDeliveryError(day, folders) if folders else None
 
     def delivery(self, source: Source, day: date, listed: Iterable[StoredObject]) -> Delivery:
         """What of the listed objects one exchange delivered for a day; whoever lists more at once may ask, too."""

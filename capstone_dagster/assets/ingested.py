@@ -4,7 +4,7 @@ from datetime import date
 
 import dagster as dg
 
-from capstone_dagster.assets.raw import observation, raw_key
+from capstone_dagster.assets.raw import observation, raw_key, record_arrivals
 from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER, table_out
 from capstone_dagster.day_guard import TRADING_DAY
 from spark_code import raw_to_ingested
@@ -34,10 +34,13 @@ def ingested_asset(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolic
         day: date = context.resources.trading_day
         step = context.op_execution_context.get_step_execution_context()
         with context.resources.retries.judging_failures(context.retry_number, step):
+            context.resources.spark.require_client()
             context.resources.lake.begin(day)
             deliveries = context.resources.raw_folder.deliveries(day)
+            record_arrivals(context.instance, deliveries)
             for delivery in deliveries:
                 context.log_event(observation(delivery))
+                step.wipe_input_asset_version_info(raw_key(delivery.source))  # that of before the step
             return raw_to_ingested.build(context.resources.spark.spark_session, deliveries, day)
 
     return ingested_events

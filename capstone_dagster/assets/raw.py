@@ -54,10 +54,7 @@ def arrival(delivery: Delivery) -> dg.AssetMaterialization:
 
 
 def record_arrivals(instance: dg.DagsterInstance, deliveries: Iterable[Delivery]) -> None:
-    """Record the deliveries of which the run storage knows no event, or none with these files.
-
-    Before a step reads them: Dagster compares the data version at the start of a step with the latest.
-    """
+    """Record the deliveries of which the run storage knows no event, or none with these files."""
     for delivery in (found for found in deliveries if found.files):
         day = dg.AssetRecordsFilter(raw_key(delivery.source), asset_partitions=[delivery.day.isoformat()])
         latest = instance.fetch_materializations(day, limit=1).records

@@ -18,6 +18,7 @@ ON_EMR = {
     "CAPSTONE_EMR_STAGING_URI": "s3://firm-staging",
 }
 DATABASE = "postgresql://user:secret@host:5432/database"
+WITHOUT_PORTS = "must be names of hosts with commas between them and without ports, like market.example.com"
 AFTER_THE_CLOSE = "must be a time in New York like 19:00, not before the close at 16:00"
 
 
@@ -99,8 +100,8 @@ def test_a_valid_value_is_taken(variable: str, value: str, field: str, expected:
         ("CAPSTONE_BACKFILL_DAYS", "0", "must be a number from 1 to 9999"),
         ("CAPSTONE_BACKFILL_DAYS", "1.5", "must be a number from 1 to 9999"),
         ("CAPSTONE_UI_URL", "127.0.0.1:3000", "must be an address like http://127.0.0.1:3000"),
-        ("CAPSTONE_UI_HOSTS", "market.example.com:3000", "must be names of hosts with commas between them"),
-        ("CAPSTONE_UI_HOSTS", "*", "must be names of hosts with commas between them"),
+        ("CAPSTONE_UI_HOSTS", "market.example.com:3000", WITHOUT_PORTS),
+        ("CAPSTONE_UI_HOSTS", "*", WITHOUT_PORTS),
         ("CAPSTONE_UI_URL", "http:///runs", "must be an address like http://127.0.0.1:3000"),
         ("CAPSTONE_PRECONDITION_COMMANDS", "1", "must be true or false"),
         ("CAPSTONE_GLUE_DATABASE", "Market-Data", "must be a name of lower-case letters, digits and _"),

@@ -1,10 +1,12 @@
 """What runs on the host beside Dagster: the password's file, the heartbeat, and the units that start everything."""
 
 import configparser
+import importlib
 import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import entry_points
@@ -108,13 +110,19 @@ def test_a_unit_starts_what_exists(
 def _refuse_unknown_options(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The options that a unit gives to a program of Dagster are those that it has."""
+    """The options that a unit gives to a program are those that it has."""
     run, dashes, *command = arguments
     assert (run, dashes) == ("exec", "--")
     words = list(itertools.takewhile(lambda argument: not argument.startswith("--"), command))
-    [program] = entry_points(group="console_scripts", name=words[0])
     monkeypatch.setattr(sys, "argv", [*words, "--help"])
     with pytest.raises(SystemExit):
-        program.load()()
+        _main_of(command)()
     known = capsys.readouterr().out
     assert [argument for argument in command if argument.startswith("--") and argument not in known] == []
+
+
+def _main_of(command: list[str]) -> Callable[[], object]:
+    if command[:2] == ["python", "-m"]:
+        return importlib.import_module(command[2]).main  # type: ignore[no-any-return]
+    [program] = entry_points(group="console_scripts", name=command[0])
+    return program.load()  # type: ignore[no-any-return]

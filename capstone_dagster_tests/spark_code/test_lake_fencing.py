@@ -143,7 +143,7 @@ def test_the_right_to_publish_is_asked_for_in_the_moment_of_the_publish(any_lake
         raise InterruptedError("canceled meanwhile")
 
     with pytest.raises(InterruptedError):
-        any_lake._point_to(CLOSES, DAY, manifest_of(5), canceled)
+        Lake(any_lake.storage.root, require_right=canceled)._point_to(CLOSES, DAY, manifest_of(5))
 
     assert any_lake.storage.read(POINTER) == before
 

@@ -74,6 +74,7 @@ def test_files_are_run_once_whenever_the_daemon_dies_in_a_look_at_them(
 
     deliver(platform.raw, THIRD)
     (platform.raw / f"csv/{FIRST}/NYSE/part-1").write_text("a late line\n")
+    (platform.raw / f"csv/{FIRST}/NYSE/_SUCCESS").touch()
     look_until_nothing_is_left(daemon, NOON)
 
     assert sorted(daemon.runs()) == A_RUN_EACH
