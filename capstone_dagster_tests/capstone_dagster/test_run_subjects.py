@@ -35,6 +35,7 @@ def test_the_assets_of_a_job_are_those_of_its_definition(name: JobName) -> None:
     ("name", "assets", "known_as"),
     [
         ("preprocessing", None, "preprocessing_2020-08-06"),
+        ("preprocessing", [], "preprocessing_2020-08-06"),
         ("__ASSET_JOB", [*LOADED, *REPORTED], "daily_pipeline_2020-08-06"),
         ("__ASSET_JOB", None, "daily_pipeline_2020-08-06"),
         ("__ASSET_JOB", LOADED, "preprocessing_2020-08-06"),

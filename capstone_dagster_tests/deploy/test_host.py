@@ -113,16 +113,17 @@ def _refuse_unknown_options(
     """The options that a unit gives to a program are those that it has."""
     run, dashes, *command = arguments
     assert (run, dashes) == ("exec", "--")
-    words = list(itertools.takewhile(lambda argument: not argument.startswith("--"), command))
+    main, words = _program(list(itertools.takewhile(lambda argument: not argument.startswith("--"), command)))
     monkeypatch.setattr(sys, "argv", [*words, "--help"])
     with pytest.raises(SystemExit):
-        _main_of(command)()
+        main()
     known = capsys.readouterr().out
     assert [argument for argument in command if argument.startswith("--") and argument not in known] == []
 
 
-def _main_of(command: list[str]) -> Callable[[], object]:
-    if command[:2] == ["python", "-m"]:
-        return importlib.import_module(command[2]).main  # type: ignore[no-any-return]
-    [program] = entry_points(group="console_scripts", name=command[0])
-    return program.load()  # type: ignore[no-any-return]
+def _program(words: list[str]) -> tuple[Callable[[], object], list[str]]:
+    """What the words start, and the words that it finds as its own."""
+    if words[:2] == ["python", "-m"]:
+        return importlib.import_module(words[2]).main, words[2:]
+    [program] = entry_points(group="console_scripts", name=words[0])
+    return program.load(), words
