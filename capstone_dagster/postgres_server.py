@@ -38,7 +38,15 @@ _STOP_SECONDS = 90.0
 # How long processes that have lost their server go on by themselves, then after SIGQUIT, then after SIGKILL.
 _ORPHAN_SECONDS = ((2.0, None), (3.0, signal.SIGQUIT), (5.0, signal.SIGKILL))
 _PAUSE_SECONDS = 0.05
-_PASSING = ("starting up", "shutting down", "recovery", "not yet accepting", "closed the connection", "timeout expired")
+_PASSING = (
+    "starting up",
+    "shutting down",
+    "recovery",
+    "not yet accepting",
+    "closed the connection",
+    "timeout expired",
+    "refused",
+)
 _FULL = ("too many clients", "connection slots")
 
 
