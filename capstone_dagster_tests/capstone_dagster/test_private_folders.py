@@ -2,9 +2,9 @@
 
 import os
 import pwd
-import stat
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -80,15 +80,14 @@ def test_a_home_that_everybody_may_write_into_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
-def test_a_home_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    home = of_another(tmp_path / "home")
-    home.chmod(0o500)
-    for folder in (tmp_path, *tmp_path.parents):
-        if not folder.stat().st_mode & stat.S_IXOTH:  # pytest closes some of them
-            folder.chmod(0o755)
+def test_a_home_that_cannot_be_written_is_one_sentence() -> None:
+    with TemporaryDirectory() as folder:  # pytest closes its own to other users, again and again
+        Path(folder).chmod(0o755)
+        home = of_another(Path(folder, "home"))
+        home.chmod(0o500)
 
-    assert f"{home} cannot be written; allow it (chmod u+rwx)" in as_another(lambda: own_home(home))
-    assert "cannot be made: Permission denied" in as_another(lambda: own_home(tmp_path / "new"))
+        assert f"{home} cannot be written; allow it (chmod u+rwx)" in as_another(lambda: own_home(home))
+        assert "cannot be made: Permission denied" in as_another(lambda: own_home(Path(folder, "new")))
 
 
 def test_a_home_that_is_a_file_or_below_one_is_one_sentence(tmp_path: Path) -> None:
