@@ -45,7 +45,7 @@ _PASSING = (
     "not yet accepting",
     "closed the connection",
     "timeout expired",
-    "refused",
+    "Connection refused",
 )
 _FULL = ("too many clients", "connection slots")
 
