@@ -8,16 +8,17 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from py4j.protocol import Py4JError
 from pyspark import SparkContext, java_gateway
 from pyspark.accumulators import AccumulatorServer
+from pyspark.core import context
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
@@ -167,15 +168,14 @@ def _own_environment() -> Iterator[None]:
 def _signals_kept() -> Iterator[None]:
     """Leave Ctrl-C to those who handle it in this process.
 
-    PySpark's handler asks the JVM, in the midst of a call that waits for its answer: that call then fails with an
-    error that looks like a lost JVM, the step is tried again, and the Ctrl-C is lost.
+    PySpark installs a handler that asks the JVM, perhaps amid a call that waits for its answer. That call then fails
+    with an error that looks like a lost JVM, the step is tried again, and the Ctrl-C is lost.
     """
-    handler = signal.getsignal(signal.SIGINT)
+    vars(context)["signal"] = SimpleNamespace(SIGINT=signal.SIGINT, signal=lambda *_: None)
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
+        vars(context)["signal"] = signal
 
 
 @contextmanager

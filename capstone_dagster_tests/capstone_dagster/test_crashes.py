@@ -201,7 +201,6 @@ def _begun(platform: Platform, *arguments: str) -> Iterator["subprocess.Popen[st
             process.kill()
 
 
-@pytest.mark.skipif("not config.getoption('--rounds')", reason="draws moments over whole runs: pytest --rounds 50")
 def test_whenever_a_run_is_killed_or_interrupted_readers_see_whole_days_and_the_next_command_works(
     clean: dict[int, dict[str, Rows]], tmp_path: Path, rounds: Callable[[int], int]
 ) -> None:

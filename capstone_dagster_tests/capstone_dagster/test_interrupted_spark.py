@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,6 +59,49 @@ def test_after_a_step_was_stopped_at_any_moment_the_same_spark_gives_the_answers
 
         assert not is_forgotten(spark)
         assert [spark.range(number).count() for number in (3, 5, 7)] == [3, 5, 7]
+
+
+# A command line whose Spark session, while it is made, hears Ctrl-C amid a question to the JVM.
+_CHILD = """
+import os, signal
+from py4j.clientserver import ClientServerConnection
+from pyspark.sql import SparkSession
+
+class Interrupted:
+    def __init__(self, answers):
+        self.answers = answers
+    def readline(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        return self.answers.readline()
+
+ask, make = ClientServerConnection.send_command, SparkSession.__init__
+
+def asked(connection, command):
+    ClientServerConnection.send_command = ask
+    connection.stream = Interrupted(connection.stream)
+    return ask(connection, command)
+
+def made(session, *args, **kwargs):
+    ClientServerConnection.send_command = asked
+    make(session, *args, **kwargs)
+
+SparkSession.__init__ = made
+from capstone_dagster import cli
+cli.main()
+"""
+
+
+def test_ctrl_c_while_the_spark_session_is_made_ends_the_run(tmp_path: Path) -> None:
+    platform, child = Platform(tmp_path / "home", date(2020, 8, 5)), tmp_path / "child.py"
+    platform.sample(platform.first_day)
+    child.write_text(_CHILD)
+    with platform.instance() as instance:
+        ran = platform.capstone("run", f"{platform.first_day}", program=(sys.executable, str(child)))
+        statuses = {job.status for job in Tracker(instance).latest(1)}
+
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "Traceback" not in ran.stdout + ran.stderr
+    assert statuses == {"FAILURE"}
 
 
 def test_capstone_run_that_is_asked_to_end_says_so_in_a_sentence_at_any_moment(

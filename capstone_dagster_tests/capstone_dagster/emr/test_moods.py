@@ -178,9 +178,10 @@ def test_a_step_whose_answer_was_lost_is_found_and_ended_when_the_run_gives_up(p
 
 def test_a_cluster_whose_answer_was_lost_is_found_and_ended_when_the_run_gives_up(platform: EmrPlatform) -> None:
     platform.emr.tell.lose_answers("RunJobFlow")
-    platform.emr.tell.throttle("ListClusters", calls=2)
+    # Just as many as are asked within this patience: the run gives up, and what looks for the cluster then finds it.
+    platform.emr.tell.throttle("ListClusters", calls=4)
 
-    assert not replace(platform, settings_of_emr=IMPATIENT).run_here().succeeded
+    assert not replace(platform, settings_of_emr={"CAPSTONE_EMR_PATIENCE_MINUTES": "0.1"}).run_here().succeeded
 
     eventually(lambda: platform.states, ["TERMINATED"].__eq__)
     assert submitted(platform.emr) == [0]
