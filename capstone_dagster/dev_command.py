@@ -18,7 +18,7 @@ import click
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.run_storage import ready
 from capstone_dagster.settings import CHECKOUT, Settings
-from capstone_dagster.signals import deferring_signals, exiting_on_termination, start_child
+from capstone_dagster.signals import deferring_signals, exiting_on_termination, group_watched, start_child
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -79,12 +79,18 @@ def _running(workspace: Path, listening: list[str]) -> Iterator[_Parts]:
         "the daemon": ["dagster._daemon", "run"],
     }
     parts: dict[str, subprocess.Popen[bytes]] = {}
-    try:
-        for name, arguments in modules.items():
-            parts[name] = start_child([sys.executable, "-m", *arguments, "--workspace", str(workspace)])
-        yield parts
-    finally:
-        _end(parts)
+    group = 0
+    with group_watched("TERM") as watch:
+        try:
+            for name, arguments in modules.items():
+                command = [sys.executable, "-m", *arguments, "--workspace", str(workspace)]
+                parts[name] = start_child(command, process_group=group, stdin=subprocess.DEVNULL)
+                if not group:
+                    group = parts[name].pid
+                    watch(group)
+            yield parts
+        finally:
+            _end(parts)
 
 
 def _end(parts: _Parts) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 from capstone_dagster.errors import ExpectedError
 
@@ -83,14 +83,14 @@ def run_child(command: Sequence[str]) -> int:
         return _ended(start_child(command), received, {signal.SIGTERM, signal.SIGHUP}, os.kill).exit_code
 
 
-def start_child(command: Sequence[str]) -> "subprocess.Popen[bytes]":
+def start_child(command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
     """Start a command; locks that are marked inheritable go along, and last until it has ended itself."""
-    return _start(command, close_fds=False)
+    return _start(command, close_fds=False, **options)
 
 
 def run_apart(command: Sequence[str], environment: Mapping[str, str]) -> Ended:
     """Run a command in a group of its own, which every signal is passed on to; it ends when this process dies."""
-    with deferring_signals() as received, _group_watched() as watch:
+    with deferring_signals() as received, group_watched("KILL") as watch:
         child = _start(
             command,
             env=dict(environment),
@@ -103,14 +103,14 @@ def run_apart(command: Sequence[str], environment: Mapping[str, str]) -> Ended:
 
 
 @contextmanager
-def _group_watched() -> Iterator[Callable[[int], None]]:
-    """Kill a group of processes if this process dies before the end of the block.
+def group_watched(send: Literal["KILL", "TERM"]) -> Iterator[Callable[[int], None]]:
+    """Send a signal to a group of processes if this process dies before the end of the block.
 
     A shell waits for two lines. The group is the first; in place of the second it finds the end of the pipe if this
     process is killed, whatever the signal.
     """
     reader, writer = os.pipe()
-    script = 'read -r group && { read -r ended || kill -s KILL -- "-$group"; }'
+    script = f'read -r group && {{ read -r ended || kill -s {send} -- "-$group"; }}'
     watcher = _start(["/bin/sh", "-c", script], stdin=reader, stderr=subprocess.DEVNULL, process_group=0)
     os.close(reader)
 

@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -13,25 +14,50 @@ from capstone_dagster_tests.platform import CAPSTONE, Platform
 from capstone_dagster_tests.processes import eventually
 
 
-def test_when_a_part_dies_the_others_are_ended_and_a_sentence_says_which_it_was(tmp_path: Path) -> None:
-    ui = Services(unused_port(), tmp_path / "log")
-    with closing(ui.log.open("w")) as output:
-        process = subprocess.Popen(
+@contextmanager
+def _dev(folder: Path) -> Iterator[tuple[Services, "subprocess.Popen[bytes]", list[psutil.Process]]]:
+    """The command when its UI answers, and the processes that it has started."""
+    ui = Services(unused_port(), folder / "log")
+    with (
+        closing(ui.log.open("w")) as output,
+        subprocess.Popen(
             [CAPSTONE, "dev", "--port", str(ui.port)],
-            env=os.environ | Platform(tmp_path / "home", date(2020, 8, 5)).environment,
+            env=os.environ | Platform(folder / "home", date(2020, 8, 5)).environment,
             stdout=output,
             stderr=output,
-        )
-    eventually(lambda: ui.answers(process))
-    parts = psutil.Process(process.pid).children()
-    (daemon,) = [part for part in parts if "dagster._daemon" in part.cmdline()]
+        ) as process,
+    ):
+        eventually(lambda: ui.answers(process))
+        parts = psutil.Process(process.pid).children(recursive=True)
+        try:
+            yield ui, process, parts
+        finally:
+            process.kill()
 
-    daemon.kill()
 
-    assert process.wait(timeout=120) == 1
+def test_when_a_part_dies_the_others_are_ended_and_a_sentence_says_which_it_was(tmp_path: Path) -> None:
+    with _dev(tmp_path) as (ui, process, parts):
+        (daemon,) = [part for part in parts if "dagster._daemon" in part.cmdline()]
+
+        daemon.kill()
+
+        assert process.wait(timeout=120) == 1
     last = ui.log.read_text().strip().splitlines()[-1]
     assert last == (
         "capstone: the daemon was killed by SIGKILL, and so the rest was ended too; its last lines above may say why"
     )
     gone, alive = psutil.wait_procs(parts, timeout=60)
     assert not alive, gone
+
+
+def test_when_the_command_itself_is_killed_the_ui_and_the_daemon_end_too(tmp_path: Path) -> None:
+    with _dev(tmp_path) as (_, process, parts):
+        ends_at_once = [
+            part for part in parts if {"dagster._daemon", "capstone_dagster.web_server"} & {*part.cmdline()}
+        ]
+        assert len(ends_at_once) == 2
+        process.kill()
+
+    # The code location hears nothing from it any more, and ends by itself a little later.
+    _, alive = psutil.wait_procs(ends_at_once, timeout=60)
+    assert not alive
