@@ -74,10 +74,10 @@ def _answers(settings: Settings, alert: Alert, urls: Sequence[str]) -> list[str 
     By a process of its own: apprise and what it is made of log, warn and print with URLs in their words, which
     nobody reads there, and what hangs can be ended.
     """
-    shown = printable(alert.text)
+    shown = _inert(alert.text)
     text = shown if len(shown) <= _MOST_CHARACTERS else f"{shown[:_MOST_CHARACTERS]}..."
     link = f"\nRun: {settings.ui_url}/runs/{alert.run_id}" if alert.run_id else ""
-    asked = {"urls": urls, "title": printable(alert.title), "text": text + link, "seconds": CHANNEL_SECONDS}
+    asked = {"urls": urls, "title": _inert(alert.title), "text": text + link, "seconds": CHANNEL_SECONDS}
     try:
         spoke = subprocess.run(
             [sys.executable, "-P", "-m", "capstone_dagster.alert_channels"],
@@ -92,3 +92,8 @@ def _answers(settings: Settings, alert: Alert, urls: Sequence[str]) -> list[str 
     except (OSError, subprocess.SubprocessError, ValueError):  # their texts may show what was asked
         return ["could not be tried: the process that sends alerts gave no answer"] * len(urls)
     return answers
+
+
+def _inert(text: str) -> str:
+    """What comes from file names and lines calls nobody and links nowhere, in whatever channel."""
+    return printable(text).replace("@", "@\N{ZERO WIDTH SPACE}").replace("](", "]\N{ZERO WIDTH SPACE}(")

@@ -1,8 +1,8 @@
 """Whether a run may begin: it is of one trading day, or of all days from one trading day to another.
 
-To Dagster any text is a partition. Asked for a day that is none, it answers with the trading day behind it, whose
-tables the run would replace. So every way of starting a run passes here before its first step: the queue asks and its
-launcher, the executor asks, and so does the resource ``trading_day`` for those who bring an executor of their own.
+To Dagster any text is a partition. Asked for a day that is not a trading day, it answers with the next trading day,
+whose tables the run would replace. So every way of starting a run passes here before its first step: the queue and its
+launcher ask, the executor asks, and so does the resource ``trading_day`` for those who bring an executor of their own.
 """
 
 from collections.abc import Mapping
@@ -13,16 +13,18 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG, MULTIDIMENSIONAL_PARTITI
 
 from capstone_dagster.assets.tables import NOTHING
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.jobs import JOB_NAMES, PARTITION_TAG, RANGE_TAGS, REFUSED_TAG
+from capstone_dagster.jobs import JOB_NAMES, PARTITION_TAG, RANGE_TAGS, REFUSED_TAG, is_over_days
+from capstone_dagster.run_subjects import job_of_assets, lacks_steps
 from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
 
 # The resource of a step that makes tables: its trading day.
 TRADING_DAY = "trading_day"
 
 _NO_DAY = (
-    "this run is of no trading day: choose a partition in the UI, or name one as in "
+    "this run names no trading day: choose a partition in the UI, or name one, as in "
     f'--tags \'{{"{PARTITION_TAG}": "2020-08-06"}}\''
 )
+_PART_OF_DAYS = "a run over several days runs jobs or assets as a whole: choose ops, steps or checks for one day"
 
 
 class RunRefusedError(ExpectedError):
@@ -35,6 +37,8 @@ def why_refused(run: dg.DagsterRun, first_day: date) -> str | None:
         return _NO_DAY if _makes_tables(run) else None
     try:
         _require_days(run.tags, first_day)
+        if is_over_days(run) and not _is_whole(run):
+            return _PART_OF_DAYS
     except NoTradingDayError as error:
         return str(error)
     return None
@@ -97,9 +101,15 @@ def _require_days(tags: Mapping[str, str], first_day: date) -> None:
             raise NoTradingDayError(f"{first}..{last}: {first} is after {last}")
     else:
         raise NoTradingDayError(
-            f"a run is of one day ({PARTITION_TAG}) or of a range ({' and '.join(RANGE_TAGS)}); this one has the tags "
-            f"{', '.join(sorted(named))}"
+            f"a run must name one day ({PARTITION_TAG}) or a range ({' and '.join(RANGE_TAGS)}), but this one has the "
+            f"tags {', '.join(sorted(named))}"
         )
+
+
+def _is_whole(run: dg.DagsterRun) -> bool:
+    """Whether it does a whole job, or some assets, and not just steps or checks of them."""
+    job = job_of_assets(run)
+    return not lacks_steps(run, job) if job else bool(run.asset_selection)
 
 
 def _makes_tables(run: dg.DagsterRun) -> bool:

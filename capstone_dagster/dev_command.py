@@ -3,7 +3,6 @@
 Dagster's own ``dg dev`` starts the same parts, but its webserver answers whoever asks; see ``web_door``.
 """
 
-import signal
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ import click
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.run_storage import ready
 from capstone_dagster.settings import CHECKOUT, Settings
-from capstone_dagster.signals import deferring_signals, exiting_on_termination, group_watched, start_child
+from capstone_dagster.signals import deferring_signals, end_in_words, exiting_on_termination, group_watched, start_child
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -38,18 +37,21 @@ class PartEndedError(ExpectedError):
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address the UI listens on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="The UI's port.")
 def dev(host: str, port: int) -> None:
-    """Start the Dagster UI and the daemon, until Ctrl-C. Who may ask the UI, CAPSTONE_UI_HOSTS says."""
+    """Start the Dagster UI and the daemon, until Ctrl-C. CAPSTONE_UI_HOSTS lists the host names the UI answers to."""
     with exiting_on_termination(), ready(Settings.from_environment()):
         import dagster as dg
 
+        from capstone_dagster.job_status_view import migrate
+
         with dg.DagsterInstance.get() as instance, _code_location(instance) as workspace:
+            migrate(instance)
             listening = ["--host", host, "--port", str(port)]
             with deferring_signals() as received, _running(workspace, listening) as parts:
                 while not received and not any(part.poll() is not None for part in parts.values()):
                     time.sleep(_LOOK_SECONDS)
                 died = None if received else next(told for told in map(_ended, parts, parts.values()) if told)
     if died:
-        raise PartEndedError(f"{died}, and so the rest was ended too; its last lines above may say why")
+        raise PartEndedError(f"{died}, so the other parts were stopped too; its last lines above may say why")
 
 
 @contextmanager
@@ -108,6 +110,4 @@ def _end(parts: _Parts) -> None:
 
 def _ended(name: str, part: "subprocess.Popen[bytes]") -> str | None:
     code = part.poll()
-    if code is None:
-        return None
-    return f"{name} {f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with exit code {code}'}"
+    return None if code is None else f"{name} {end_in_words(code)}"

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.remote_origin import RemoteRepositoryOrigin
-from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
+from dagster._core.storage.tags import MAX_RETRIES_TAG, MAX_RUNTIME_SECONDS_TAG, REPOSITORY_LABEL_TAG
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 
 from capstone_dagster import definitions
@@ -57,7 +57,9 @@ def begin(  # noqa: PLR0913 - a run has that many facets, and all but three are 
 ) -> dg.DagsterRun:
     """Take the day's slot with a new run of the job, signed by its worker and marked as starting."""
     form, run_id = reconstructable(name), str(uuid.uuid4())
-    outside = {**({OUTSIDE_TAG: run_id} if is_outside else {}), **(lease.tag(run_id) if lease else {})}
+    outside = {OUTSIDE_TAG: run_id} if is_outside else {}
+    if lease:  # it says how long the work may take, and not Dagster's limit for a run
+        outside |= {**lease.tag(run_id), MAX_RUNTIME_SECONDS_TAG: "0"}
     with claiming(instance, day):
         run = instance.create_run_for_job(
             form.get_definition(),
@@ -69,7 +71,7 @@ def begin(  # noqa: PLR0913 - a run has that many facets, and all but three are 
                 PARTITION_TAG: day.isoformat(),
                 REPOSITORY_LABEL_TAG: _repository().get_label(),  # by which the UI's pages of a job ask for its runs
                 **(worker.signature(run_id) if worker else {}),
-                "dagster/max_retries": "0",  # nobody but the queue can start it again
+                MAX_RETRIES_TAG: "0",  # nobody but the queue can start it again
                 **outside,
             },
             job_code_origin=form.get_python_origin(),

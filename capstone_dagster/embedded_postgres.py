@@ -16,7 +16,7 @@ from pathlib import Path
 
 from capstone_dagster.postgres_programs import EmbeddedPostgresError
 from capstone_dagster.postgres_server import PostgresServer
-from capstone_dagster.private_folders import own_folder, own_home
+from capstone_dagster.private_folders import own_folder
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,6 @@ def serving(home: Path) -> Iterator[str]:
 
     What is started meanwhile with ``close_fds=False`` holds the lock too, and the server outlasts this process.
     """
-    own_home(home)
     own_folder(home / "logs")
     home = home.resolve()
     server = PostgresServer(home)
@@ -92,7 +91,7 @@ def _keep_alive(home: Path, server: PostgresServer, ended: threading.Event) -> N
                     return
                 server.ensure_running(lock)
             said = ""
-        except (EmbeddedPostgresError, OSError) as error:  # it is tried again, and told once
+        except Exception as error:  # noqa: BLE001 - whatever it is: it is tried again, and told once
             if str(error) != said:
                 _log.warning("%s", error)
             said = str(error)

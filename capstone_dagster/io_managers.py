@@ -8,8 +8,6 @@ import time
 from dataclasses import replace
 from datetime import date
 from functools import partial
-from itertools import islice
-from typing import Any
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
@@ -19,15 +17,12 @@ from capstone_dagster.inputs import Need, needed_inputs, require_published
 from capstone_dagster.metadata import materialization_metadata
 from capstone_dagster.recorded_ends import require_in_progress
 from capstone_dagster.retries import Retries
-from capstone_dagster.showing import rows_in
+from capstone_dagster.showing import preview
 from capstone_dagster.trading_days import parse_day
 from spark_code.glue import GlueCatalog
-from spark_code.lake import AuditError, Draft, Lake, LakeError, Published
-from spark_code.locations import StorageError
-from spark_code.manifest import Attempt, Manifest
-from spark_code.schemas import CLOSES, TABLES, Table
-
-_PREVIEWED_ROWS = 5
+from spark_code.lake import AuditError, Draft, Lake, Published
+from spark_code.manifest import Attempt
+from spark_code.schemas import CLOSES, TABLES
 
 
 class ReportOptions(dg.ConfigurableResource[None]):
@@ -110,8 +105,8 @@ class LakeIOManager(dg.IOManager):
         lake, started = Lake(self.uri, catalog, in_progress), time.monotonic()
         manifest = lake.publish(draft, day, attempt)
         seconds = time.monotonic() - started
-        preview = self._preview(context, lake, draft.table, manifest)
-        context.add_output_metadata(materialization_metadata(draft.table, manifest, preview, seconds, lake))
+        rows = preview(lake, draft.table, manifest, context.log.warning)
+        context.add_output_metadata(materialization_metadata(draft.table, manifest, rows, seconds, lake))
 
     def _day(self, context: dg.OutputContext) -> date:
         """The trading day of the run, and only if Dagster has the table's partition from no other day.
@@ -125,13 +120,3 @@ class LakeIOManager(dg.IOManager):
                 f"{', '.join(of_table) or 'none'}; not published"
             )
         return parse_day(of_run)
-
-    def _preview(self, context: dg.OutputContext, lake: Lake, table: Table, published: Manifest) -> list[list[Any]]:
-        """A few rows, read without Spark, whose job for it takes longer; the day is published, whatever goes wrong."""
-        paths = published.paths[::-1]  # the rejected lines come first
-        try:
-            rows = rows_in(lake, table, date.fromisoformat(published.trade_dt), paths)
-            return list(islice(rows, _PREVIEWED_ROWS))
-        except (LakeError, StorageError) as error:
-            context.log.warning("no preview: %s", error)
-            return []

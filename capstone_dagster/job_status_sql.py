@@ -11,6 +11,7 @@ from capstone_dagster.job_status import BEGINNING, FAILURE, STEP_EVENTS
 from capstone_dagster.jobs import ASSETS, HALVES, JOB_NAMES, OUTSIDE_TAG, REFUSED_TAG
 from capstone_dagster.reasons import NO_REASON
 from capstone_dagster.reasons_sql import functions
+from capstone_dagster.run_subjects import table_steps
 from capstone_dagster.workers import WORKER_TAG
 
 # The columns, in an order that stays: new ones come at the end.
@@ -58,9 +59,11 @@ days AS MATERIALIZED (
             ORDER BY asset COLLATE "C"
         ) END AS selection,
         strpos(selections, '"asset_check_selection": {{"__frozenset__": [{{') > 0 AS is_of_checks,
-        CASE WHEN parent IS NOT NULL AND NOT resumes THEN (
-            SELECT CASE WHEN jsonb_typeof(steps) = 'array' THEN ARRAY(SELECT jsonb_array_elements_text(steps)) END
-            FROM (SELECT job_status_json(runs.run_body)->'step_keys_to_execute' AS steps OFFSET 0) AS read
+        CASE WHEN NOT resumes THEN (
+            SELECT CASE WHEN starts_with(steps, '["') THEN
+                string_to_array(substr(split_part(steps, '"]', 1), 3), '", "')
+            END
+            FROM (SELECT split_part(runs.run_body, '"step_keys_to_execute": ', 2) AS steps OFFSET 0) AS read
         ) END AS step_keys,
         EXISTS (
             SELECT FROM run_tags WHERE run_tags.run_id = runs.run_id AND key = {outside} AND value = runs.run_id
@@ -124,8 +127,7 @@ subjects AS (
             WHEN starts_with(origin.pipeline_name, '__ASSET_JOB') THEN 'daily_pipeline' ELSE origin.pipeline_name END
         ELSE jobs.assets = origin.selection END
     CROSS JOIN LATERAL (
-        SELECT origin.parent IS NOT NULL AND NOT origin.resumes AND origin.step_keys IS NOT NULL
-            AND NOT coalesce(origin.step_keys @> jobs.step_keys, false) AS lacks_steps
+        SELECT origin.step_keys IS NOT NULL AND NOT coalesce(origin.step_keys @> jobs.step_keys, false) AS lacks_steps
     ) AS steps
     WHERE NOT days.is_refused
 ),
@@ -284,10 +286,8 @@ LEFT JOIN parts ON parts.job = current.job AND parts.trading_day = current.tradi
 
 def statements() -> list[str]:
     """What makes or replaces the view, and what it stands on."""
-    steps = {
-        job: [step for half in HALVES if job in (half, "daily_pipeline") for step in HALVES[half]] for job in JOB_NAMES
-    }
     assets = {job: sorted(key.to_user_string() for key in ASSETS[job]) for job in JOB_NAMES}
+    steps = {job: sorted(table_steps(job)) for job in JOB_NAMES}
     values = {
         "jobs": ", ".join(f"({_quoted(job)}, {_array(assets[job])}, {_array(steps[job])})" for job in JOB_NAMES),
         "halves": ", ".join(f"({_quoted(job)}, {_array(HALVES[job])})" for job in HALVES),

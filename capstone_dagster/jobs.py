@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any, Literal, get_args
 
 import dagster as dg
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 JobName = Literal["daily_pipeline", "preprocessing", "analytical"]
 JOB_NAMES: tuple[JobName, ...] = get_args(JobName)
@@ -36,6 +37,9 @@ HALVES: Mapping[JobName, tuple[str, ...]] = {
     ),
     "analytical": ("report", "report__quote_analytics_previous_close_known"),
 }
+
+# Those that make tables, which a run must have all of to do a job; a check may be left out.
+TABLE_STEPS = frozenset({"ingested__events", "eod", "report"})
 
 # The tables of the jobs. Whoever asks which job a run does needs no definitions for it, which take seconds to load.
 _LOADED = ("ingested/events", "eod/trades", "eod/quotes", "eod/closes")
@@ -94,6 +98,6 @@ def all_jobs(max_retries: int) -> list[Any]:
     }
     return [
         # A run whose process was lost is tried again by Dagster's daemon so often.
-        dg.define_asset_job(name, selection, description=description, tags={"dagster/max_retries": f"{max_retries}"})
+        dg.define_asset_job(name, selection, description=description, tags={MAX_RETRIES_TAG: f"{max_retries}"})
         for name, (selection, description) in selections.items()
     ]

@@ -49,6 +49,6 @@ class Lease:
         return abs(datetime.now(UTC) - self.heard) > timedelta(minutes=self.minutes)
 
     @property
-    def told_over(self) -> str:
+    def reason(self) -> str:
         """The reason why the work counts as failed."""
         return f"not heard of since {self.heard:%Y-%m-%d %H:%M:%S} UTC (lease of {self.minutes:g} minutes)"

@@ -32,6 +32,7 @@ _REFUSED_OPTIONS = re.compile(
 # The JVM is there, and about to go.
 _IS_ENDING = re.compile(r"SparkContext was shut down|JAVA_GATEWAY_EXITED|stopped SparkContext")
 _FILES_NAMED = 3
+_OF_CLUSTER = "spark.driver.memory or spark.executor.memory in CAPSTONE_EMR_SPARK_CONF"
 
 
 class SparkLostError(Exception):
@@ -50,25 +51,25 @@ def of_spark(error: Exception, step: dg.StepExecutionContext | None) -> Exceptio
     """What the error means if Spark's process has ended or is out of memory; None if neither is so."""
     if not isinstance(error, Py4JError | PySparkException | OSError):
         return None
-    text = _text(error)
+    text = text_of(error)
     is_ending = text is None or isinstance(error, ConnectionError | Py4JNetworkError) or _IS_ENDING.search(text)
     settings, end = jvm_settings(), jvm_end(_SECONDS_TO_END if is_ending else 0)
     if end and not end.had_answered and _REFUSED_OPTIONS.search(end.words):
         return SparkStartError(f"Spark's process cannot be started: {end.words}; {settings}")
     if _OUT_OF_MEMORY.search(text or "") or (end and end.exit_code in _OUT_OF_MEMORY_CODES):
         files = f" for {named}" if (named := _largest_files(step)) else ""
-        more = f"CAPSTONE_DRIVER_MEMORY higher ({settings})" if settings else "more of it in CAPSTONE_EMR_SPARK_CONF"
-        return SparkMemoryError(f"Spark's memory was not enough{files}; set {more}, or deliver smaller files")
+        more = f"CAPSTONE_DRIVER_MEMORY ({settings})" if settings else _OF_CLUSTER
+        return SparkMemoryError(f"Spark's memory was not enough{files}; raise {more}, or deliver smaller files")
     return SparkLostError(_lost(end, step)) if end else None
 
 
 def _lost(end: JvmEnd, step: dg.StepExecutionContext | None) -> str:
     words = f": {end.words}" if end.words else ""
-    files = f"; it worked on {named}" if (named := _largest_files(step)) else ""
+    files = f"; it was working on {named}" if (named := _largest_files(step)) else ""
     return f"Spark's process {end}{words}{files} ({jvm_settings()})"
 
 
-def _text(error: Exception) -> str | None:
+def text_of(error: Exception) -> str | None:
     """What the error says, or None if the JVM that knows it does not answer."""
     try:
         return str(error)

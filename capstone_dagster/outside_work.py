@@ -53,22 +53,25 @@ def _tell_those_who_wait(instance: dg.DagsterInstance, run: dg.DagsterRun) -> No
 
 
 def begun(instance: dg.DagsterInstance, job: JobName, day: date) -> dg.DagsterRun | None:
-    """The work that is in progress, if there is any."""
+    """The work with a lease that is in progress, if there is any."""
     tags = {PARTITION_TAG: day.isoformat()}
     runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=IN_PROGRESS, tags=tags))
-    return next((run for run in runs if is_outside(run)), None)
+    return next((run for run in runs if is_outside(run) and Lease.of(run)), None)
 
 
-def end(instance: dg.DagsterInstance, run_id: str, *, succeeded: bool, reason: str | None) -> str:
-    """Record the result, unless the run was ended meanwhile; returns its status."""
-    run = _known(instance, run_id)
-    if run.status == dg.DagsterRunStatus.CANCELING:
-        instance.report_run_canceled(run, reason)
-    elif not run.is_finished and succeeded:
-        _report(instance, run, dg.DagsterEventType.RUN_SUCCESS, reason)
-    elif not run.is_finished:
-        instance.report_run_failed(run, reason)
-    return _known(instance, run_id).status.value
+def end(instance: dg.DagsterInstance, run: dg.DagsterRun, *, succeeded: bool, reason: str | None) -> bool:
+    """Record the result; returns whether that was done, which it is not if the run was ended meanwhile."""
+    with day_locked(instance, run.tags[PARTITION_TAG]):
+        current = _known(instance, run.run_id)
+        if current.is_finished:
+            return False
+        if current.status == dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(current, reason)
+        elif succeeded:
+            _report(instance, current, dg.DagsterEventType.RUN_SUCCESS, reason)
+        else:
+            instance.report_run_failed(current, reason)
+    return True
 
 
 def _known(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import cached_property
 from pathlib import Path
 from shlex import quote as shell_quote
@@ -46,6 +46,7 @@ _PASSING = (
     "closed the connection",
     "timeout expired",
     "Connection refused",
+    "No such file or directory",
 )
 _FULL = ("too many clients", "connection slots")
 
@@ -92,20 +93,20 @@ class PostgresServer:
                     continue
                 if not any(passing in refusal for passing in _PASSING):
                     raise EmbeddedPostgresError(
-                        f"the embedded Postgres refuses: {refusal}; its log is {self._log_file}"
+                        f"the embedded Postgres refuses connections: {refusal}; its log is {self._log_file}"
                     )
             elif self._postmaster() is None:
                 self._start(lock)
                 continue
             if time.monotonic() > deadline:
                 raise EmbeddedPostgresError(
-                    f"the embedded Postgres runs, but does not answer for {_PATIENCE_SECONDS:.0f} s; "
+                    f"the embedded Postgres is running, but has not answered for {_PATIENCE_SECONDS:.0f} s; "
                     f"its log is {self._log_file}"
                 )
             time.sleep(_PAUSE_SECONDS)
 
     def stop(self) -> None:
-        """Stop it if it runs; what was done with it is done, so one that does not stop is only told."""
+        """Stop it if it runs; what was done with it is done, so a failure to stop is only logged."""
         postmaster = self._postmaster()
         if postmaster:
             with suppress(psutil.Error):  # gone meanwhile
@@ -157,14 +158,18 @@ class PostgresServer:
     def _make_anew(self, lock: int) -> None:
         """In the place of one whose making was interrupted before it had a database."""
         self.stop()
+        if self._postmaster() or self._is_listening():
+            raise EmbeddedPostgresError(f"the embedded Postgres below {self.data} does not stop; end its process")
         DataFolder(self.data, self._home / "logs" / "initdb.log", self._user).make_anew(lock)
 
     def _has_no_database(self) -> bool:
-        with psycopg2.connect(self.url, dbname="template1", connect_timeout=5) as connection:
-            cursor = connection.cursor()
-            cursor.execute("SELECT count(*) FROM pg_database WHERE NOT datistemplate")
-            [(number,)] = cursor.fetchall()
-        connection.close()
+        try:
+            with closing(psycopg2.connect(self.url, dbname="template1", connect_timeout=5)) as connection:
+                cursor = connection.cursor()
+                cursor.execute("SELECT count(*) FROM pg_database WHERE NOT datistemplate")
+                [(number,)] = cursor.fetchall()
+        except psycopg2.OperationalError:
+            return False
         return not number
 
     def _is_listening(self) -> bool:

@@ -35,7 +35,7 @@ def own_home(home: Path) -> None:
             "name a folder of your own"
         )
     if found.st_mode & stat.S_IWOTH:
-        raise FolderError(f"CAPSTONE_HOME: everybody may write into {home}; forbid it: chmod o-w '{home}'")
+        raise FolderError(f"CAPSTONE_HOME: every user can write to {home}; name a folder of your own")
     if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
         raise FolderError(f"CAPSTONE_HOME: {home} cannot be written; allow it (chmod u+rwx) or name another folder")
 
@@ -44,7 +44,9 @@ def own_folder(folder: Path) -> None:
     """A folder in the home that is this program's business alone, and closed to all others."""
     try:
         folder.mkdir(mode=_FOR_ITS_USER, exist_ok=True)
-        found = folder.stat()
+        found = folder.lstat()  # of a link, what it leads to would be closed
+        if not stat.S_ISDIR(found.st_mode):
+            raise FolderError(f"{folder} is not a folder; remove it")
         if found.st_uid != os.geteuid():
             raise FolderError(
                 f"{folder} was made by {_name(found.st_uid)}, and you are {_name(os.geteuid())}; move it away, "

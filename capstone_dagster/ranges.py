@@ -14,19 +14,24 @@ from functools import cached_property
 
 import dagster as dg
 from dagster._core.errors import raise_execution_interrupts
-from dagster._core.storage.tags import BACKFILL_ID_TAG, BACKFILL_TAGS
+from dagster._core.storage.tags import (
+    BACKFILL_ID_TAG,
+    BACKFILL_TAGS,
+    MAX_RETRIES_TAG,
+    MAX_RUNTIME_SECONDS_TAG,
+    RESUME_RETRY_TAG,
+)
 
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.jobs import DAYS_TAG, PARTITION_TAG, RANGE_TAGS
 from capstone_dagster.reasons import run_reason
-from capstone_dagster.run_subjects import job_of_assets, what_ran
+from capstone_dagster.recorded_ends import require_in_progress
+from capstone_dagster.run_subjects import job_of_assets, what
 from capstone_dagster.running import REFUSED, Outcome, run_day
 from capstone_dagster.settings import Settings
 from capstone_dagster.signals import noticing_interruptions
 from capstone_dagster.trading_days import trading_days
 
-_RESUMES_TAG = "dagster/is_resume_retry"
-_MAX_RUNTIME_TAG, _MAX_RETRIES_TAG = "dagster/max_runtime", "dagster/max_retries"
 _MOST_SECONDS_A_DAY = 21_600  # as of a run of one day: run_monitoring in deploy/dagster.yaml
 _PAUSE_SECONDS = 5.0
 _REASONS_TOLD = 10
@@ -39,21 +44,17 @@ class DaysError(ExpectedError):
 def run_days(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     """Run the days of the range that are missing, the oldest first."""
     # A run that was lost before it came to here has left no tag.
-    chain = run.tags.get(DAYS_TAG, run.run_id) if run.tags.get(_RESUMES_TAG) == "true" else run.run_id
+    chain = run.tags.get(DAYS_TAG, run.run_id) if run.tags.get(RESUME_RETRY_TAG) == "true" else run.run_id
     settings = Settings.from_environment()
     days = trading_days(settings.first_trading_day).parse(_days_named(run))
-    missing = sorted(set(days) - _succeeded(instance, chain))
-    tags = {
-        DAYS_TAG: chain,
-        _MAX_RUNTIME_TAG: f"{len(missing) * _MOST_SECONDS_A_DAY}",
-        _MAX_RETRIES_TAG: f"{settings.max_retries}",  # not that of a run which has failed and is resumed
-    }
+    missing = sorted(set(days) - _succeeded(instance, run, chain))
+    tags = {DAYS_TAG: chain, MAX_RUNTIME_SECONDS_TAG: f"{len(missing) * _MOST_SECONDS_A_DAY}"}
     instance.add_run_tags(run.run_id, tags)
     instance.report_engine_event(f"{len(missing)} of {len(days)} days are run, each by a run tagged {DAYS_TAG}.", run)
     failed = list(_Days(instance, run, chain, *_what(run)).failures(missing))
     if failed:
         # What failed was tried again where that helps; only a lost process makes another run over the days worth while.
-        instance.add_run_tags(run.run_id, {_MAX_RETRIES_TAG: "0"})
+        instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: "0"})
         raise DaysError(_told(instance, failed, len(missing)))
 
 
@@ -71,6 +72,7 @@ class _Days:
         """Run them; what did not succeed."""
         with noticing_interruptions() as was_interrupted, _one_cluster(self.instance, self.run):
             for day in days:
+                require_in_progress(self.instance, self.run.run_id)
                 outcome = self._when_free(day)
                 self._tell(f"{outcome.job_id}: {outcome.status} (run {outcome.run_id})")
                 if was_interrupted() and not self._only_day_was_stopped(outcome):
@@ -79,7 +81,7 @@ class _Days:
                     yield outcome
 
     def _when_free(self, day: date) -> Outcome:
-        """While somebody else works on a day, wait: the days behind it want its closes."""
+        """While somebody else works on a day, wait: the later days need its closes."""
         waits_for = None
         while (outcome := self._day(day)).status == REFUSED:
             if outcome.run_id != waits_for:
@@ -87,6 +89,7 @@ class _Days:
                 waits_for = outcome.run_id
             with raise_execution_interrupts():
                 time.sleep(_PAUSE_SECONDS)
+            require_in_progress(self.instance, self.run.run_id)
         return outcome
 
     def _day(self, day: date) -> Outcome:
@@ -120,10 +123,11 @@ def _days_named(run: dg.DagsterRun) -> str:
     return "..".join(run.tags[tag] for tag in RANGE_TAGS)
 
 
-def _succeeded(instance: dg.DagsterInstance, chain: str) -> set[date]:
-    """The days that runs over these days have brought to an end."""
+def _succeeded(instance: dg.DagsterInstance, over_days: dg.DagsterRun, chain: str) -> set[date]:
+    """The days that runs over these days have brought to an end, and not only a part of them."""
     succeeded = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], tags={DAYS_TAG: chain})
-    named = (run.tags.get(PARTITION_TAG) for run in instance.get_runs(succeeded))
+    wanted = what(instance, over_days)
+    named = [run.tags.get(PARTITION_TAG) for run in instance.get_runs(succeeded) if what(instance, run) == wanted]
     return {date.fromisoformat(day) for day in named if day}
 
 
@@ -142,10 +146,9 @@ def _one_cluster(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[N
     if settings.emr is None:
         yield
         return
-    from capstone_dagster.emr.creation import Owner
-    from capstone_dagster.emr.launcher import cluster_of_days
+    from capstone_dagster.emr.launcher import cluster_of_days, owner_of
 
-    with cluster_of_days(settings.emr, Owner(run.run_id, what_ran(instance, run).replace(",", ""))):
+    with cluster_of_days(settings.emr, owner_of(instance, run)):
         yield
 
 

@@ -23,6 +23,6 @@ def require_in_progress(instance: dg.DagsterInstance, run_id: str) -> None:
     if record.dagster_run.is_finished:
         ended = f" at {datetime.fromtimestamp(record.end_time, UTC):%Y-%m-%d %H:%M:%S} UTC" if record.end_time else ""
         raise RunEndedError(
-            f"the run was recorded as {record.dagster_run.status.value}{ended} while its process was not heard of; "
+            f"the run was recorded as {record.dagster_run.status.value}{ended}; "
             "what it has computed since is not published"
         )

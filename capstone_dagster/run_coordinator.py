@@ -7,9 +7,11 @@ of Spark.
 from dagster import DagsterRun, QueuedRunCoordinator, RunRecord, RunsFilter
 from dagster._core.run_coordinator import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from capstone_dagster.day_guard import refused
-from capstone_dagster.jobs import OUTSIDE_TAG, PARTITION_TAG
+from capstone_dagster.jobs import PARTITION_TAG
+from capstone_dagster.outside_work import is_outside
 from capstone_dagster.settings import Settings
 from capstone_dagster.slots import IN_PROGRESS, day_locked, holder, say_who_is_waited_for
 
@@ -20,8 +22,13 @@ class DayRunCoordinator(QueuedRunCoordinator):
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         """Refuse the run, or put it into the queue and tell in its log who works on its day."""
         run = context.dagster_run
-        if ended := refused(self._instance, run, Settings.from_environment().first_trading_day):
+        settings = Settings.from_environment()
+        if ended := refused(self._instance, run, settings.first_trading_day):
             return ended
+        if (
+            run.parent_run_id and run.tags.get(MAX_RETRIES_TAG) == "0"
+        ):  # copied from a run that the queue had not started
+            self._instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: f"{settings.max_retries}"})
         taken = self._holder(run)
         queued = super().submit_run(context)
         if taken:
@@ -38,8 +45,9 @@ class DayRunCoordinator(QueuedRunCoordinator):
         if configured.max_concurrent_runs <= 0:  # no limit, or a queue that is held on purpose
             return configured
         in_progress = self._instance.get_runs(RunsFilter(statuses=IN_PROGRESS))
-        outside = sum(run.tags.get(OUTSIDE_TAG) == run.run_id for run in in_progress)
-        return configured._replace(max_concurrent_runs=configured.max_concurrent_runs + outside)
+        return configured._replace(
+            max_concurrent_runs=configured.max_concurrent_runs + sum(map(is_outside, in_progress))
+        )
 
     def _holder(self, run: DagsterRun) -> RunRecord | None:
         day = run.tags.get(PARTITION_TAG)

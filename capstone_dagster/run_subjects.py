@@ -9,7 +9,17 @@ from collections.abc import Collection
 import dagster as dg
 from dagster._core.storage.tags import ASSET_RESUME_RETRY_TAG, RESUME_RETRY_TAG
 
-from capstone_dagster.jobs import ASSETS, HALVES, JOB_NAMES, PARTITION_TAG, RANGE_TAGS, JobName, is_over_days, job_id
+from capstone_dagster.jobs import (
+    ASSETS,
+    HALVES,
+    JOB_NAMES,
+    PARTITION_TAG,
+    RANGE_TAGS,
+    TABLE_STEPS,
+    JobName,
+    is_over_days,
+    job_id,
+)
 
 # How Dagster names its own job of all assets, which it uses for any selection of them.
 _ALL_ASSETS = "__ASSET_JOB"
@@ -19,7 +29,7 @@ def job_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> JobName | None:
     """The job that the run does, or None if it does only a part of one."""
     origin = _origin(instance, run)
     job = job_of_assets(origin)
-    return None if job and _lacks_steps(origin, job) else job
+    return None if job and lacks_steps(origin, job) else job
 
 
 def job_of_assets(run: dg.DagsterRun) -> JobName | None:
@@ -82,12 +92,16 @@ def _resumes(run: dg.DagsterRun) -> bool:
     return "true" in (run.tags.get(RESUME_RETRY_TAG), run.tags.get(ASSET_RESUME_RETRY_TAG))
 
 
-def _lacks_steps(run: dg.DagsterRun, job: JobName) -> bool:
-    """Whether somebody has re-executed chosen steps of the job."""
-    if run.parent_run_id is None or _resumes(run) or run.step_keys_to_execute is None:
+def table_steps(job: JobName) -> frozenset[str]:
+    """The steps that make the tables of a job."""
+    return TABLE_STEPS.intersection(step for half in HALVES if job in (half, "daily_pipeline") for step in HALVES[half])
+
+
+def lacks_steps(run: dg.DagsterRun, job: JobName) -> bool:
+    """Whether somebody has chosen steps of the job, and left out some that make tables."""
+    if _resumes(run) or not run.step_keys_to_execute:
         return False
-    steps = [step for half, steps in HALVES.items() if job in (half, "daily_pipeline") for step in steps]
-    return not set(steps) <= set(run.step_keys_to_execute)
+    return not table_steps(job) <= set(run.step_keys_to_execute)
 
 
 def _checks(run: dg.DagsterRun) -> str:

@@ -72,7 +72,7 @@ def is_missing(settings: Settings, instance: dg.DagsterInstance, name: JobName, 
     try:
         is_reported = name == "preprocessing" or judge.report(day, previous) == "current"
         return not (is_reported and (name == "analytical" or _is_loaded(judge, RawFolder(settings.raw_uri), day)))
-    except (LakeError, UnreadableNameError):  # its run says so
+    except (LakeError, StorageError, UnreadableNameError):  # its run says so
         return True
 
 

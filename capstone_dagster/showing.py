@@ -1,20 +1,33 @@
 """Published rows as text, read straight from the parquet files: no JVM, no database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from itertools import islice
 from typing import Any
 
 from spark_code.lake import Lake, LakeError, MissingFilesError
+from spark_code.locations import StorageError, shown
+from spark_code.manifest import Manifest
 from spark_code.schemas import Table
 
 _WIDEST_CELL = 40
+_PREVIEWED_ROWS = 5
 _ROWS_AT_ONCE = 1000
 
 
 def first_rows(lake: Lake, table: Table, day: date, limit: int) -> list[list[Any]]:
     """The first rows of the published version, in schema order."""
     return list(islice(rows_in(lake, table, day, lake.require(table, day).paths), limit))
+
+
+def preview(lake: Lake, table: Table, published: Manifest, warn: Callable[[str], object]) -> list[list[Any]]:
+    """A few rows, read without Spark, whose job for it takes longer; the day is published, whatever goes wrong."""
+    paths = published.paths[::-1]  # the rejected lines come first
+    try:
+        return list(islice(rows_in(lake, table, date.fromisoformat(published.trade_dt), paths), _PREVIEWED_ROWS))
+    except (LakeError, StorageError) as error:
+        warn(f"no preview of {table.path}: {error}")
+        return []
 
 
 def rows_in(lake: Lake, table: Table, day: date, paths: Sequence[str]) -> Iterator[list[Any]]:
@@ -45,6 +58,5 @@ def as_text(header: list[str], rows: list[list[Any]]) -> str:
 
 
 def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
-    printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    return printable if len(printable) <= _WIDEST_CELL else printable[: _WIDEST_CELL - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    line = shown("" if value is None else str(value)[: _WIDEST_CELL + 1])
+    return line if len(line) <= _WIDEST_CELL else line[: _WIDEST_CELL - 1] + "\N{HORIZONTAL ELLIPSIS}"

@@ -74,6 +74,13 @@ def exiting_on_termination() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def end_in_words(exit_code: int) -> str:
+    """How a process has ended, by its exit code as Python or a shell has it."""
+    number = -exit_code if exit_code < 0 else exit_code - 128
+    known = number in {*signal.Signals}
+    return f"was killed by {signal.Signals(number).name}" if known else f"ended with exit code {exit_code}"
+
+
 def run_child(command: Sequence[str]) -> int:
     """Run an interactive command to its end and return its exit code; SIGTERM and a hang-up are passed on.
 

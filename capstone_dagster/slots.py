@@ -84,7 +84,7 @@ def _lost(run: dg.DagsterRun) -> str | None:
     worker, lease = Worker.of(run), Lease.of(run)
     if worker and worker.is_dead:
         return f"{worker}, which worked on this run, is gone without a result"
-    return lease.told_over if lease and lease.is_over else None
+    return lease.reason if lease and lease.is_over else None
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def _report(instance: dg.DagsterInstance, run: dg.DagsterRun, event: dg.DagsterE
 def _outside(lease: Lease, known_as: str) -> str:
     """What can be said of work outside Dagster that nobody can look at."""
     return (
-        f" outside Dagster, last heard of at {lease.heard:%H:%M:%S} UTC; it counts as failed if it is not heard of "
-        f"again by {lease.ends:%H:%M:%S} UTC, or end it now: stop its run in the UI, or "
+        f" outside Dagster, last heard of at {lease.heard:%Y-%m-%d %H:%M:%S} UTC. It counts as failed unless it is "
+        f"heard of again by {lease.ends:%Y-%m-%d %H:%M:%S} UTC; to end it now, stop its run in the UI, or call "
         f"update_job_status('{known_as}', 'FAILURE')"
     )

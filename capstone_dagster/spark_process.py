@@ -8,12 +8,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 from py4j.protocol import Py4JError
 from pyspark import SparkContext, java_gateway
@@ -22,6 +23,7 @@ from pyspark.core import context
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from capstone_dagster.signals import end_in_words
 from spark_code.session import LOG_CONF, start
 
 # A shell that is set up for another Spark; these say something about the machine, and stay.
@@ -37,16 +39,18 @@ class _Jvm:
 
     memory: str
     log: Path
-    log_before: int
+    """Of Spark."""
+    output: IO[bytes]
+    """What the JVM itself writes."""
     process: "subprocess.Popen[bytes] | None" = None
     has_answered: bool = False
 
     def words(self) -> str:
-        """What it has written since it was started, without the lines of Spark's own log."""
-        with self.log.open("rb") as log:
-            log.seek(max(self.log_before, self.log.stat().st_size - _WORDS_KEPT))
-            lines = log.read().decode(errors="replace").splitlines()
-        return "; ".join(line.strip() for line in lines if line.strip() and not line.startswith(("20", "WARNING")))
+        """The last lines of its output."""
+        size = os.fstat(self.output.fileno()).st_size
+        output = os.pread(self.output.fileno(), _WORDS_KEPT, max(0, size - _WORDS_KEPT))
+        lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
+        return "; ".join(line for line in lines if line and not line.startswith("WARNING"))
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,9 @@ class JvmEnd:
     """Of the JVM itself; Spark's own are in its log."""
 
     def __str__(self) -> str:
-        if self.exit_code >= 0:
-            return f"ended with exit code {self.exit_code}"
-        name = signal.Signals(-self.exit_code).name
-        by_whom = ", as the system does when the machine has no memory left" if name == "SIGKILL" else ""
-        return f"was killed by {name}{by_whom}"
+        ended = end_in_words(self.exit_code)
+        by_whom = ", as the system does when the machine has no memory left" if ended.endswith("SIGKILL") else ""
+        return f"{ended}{by_whom}"
 
 
 _jvm: _Jvm | None = None
@@ -77,9 +79,7 @@ def start_session(conf: Mapping[str, str]) -> SparkSession:
     if jvm_end():
         _forget()
     if SparkContext._gateway is None:  # noqa: SLF001 - there is no public way
-        log = Path(conf[LOG_CONF])
-        log.parent.mkdir(parents=True, exist_ok=True)
-        _jvm = _Jvm(conf["spark.driver.memory"], log, log.stat().st_size if log.exists() else 0)
+        _jvm = _Jvm(conf["spark.driver.memory"], Path(conf[LOG_CONF]), tempfile.TemporaryFile())  # noqa: SIM115
         with _own_environment(), _launching(_jvm), _signals_kept():
             return start(dict(conf))
     return start(dict(conf))
@@ -114,6 +114,9 @@ def forget_dead_session() -> None:
 
 def _forget() -> None:
     global _jvm  # noqa: PLW0603
+    if _jvm and _jvm.process:
+        _jvm.process.kill()  # one whose Spark has stopped would keep its memory as long as this process lives
+        _jvm.process.wait()
     _jvm = None
     SparkContext._active_spark_context = None  # noqa: SLF001
     SparkContext._gateway = SparkContext._jvm = None  # noqa: SLF001
@@ -124,7 +127,7 @@ def _answers() -> bool:
     session = SparkSession._instantiatedSession  # noqa: SLF001 - the public way asks the JVM
     try:
         if session is None:
-            return True
+            return SparkContext._gateway is None  # noqa: SLF001 - else a start was interrupted, and left half a Spark
         _hang_up()
         session.sparkContext.cancelAllJobs()  # of a step that was stopped: nobody waits for its rows any more
         return session.range(1).count() == 1
@@ -184,8 +187,7 @@ def _launching(jvm: _Jvm) -> Iterator[None]:
     popen = subprocess.Popen
 
     def start_process(command: list[str], **options: Any) -> "subprocess.Popen[bytes]":
-        with jvm.log.open("ab") as log:
-            jvm.process = popen(command, **options, stdout=log, stderr=log)
+        jvm.process = popen(command, **options, stdout=jvm.output, stderr=jvm.output)
         return jvm.process
 
     vars(java_gateway)["Popen"] = start_process

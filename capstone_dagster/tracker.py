@@ -39,7 +39,9 @@ def parse_job_id(text: str) -> tuple[JobName, date]:
     """The job and the day of a job id."""
     job, _, day = text.rpartition("_")
     if job not in JOB_NAMES or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", day):
-        raise JobIdError(f"{text!r} is no job id; it must be <job>_<yyyy-mm-dd> with a job of {', '.join(JOB_NAMES)}")
+        raise JobIdError(
+            f"{text!r} is not a job id; it must be <job>_<yyyy-mm-dd> with a job of {', '.join(JOB_NAMES)}"
+        )
     name: JobName = next(known for known in get_args(JobName) if known == job)
     return name, parse_day(day)
 
@@ -97,14 +99,15 @@ class Tracker:
         job, day = parse_job_id(job_id)
         wanted = status.upper()
         if wanted not in (_STATUS.STARTED.value, _STATUS.SUCCESS.value, _STATUS.FAILURE.value):
-            raise JobIdError(f"{status!r} is no status to set; there are STARTED, SUCCESS and FAILURE")
-        is_result = wanted != _STATUS.STARTED.value
-        run = outside_work.begun(self._instance, job, day)
-        if run is None or not (is_result or outside_work.renew(self._instance, run)):
-            run = outside_work.begin(self._instance, job, day, worker=None)
-        if is_result:
-            succeeded = wanted == _STATUS.SUCCESS.value
-            outside_work.end(self._instance, run.run_id, succeeded=succeeded, reason=reason)
+            raise JobIdError(f"{status!r} cannot be set; use STARTED, SUCCESS or FAILURE")
+        instance, succeeded = self._instance, wanted == _STATUS.SUCCESS.value
+        begun = outside_work.begun(instance, job, day)
+        if wanted == _STATUS.STARTED.value:
+            if not (begun and outside_work.renew(instance, begun)):
+                outside_work.begin(instance, job, day, worker=None)
+        elif not (begun and outside_work.end(instance, begun, succeeded=succeeded, reason=reason)):
+            late = outside_work.begin(instance, job, day, worker=None)
+            outside_work.end(instance, late, succeeded=succeeded, reason=reason)
         return self.get_job_status(job_id)
 
     def _runs(self, days: Sequence[date]) -> JobRuns:

@@ -4,6 +4,7 @@ The command does the work and publishes into the lake, by ``spark-submit`` or ot
 published is reported as materializations of the run that stands for it.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from capstone_dagster.metadata import materialization_metadata
 from capstone_dagster.preconditions import GuardedRawFolder
 from capstone_dagster.restarts import outlasting_restarts
 from capstone_dagster.settings import Settings
-from capstone_dagster.showing import first_rows
+from capstone_dagster.showing import preview
 from capstone_dagster.signals import Ended, deferring_signals, exiting_on_termination, run_apart
 from capstone_dagster.trading_days import trading_days
 from capstone_dagster.workers import Worker
@@ -34,7 +35,7 @@ from spark_code.lake import Lake
 from spark_code.raw_files import Delivery
 from spark_code.schemas import CLOSES, QUOTES, TABLES, TRADES, Table
 
-_PREVIEWED_ROWS = 5
+_log = logging.getLogger(__name__)
 
 _LAYERS: Mapping[JobName, tuple[str, ...]] = {
     "preprocessing": ("ingested", "eod"),
@@ -112,19 +113,20 @@ def track(instance: dg.DagsterInstance, work: TrackedJob, command: Sequence[str]
     Returns the command's exit code and the status of its run.
     """
     with outlasting_restarts(), exiting_on_termination():
-        run_id = outside_work.begin(instance, work.job, work.day, worker=Worker.process()).run_id
+        run = outside_work.begin(instance, work.job, work.day, worker=Worker.process())
         try:
             record_arrivals(instance, work.require_inputs())
             before = work.versions()
-            ended = run_apart(command, work.environment(run_id))
+            ended = run_apart(command, work.environment(run.run_id))
             with deferring_signals():  # the work is done: let it be recorded
-                _report_published(instance, work, run_id, before)
+                _report_published(instance, work, run.run_id, before)
                 reason = _how_it_ended(command, ended)
-                status = outside_work.end(instance, run_id, succeeded=not ended.exit_code, reason=reason)
-                return ended.exit_code, status
+                outside_work.end(instance, run, succeeded=not ended.exit_code, reason=reason)
+                recorded = instance.get_run_by_id(run.run_id) or run
+                return ended.exit_code, recorded.status.value
         except BaseException as error:
             reason = "interrupted" if isinstance(error, SystemExit | KeyboardInterrupt) else str(error)
-            outside_work.end(instance, run_id, succeeded=False, reason=reason or type(error).__name__)
+            outside_work.end(instance, run, succeeded=False, reason=reason or type(error).__name__)
             raise
 
 
@@ -144,7 +146,7 @@ def _report_published(instance: dg.DagsterInstance, work: TrackedJob, run_id: st
             asset_key(table),
             partition=work.day.isoformat(),
             metadata=materialization_metadata(
-                table, manifest, first_rows(work.lake, table, work.day, _PREVIEWED_ROWS), None, work.lake
+                table, manifest, preview(work.lake, table, manifest, _log.warning), None, work.lake
             ),
         )
         events: list[tuple[dg.DagsterEventType, Any]] = [

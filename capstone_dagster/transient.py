@@ -12,7 +12,7 @@ from obstore.exceptions import BaseError
 from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark.errors import PySparkException
 
-from capstone_dagster.lost_spark import SparkLostError
+from capstone_dagster.lost_spark import SparkLostError, text_of
 from spark_code.glue import NotRegisteredError
 
 # Parts of the codes by which services of AWS say so.
@@ -30,6 +30,7 @@ _SPARK = re.compile(
     r"|java\.net\.(?:SocketTimeout|Socket|Connect|NoRouteToHost|UnknownHost)Exception"
     r"|(?:ConnectTimeout|NoHttpResponse|ConnectionClosed|ApiCallTimeout|ApiCallAttemptTimeout)Exception: "
     r"|\bExecutorLostFailure \(|FetchFailed(?:Exception)?\b|because SparkContext was shut down"
+    r"|CHECKPOINT_RDD_BLOCK_ID_NOT_FOUND"  # lines that were cut, on an executor that is lost
 )
 _LOST_JVM = re.compile(r"An error occurred while calling \S+\s*")
 
@@ -58,6 +59,6 @@ def _passes(error: BaseException) -> bool:
         case BaseError():
             return _STORE.search(str(error).split("\n", 1)[0]) is not None
         case Py4JError() | PySparkException():
-            text = str(error)
-            return _SPARK.search(text) is not None or _LOST_JVM.fullmatch(text) is not None
+            text = text_of(error)
+            return text is None or _SPARK.search(text) is not None or _LOST_JVM.fullmatch(text) is not None
     return False

@@ -20,6 +20,8 @@ from capstone_dagster.settings import Settings
 
 # A browser never takes these names for another machine, whatever a page does.
 _THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
+# What a server listens on, and nobody opens.
+_ALL_ADDRESSES = ("0.0.0.0", "[::]")  # noqa: S104 - left out of the names
 # Anywhere in a path: a route also takes the path with a line break behind it.
 _GRAPHQL = "/graphql"
 _WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
@@ -27,10 +29,11 @@ _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/@]+)(?::\d*)?", re.IGNORECASE
 _TEXT = {"X-Content-Type-Options": "nosniff"}
 
 
-def allowed_hosts(settings: Settings) -> frozenset[str]:
+def allowed_hosts(settings: Settings, listening: str) -> frozenset[str]:
     """The names under which people open the UI, in lower case and without a port."""
     opened_at = settings.ui_url.partition("://")[2].partition("/")[0]
-    return frozenset({*_THIS_MACHINE, *settings.ui_hosts, _host(opened_at)} - {""})
+    named = {*_THIS_MACHINE, *settings.ui_hosts, _host(opened_at), _host(listening)}
+    return frozenset(named - {"", *_ALL_ADDRESSES})
 
 
 class WebDoor:
@@ -63,9 +66,10 @@ class WebDoor:
         named = headers.getlist("host")
         if len(named) == 1 and _host(named[0]) in self._hosts:
             return None
+        ours = ", ".join(sorted(self._hosts))
         return _answer(
             421,
-            f"the header Host names {_quoted(named)}, and not the host of this UI ({', '.join(sorted(self._hosts))}); "
+            f"the header Host names {_quoted(named)}, which is not a host of this UI ({ours}); "
             "if people open it under that name, add the name to CAPSTONE_UI_HOSTS and start the UI again",
         )
 
@@ -75,8 +79,8 @@ def _foreign_origin(scope: Scope, headers: Headers) -> PlainTextResponse | None:
     if any(origin.lower().partition("://")[2] != headers["host"].lower() for origin in origins):
         return _answer(
             403,
-            f"the header Origin names {_quoted(origins)}, and Host {_quoted([headers['host']])}: only the UI's own "
-            "pages may ask; a proxy in front of the UI must pass on the Host that the browser has sent",
+            f"the header Origin names {_quoted(origins)}, but Host names {_quoted([headers['host']])}: only the UI's "
+            "own pages may ask; a proxy in front of the UI must pass on the Host that the browser has sent",
         )
     # A browser says "none" of what a person has typed, or opened from a bookmark.
     if site in (None, "same-origin", "none") or _is_followed_link(scope, headers):

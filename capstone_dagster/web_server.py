@@ -45,9 +45,14 @@ def main(host: str, port: int, workspace: str) -> None:
             dagsters = create_app_from_workspace_process_context(
                 context, live_data_poll_rate=_POLL_MILLISECONDS, lifespan=_lifespan
             )
-            click.echo(f"The UI is served on http://{host}:{port}")
-            guarded = WebDoor(dagsters, allowed_hosts(Settings.from_environment()))
-            uvicorn.run(guarded, host=host, port=port, log_level="warning", timeout_graceful_shutdown=_LAST_SECONDS)
+            named = f"[{host}]" if ":" in host else host
+            guarded = WebDoor(dagsters, allowed_hosts(Settings.from_environment(), named))
+            config = uvicorn.Config(
+                guarded, host=host, port=port, log_level="warning", timeout_graceful_shutdown=_LAST_SECONDS
+            )
+            listening = config.bind_socket()  # a port that is taken ends it here, before it says that it serves
+            click.echo(f"The UI is served on http://{named}:{port}")
+            uvicorn.Server(config).run(sockets=[listening])
 
 
 @asynccontextmanager

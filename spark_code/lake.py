@@ -174,7 +174,7 @@ class Lake:
     def begin(self, day: date, run_id: str, number: int = 1) -> Attempt:
         """Take a token for a day, greater than all that are published of it. Must come before the first input is read.
 
-        A pointer that is no manifest is told by whoever reads or replaces it.
+        An unreadable pointer is reported by whoever reads or replaces it.
         """
         tokens = [0]
         for table in TABLES.values():

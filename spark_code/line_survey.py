@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
+from itertools import takewhile
+from threading import Event
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -30,6 +32,8 @@ _READER_LIMIT = 1024 * 1024
 _BLOCK = 1024 * 1024
 # Lines that go to Spark at once, in bytes.
 _BATCH = 16 * 1024 * 1024
+# What a short line costs besides, as an object of Python.
+_PER_LINE = 64
 _BOM = "\ufeff".encode()
 _UNPACK: Mapping[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open}
 
@@ -48,9 +52,13 @@ def survey(spark: SparkSession, deliveries: Sequence[Delivery]) -> Survey:
     files = [(delivery.storage, stored) for delivery in deliveries for stored in delivery.files]
     plain = [(storage, stored) for storage, stored in files if _unpacking(stored) is None]
     counted = _count(spark, plain) if plain else 0
-    looked_at = files if counted is None else [file for file in files if file not in plain]
+    looked_at = files if counted is None else [file for file in files if _unpacking(file[1]) is not None]
+    stopped = Event()
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        found = list(threads.map(lambda file: _scan(*file), looked_at))
+        try:
+            found = list(threads.map(lambda file: _scan(file[0], file[1], stopped), looked_at))
+        finally:
+            stopped.set()  # interrupted: nobody waits for what is left
     oversized = (
         stored.key for (_, stored), (_, longest) in zip(looked_at, found, strict=True) if longest > _READER_LIMIT
     )
@@ -86,10 +94,10 @@ def _count(spark: SparkSession, plain: Sequence[tuple[Storage, StoredObject]]) -
     return int(lines) if -len(plain) <= missing <= len(_BOM) * len(plain) else None
 
 
-def _scan(storage: Storage, stored: StoredObject) -> tuple[int, int]:
+def _scan(storage: Storage, stored: StoredObject, stopped: Event) -> tuple[int, int]:
     """How many lines a file has, and how long the longest is. What is shorter than a block may count for less."""
     lines = longest = open_end = 0
-    for block in _blocks(storage, stored):
+    for block in takewhile(lambda _: not stopped.is_set(), _blocks(storage, stored)):
         first, last = block.find(b"\n"), block.rfind(b"\n")
         lines += block.count(b"\n")
         longest = max(longest, open_end + (first if first >= 0 else len(block)))
@@ -114,7 +122,7 @@ def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
     size = 0
     for line in lines:
         batch.append(line)
-        size += len(line) + 1
+        size += len(line) + _PER_LINE
         if size >= _BATCH:
             yield batch
             batch, size = [], 0

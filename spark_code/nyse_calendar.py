@@ -70,5 +70,5 @@ def parse_day(text: str) -> date:
         if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
             return date.fromisoformat(text)
     except ValueError as error:
-        raise CalendarError(f"{shown} is no date: {error}; write yyyy-mm-dd") from None
-    raise CalendarError(f"{shown} is no date; write yyyy-mm-dd")
+        raise CalendarError(f"{shown} is not a date: {error}; write yyyy-mm-dd") from None
+    raise CalendarError(f"{shown} is not a date; write yyyy-mm-dd")

@@ -79,10 +79,6 @@ class Delivery:
         seen = "\n".join(f"{stored.key} {stored.size} {stored.etag}" for stored in self.files)
         return hashlib.sha256(seen.encode()).hexdigest()[:16]
 
-    def spark_paths(self) -> list[str]:
-        """The files for Spark to read: exactly these, whatever arrives meanwhile."""
-        return [self.storage.spark_path(stored.key) for stored in self.files]
-
 
 class RawFolder:
     """Everything the exchanges delivered, below one URI."""

@@ -17,6 +17,8 @@ ENGINE_CONF: dict[str, str] = {
     # ingested/events has three directories; without this every task would sort its rows by them.
     "spark.sql.maxConcurrentOutputFileWriters": "8",
     "spark.sql.parquet.compression.codec": "zstd",
+    # Rows that Python hands over stay packed; as a local relation, each would be an object in the driver.
+    "spark.sql.execution.arrow.localRelationThreshold": "0",
 }
 
 # Where Spark inside this process writes its log: a setting of ours, which Spark does not know.

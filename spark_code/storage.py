@@ -254,15 +254,16 @@ class Storage:
     @contextmanager
     def _lock(self, key: str) -> Iterator[None]:
         target = Path(self.uri(key))
+        lock, deadline = target.parent / f".{target.name}.lock", time.monotonic() + _LOCK_SECONDS
         with self._explaining(key):
             target.parent.mkdir(parents=True, exist_ok=True)
-        lock, deadline = target.parent / f".{target.name}.lock", time.monotonic() + _LOCK_SECONDS
-        with lock.open("w") as lock_file:
+            lock_file = lock.open("w")
+        with lock_file:
             while not _locked(lock_file):
                 if time.monotonic() > deadline:
                     raise StorageError(
-                        f"{target} is being replaced by a process that has not gone on for {_LOCK_SECONDS:.0f} s; "
-                        f"end it (fuser {lock} names it), and try again"
+                        f"{target} is locked by a process that has made no progress for {_LOCK_SECONDS:.0f} s; "
+                        f"end that process (fuser {lock} shows its id), and try again"
                     )
                 time.sleep(_LOCK_PAUSE)
             yield

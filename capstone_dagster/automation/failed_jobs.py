@@ -16,7 +16,7 @@ from capstone_dagster.alerts import Alert
 from capstone_dagster.automation.event_alerts import EVENTS_PER_TICK, Clock, Judgement, Watched, alert_sensor
 from capstone_dagster.automation.unfinished import NEXT_ATTEMPT_SECONDS, attempt_after
 from capstone_dagster.automation.wording import few
-from capstone_dagster.jobs import DAYS_TAG, PARTITION_TAG, is_over_days
+from capstone_dagster.jobs import DAYS_TAG, PARTITION_TAG, is_over_days, was_refused
 from capstone_dagster.reasons import run_reason
 from capstone_dagster.run_subjects import days_of, what_ran
 from capstone_dagster.settings import Settings
@@ -49,7 +49,7 @@ def _ends(instance: dg.DagsterInstance, after: int | None) -> Sequence[dg.EventL
 
 def _judge(instance: dg.DagsterInstance, record: dg.EventLogRecord, age: float) -> Judgement:
     run = instance.get_run_by_id(record.run_id)
-    if run is None or run.status == dg.DagsterRunStatus.SUCCESS or _is_told_by_another(run):
+    if run is None or run.status == dg.DagsterRunStatus.SUCCESS or was_refused(run) or _is_told_by_another(run):
         return None
     if run.status == dg.DagsterRunStatus.CANCELED:
         return _alert_of_days(instance, run) if is_over_days(run) else None

@@ -93,7 +93,7 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
             Storage(uri).require_bucket()
         run = step_context.dagster_run
         launched = copy.copy(self)
-        launched.owner = Owner(run.run_id, _known_as(step_context))
+        launched.owner = owner_of(step_context.instance, run)
         launched.attempt = Attempt.begin(run.run_id, step_context.previous_attempt_count + 1)
         launched.s3_job_package_path = archive.upload(self.staging, archive.build())
         launched.cluster_id = self.cluster.require(launched.owner, step_context.log)
@@ -176,9 +176,12 @@ def region() -> str:
     return found
 
 
-def _known_as(step_context: StepExecutionContext) -> str:
-    """What the run does; AWS takes no comma in a tag."""
-    return what_ran(step_context.instance, step_context.dagster_run).replace(",", "")
+def owner_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Owner:
+    """The run, and what it does in one word: names of clusters and steps are read word by word, by ``reaper``.
+
+    AWS takes no comma in a tag.
+    """
+    return Owner(run.run_id, "_".join(what_ran(instance, run).replace(",", " ").split()))
 
 
 def _run_cluster(wanted: EmrSettings, owner: Owner | None = None) -> RunCluster:

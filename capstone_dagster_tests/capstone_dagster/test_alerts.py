@@ -49,10 +49,17 @@ def test_an_alert_about_no_run_has_no_link_and_one_that_is_too_long_is_cut(webho
 
 
 def test_markup_and_quotes_arrive_as_they_are(webhook: Webhook) -> None:
-    sent(settings(webhook.url()), Alert("a <b> & \"c\" 'd' é", "# *no* `markup` \\n <@U1>"))
+    sent(settings(webhook.url()), Alert("a <b> & \"c\" 'd' é", "# *no* `markup` \\n"))
 
     (message,) = webhook.messages
-    assert (message["title"], message["message"]) == ("a <b> & \"c\" 'd' é", "# *no* `markup` \\n <@U1>")
+    assert (message["title"], message["message"]) == ("a <b> & \"c\" 'd' é", "# *no* `markup` \\n")
+
+
+def test_a_file_name_calls_nobody_and_links_nowhere(webhook: Webhook) -> None:
+    sent(settings(webhook.url()), Alert("@here", "<@U1> ![x](http://evil.example)"))
+
+    (message,) = webhook.messages
+    assert (message["title"], message["message"]) == ("@\u200bhere", "<@\u200bU1> ![x]\u200b(http://evil.example)")
 
 
 def test_without_channels_it_says_so() -> None:

@@ -74,8 +74,8 @@ def test_a_wrong_use_exits_with_2(capstone: Run, arguments: list[str]) -> None:
             "2020-08-04 cannot be run: it is before the first trading day 2020-08-05 (CAPSTONE_FIRST_TRADING_DAY)",
         ),
         ("2020-08-06..2020-08-05", "2020-08-06..2020-08-05: 2020-08-06 is after 2020-08-05"),
-        ("2020-02-30", "'2020-02-30' is no date: day is out of range for month; write yyyy-mm-dd"),
-        ("today", "'today' is no date; write yyyy-mm-dd"),
+        ("2020-02-30", "'2020-02-30' is not a date: day is out of range for month; write yyyy-mm-dd"),
+        ("today", "'today' is not a date; write yyyy-mm-dd"),
     ],
 )
 def test_a_day_that_cannot_be_run_is_refused_before_anything_starts(

@@ -44,7 +44,8 @@ def test_when_a_part_dies_the_others_are_ended_and_a_sentence_says_which_it_was(
         assert process.wait(timeout=120) == 1
     last = ui.log.read_text().strip().splitlines()[-1]
     assert last == (
-        "capstone: the daemon was killed by SIGKILL, and so the rest was ended too; its last lines above may say why"
+        "capstone: the daemon was killed by SIGKILL, so the other parts were stopped too; "
+        "its last lines above may say why"
     )
     gone, alive = psutil.wait_procs(parts, timeout=60)
     assert not alive, gone

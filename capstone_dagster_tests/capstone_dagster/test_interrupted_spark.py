@@ -104,6 +104,39 @@ def test_ctrl_c_while_the_spark_session_is_made_ends_the_run(tmp_path: Path) -> 
     assert statuses == {"FAILURE"}
 
 
+# A start that is interrupted when Spark has a context and no session, another one, and a Spark that stops by itself.
+_RESTARTS = """
+import sys
+from pathlib import Path
+import psutil
+from pyspark.sql import SparkSession
+from capstone_dagster.spark_process import forget_dead_session, start_session
+from spark_code.session import local_conf
+
+conf, make = local_conf("512m", Path(sys.argv[1])), SparkSession.__init__
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+SparkSession.__init__ = interrupted
+try:
+    start_session(conf)
+except KeyboardInterrupt:
+    SparkSession.__init__ = make
+for _ in range(2):
+    forget_dead_session()
+    spark = start_session(conf)
+    print(spark.range(3).count(), [child.name() for child in psutil.Process().children()].count("java"))
+    spark.sparkContext._jsc.sc().stop()
+"""
+
+
+def test_a_start_that_was_interrupted_and_a_spark_that_has_stopped_leave_no_jvm_behind(tmp_path: Path) -> None:
+    ran = subprocess.run([sys.executable, "-c", _RESTARTS, str(tmp_path)], capture_output=True, text=True, check=False)
+
+    assert ran.stdout == "3 1\n3 1\n", ran.stderr
+
+
 def test_capstone_run_that_is_asked_to_end_says_so_in_a_sentence_at_any_moment(
     tmp_path: Path, rounds: Callable[[int], int]
 ) -> None:

@@ -1,5 +1,6 @@
 """How long work outside Dagster counts as going on when nobody hears of it, and who says that it is over."""
 
+import logging
 import re
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import dagster as dg
 import pytest
 from dagster._core.launcher import WorkerStatus
 from dagster._core.run_coordinator import SubmitRunContext
+from dagster._daemon.monitoring.run_monitoring import check_run_timeout
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
 from capstone_dagster import leases, outside_work
@@ -131,8 +133,8 @@ def test_who_waits_for_outside_work_reads_in_its_log_until_when_and_how_to_end_i
 
     told = (
         f"Waits in the queue: preprocessing (run {begun.run_id}) works on this day outside Dagster, last heard of at "
-        "12:00:00 UTC; it counts as failed if it is not heard of again by 12:30:00 UTC, or end it now: stop its run in "
-        f"the UI, or update_job_status('{ID}', 'FAILURE')"
+        "2026-03-02 12:00:00 UTC. It counts as failed unless it is heard of again by 2026-03-02 12:30:00 UTC; to end "
+        f"it now, stop its run in the UI, or call update_job_status('{ID}', 'FAILURE')"
     )
     assert [said(instance, run) for run in (first, second)] == [[f"{told}."], [f"{told}."]]
 
@@ -148,8 +150,8 @@ def test_who_is_refused_reads_until_when_the_lease_is_and_how_to_end_it(
     message = re.sub(r"since \d\d:\d\d:\d\d UTC", "since ... UTC", str(refused.value))
     assert message == (
         f"{DAY} is being worked on by {ID} (STARTED since ... UTC, run {begun.run_id}) outside Dagster, last heard of "
-        "at 12:00:00 UTC; it counts as failed if it is not heard of again by 12:30:00 UTC, or end it now: stop its run "
-        f"in the UI, or update_job_status('{ID}', 'FAILURE')"
+        "at 2026-03-02 12:00:00 UTC. It counts as failed unless it is heard of again by 2026-03-02 12:30:00 UTC; to "
+        f"end it now, stop its run in the UI, or call update_job_status('{ID}', 'FAILURE')"
     )
 
 
@@ -269,6 +271,27 @@ def test_work_that_nobody_can_be_asked_to_end_is_ended_when_it_is_stopped_in_the
         "CANCELED",
         "stopped; work outside Dagster has no process that could be asked to end",
     )
+
+
+def test_no_limit_of_dagster_ends_work_that_is_heard_of(instance: dg.DagsterInstance, tracker: Tracker) -> None:
+    begun = tracker.update_job_status(ID, "STARTED")
+    record = instance.get_run_record_by_id(begun.run_id)
+    assert record
+    assert record.start_time
+    long_ago = record._replace(start_time=record.start_time - 10**6)
+
+    check_run_timeout(instance, long_ago, logging.getLogger(__name__), instance.run_monitoring_max_runtime_seconds)
+
+    assert tracker.get_job_status(ID).status == "STARTED"
+
+
+def test_a_result_is_not_that_of_a_command_that_is_tracked(instance: dg.DagsterInstance, tracker: Tracker) -> None:
+    tracked = outside_work.begin(instance, "preprocessing", DAY, worker=Worker.process())
+
+    with pytest.raises(SlotTakenError, match=tracked.run_id):
+        tracker.update_job_status(ID, "SUCCESS")
+
+    assert status_of(instance, tracked) == STATUS.STARTED
 
 
 @pytest.mark.parametrize("status", [STATUS.CANCELING, STATUS.CANCELED])

@@ -24,17 +24,17 @@ class UnspeakableError(Py4JError):  # type: ignore[misc]  # it has no types
 @pytest.fixture
 def ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Put a process in the place of the JVM that this process has started."""
-    log = tmp_path / "spark.log"
-    log.write_text("2020-08-05 22:00:00 WARN of a run before\n")
-    started = []
+    started = list[subprocess.Popen[bytes]]()
 
     def end(*command: str) -> None:
-        with log.open("ab") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output)
+        process = subprocess.Popen(command, stdout=output, stderr=output)
         started.append(process)
-        monkeypatch.setattr(spark_process, "_jvm", spark_process._Jvm("1g", log, log.stat().st_size, process))
+        # Its log does not even exist: somebody may have cleared the folder.
+        jvm = spark_process._Jvm("1g", tmp_path / "spark.log", output, process)
+        monkeypatch.setattr(spark_process, "_jvm", jvm)
 
-    yield end
+    with (tmp_path / "output").open("w+b") as output:
+        yield end
     for process in started:
         process.kill()
         process.wait()
@@ -67,7 +67,7 @@ def test_a_process_that_ended_for_want_of_memory_is_no_fault_that_passes(
     assert isinstance(judged, SparkMemoryError)
     assert not is_transient(judged)
     assert str(judged) == (
-        "Spark's memory was not enough; set CAPSTONE_DRIVER_MEMORY higher "
+        "Spark's memory was not enough; raise CAPSTONE_DRIVER_MEMORY "
         f"(CAPSTONE_DRIVER_MEMORY=1g; log of Spark: {tmp_path}/spark.log), or deliver smaller files"
     )
 

@@ -76,7 +76,9 @@ def test_a_home_of_another_user_is_refused_with_both_names(tmp_path: Path) -> No
 def test_a_home_that_everybody_may_write_into_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
 
-    assert refusal(own_home, tmp_path).endswith(f"forbid it: chmod o-w '{tmp_path}'")
+    assert (
+        refusal(own_home, tmp_path) == f"CAPSTONE_HOME: every user can write to {tmp_path}; name a folder of your own"
+    )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
@@ -107,6 +109,14 @@ def test_a_folder_in_the_home_is_closed_to_others_also_if_an_earlier_release_lef
 
 def test_a_folder_in_the_home_that_another_user_has_made_is_refused(tmp_path: Path) -> None:
     assert "was made by" in refusal(own_folder, of_another(tmp_path / "logs"))
+
+
+def test_a_link_in_the_place_of_a_folder_is_refused_and_what_it_leads_to_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o755)
+    (tmp_path / "logs").symlink_to(tmp_path / "elsewhere")
+
+    assert refusal(own_folder, tmp_path / "logs") == f"{tmp_path / 'logs'} is not a folder; remove it"
+    assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o755
 
 
 def test_a_short_folder_stays_the_same_while_it_is_this_user_s(tmp_path: Path) -> None:

@@ -1,9 +1,16 @@
 """A run that was recorded as ended has no right to publish any more; ``test_crashes`` has one that is frozen."""
 
+from datetime import date
+
 import dagster as dg
 import pytest
 
+from capstone_dagster import ranges
+from capstone_dagster.direct_runs import job
+from capstone_dagster.jobs import RANGE_TAGS
+from capstone_dagster.ranges import run_days
 from capstone_dagster.recorded_ends import RunEndedError, require_in_progress
+from capstone_dagster.running import Outcome
 from capstone_dagster_tests.capstone_dagster.run_histories import (
     CANCELED,
     CANCELING,
@@ -13,6 +20,8 @@ from capstone_dagster_tests.capstone_dagster.run_histories import (
     Event,
     Histories,
 )
+
+WEEK = ("2020-08-05", "2020-08-11")
 
 
 @pytest.mark.parametrize("events", [[STARTING], [STARTING, STARTED], [STARTING, STARTED, CANCELING]])
@@ -26,6 +35,25 @@ def test_a_run_that_was_ended_is_refused_with_the_moment(histories: Histories, e
 
     with pytest.raises(RunEndedError, match=f"the run was recorded as {status} at 2020-08-06 22:0.:.. UTC"):
         require_in_progress(histories.instance, run_id)
+
+
+def test_a_range_that_was_recorded_as_ended_begins_no_other_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[date] = []
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(job("daily_pipeline"), tags=dict(zip(RANGE_TAGS, WEEK, strict=True)))
+
+        def run_day(instance: dg.DagsterInstance, name: str, day: date, **_: object) -> Outcome:
+            ran.append(day)
+            if len(ran) == 2:
+                instance.report_run_canceled(run)
+            return Outcome(f"{name}_{day}", day, "SUCCESS", "its run")
+
+        monkeypatch.setattr(ranges, "run_day", run_day)
+
+        with pytest.raises(RunEndedError):
+            run_days(instance, run)
+
+    assert ran == [date(2020, 8, 5), date(2020, 8, 6)]
 
 
 def test_what_a_recorded_end_interrupts_keeps_the_status(histories: Histories) -> None:

@@ -192,7 +192,7 @@ def test_a_run_that_is_of_no_trading_day_is_refused_by_a_sentence_and_is_no_atte
     assert gone_on == []
     assert [status_of(instance, run) for run in (saturday, dayless)] == [STATUS.FAILURE] * 2
     assert run_reason(instance, saturday.run_id) == "2020-08-08 cannot be run: the NYSE is closed on Saturdays"
-    assert str(run_reason(instance, dayless.run_id)).startswith("this run is of no trading day: choose a partition")
+    assert str(run_reason(instance, dayless.run_id)).startswith("this run names no trading day: choose a partition")
     found = instance.get_run_by_id(saturday.run_id)
     assert found
     assert found.tags["dagster/will_retry"] == "false"

@@ -100,9 +100,17 @@ def test_steps_that_somebody_has_chosen_to_run_again_are_a_part_and_so_is_what_g
     resumed = histories.run("preprocessing", tags=FROM_FAILURE, only_steps=["eod"], parent=chosen)
     whole = histories.run("preprocessing", only_steps=HALVES["preprocessing"], parent=first)
 
+    alone = histories.run("preprocessing", only_steps=["eod"])  # as by --op-selection, without a run before
+
     part = (None, "the steps eod of preprocessing of 2020-08-06")
-    assert [about(histories, run_id) for run_id in (chosen, resumed)] == [part, part]
+    assert [about(histories, run_id) for run_id in (chosen, resumed, alone)] == [part, part, part]
     assert about(histories, whole) == ("preprocessing", "preprocessing_2020-08-06")
+
+
+def test_a_job_without_its_checks_is_that_job(histories: Histories) -> None:
+    run_id = histories.run("preprocessing", only_steps=["ingested__events", "eod"])
+
+    assert about(histories, run_id) == ("preprocessing", "preprocessing_2020-08-06")
 
 
 def test_what_goes_on_from_a_deleted_run_is_about_what_it_says_itself(histories: Histories) -> None:

@@ -91,7 +91,7 @@ def test_a_wrong_date_is_refused_with_how_to_write_it(capstone: Run, command: st
     code, out, err = capstone(command, "eod/closes", day)
 
     assert (code, out) == (1, "")
-    assert err.startswith(f"capstone: {day!r} is no date; write yyyy-mm-dd")
+    assert err.startswith(f"capstone: {day!r} is not a date; write yyyy-mm-dd")
     assert err.count("\n") == 1
 
 

@@ -46,7 +46,7 @@ def test_a_job_id_is_the_job_and_the_day(tracker: Tracker, job: str) -> None:
     [("eod", "2020-08-06"), ("", "2020-08-06"), ("Preprocessing", "2020-08-06"), ("preprocessing", "20200806")],
 )
 def test_no_id_is_assigned_to_a_job_or_a_day_that_cannot_be(tracker: Tracker, job: str, day: str) -> None:
-    with pytest.raises(JobIdError, match=f"'{job}_{day}' is no job id"):
+    with pytest.raises(JobIdError, match=f"'{job}_{day}' is not a job id"):
         tracker.assign_job_id(job, day)
 
 
@@ -70,7 +70,8 @@ def test_what_is_no_job_id_is_refused_with_its_form(
         verb(tracker, text)
 
     assert str(refused.value) == (
-        f"{text!r} is no job id; it must be <job>_<yyyy-mm-dd> with a job of daily_pipeline, preprocessing, analytical"
+        f"{text!r} is not a job id; it must be <job>_<yyyy-mm-dd> with a job of "
+        "daily_pipeline, preprocessing, analytical"
     )
 
 
@@ -78,7 +79,7 @@ def test_what_is_no_job_id_is_refused_with_its_form(
 def test_a_day_that_the_calendar_does_not_have_is_no_date(
     tracker: Tracker, verb: Callable[[Tracker, str], Any]
 ) -> None:
-    with pytest.raises(NoTradingDayError, match=r"^'2020-02-30' is no date: .*; write yyyy-mm-dd$"):
+    with pytest.raises(NoTradingDayError, match=r"^'2020-02-30' is not a date: .*; write yyyy-mm-dd$"):
         verb(tracker, "preprocessing_2020-02-30")
 
 

@@ -221,7 +221,7 @@ def test_a_day_or_a_range_names_its_trading_days_in_order(calendar: TradingDays,
         ("2041-01-02", "2041-01-02 cannot be run: the calendar ends with 2040-12-31"),
         ("2020-08-06..2020-08-05", "2020-08-06..2020-08-05: 2020-08-06 is after 2020-08-05"),
         ("2020-08-08..2020-08-09", "2020-08-08..2020-08-09 contains no trading day of the NYSE"),
-        ("2020-02-30", "'2020-02-30' is no date: day is out of range for month; write yyyy-mm-dd"),
+        ("2020-02-30", "'2020-02-30' is not a date: day is out of range for month; write yyyy-mm-dd"),
     ],
 )
 def test_a_day_that_cannot_be_run_is_refused_with_the_reason(calendar: TradingDays, spec: str, reason: str) -> None:
@@ -263,9 +263,9 @@ def test_a_date_is_written_in_one_way_only(text: str) -> None:
     with pytest.raises(NoTradingDayError) as refused:
         parse_day(text)
 
-    assert str(refused.value) == f"{text!r} is no date; write yyyy-mm-dd"
+    assert str(refused.value) == f"{text!r} is not a date; write yyyy-mm-dd"
 
 
 @pytest.mark.parametrize("spec", ["..", "2020-08-05..", "..2020-08-05", "2020-08-05....2020-08-06", "2020-08-05..x..y"])
 def test_half_a_range_is_no_range(calendar: TradingDays, spec: str) -> None:
-    assert refusal(calendar, spec).endswith("is no date; write yyyy-mm-dd")
+    assert refusal(calendar, spec).endswith("is not a date; write yyyy-mm-dd")

@@ -26,7 +26,11 @@ async def _dagster(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _asked(
-    method: str, target: str, headers: Mapping[str, str] | list[tuple[str, str]], settings: Mapping[str, str] = HOME
+    method: str,
+    target: str,
+    headers: Mapping[str, str] | list[tuple[str, str]],
+    settings: Mapping[str, str] = HOME,
+    listening: str = "127.0.0.1",
 ) -> list[Message]:
     """What the middleware sends; the method WEBSOCKET is a handshake."""
     path, _, query = target.partition("?")
@@ -48,7 +52,7 @@ def _asked(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    door = WebDoor(_dagster, allowed_hosts(Settings.from_mapping(settings)))
+    door = WebDoor(_dagster, allowed_hosts(Settings.from_mapping(settings), listening))
     asyncio.run(door(scope, receive, send))
     return sent
 
@@ -159,6 +163,20 @@ def test_the_ui_is_opened_under_the_names_of_this_machine_and_those_of_the_setti
 
     assert _status(_asked("POST", "/graphql", own, NAMED)) == 200
     assert _status(_asked("WEBSOCKET", "/graphql", own, NAMED)) == 101
+
+
+@pytest.mark.parametrize(
+    ("listening", "host", "status"),
+    [
+        ("192.168.1.5", "192.168.1.5:3000", 200),
+        ("[fe80::2]", "[fe80::2]:3000", 200),
+        ("0.0.0.0", "localhost:3000", 200),  # noqa: S104 -- no server listens here
+        ("0.0.0.0", "0.0.0.0:3000", 421),  # noqa: S104
+        ("[::]", "[::]:3000", 421),
+    ],
+)
+def test_the_ui_is_opened_at_the_address_that_it_was_told_to_listen_on(listening: str, host: str, status: int) -> None:
+    assert _status(_asked("GET", "/", [("Host", host)], listening=listening)) == status
 
 
 def test_no_other_site_may_show_the_ui_in_a_frame() -> None:

@@ -22,6 +22,7 @@ from spark_code.raw_files import (
     Source,
     UnreadableNameError,
 )
+from spark_code.raw_lines import read_records
 from spark_code.storage import StoredObject
 
 DAY = date(2020, 8, 5)
@@ -250,7 +251,7 @@ def test_spark_reads_every_odd_name_and_only_what_was_listed(local_raw: RawFolde
     # Would match the globs of the odd names, if they were read as such.
     deliver(local_raw, f"{NYSE}/x.csv", f"{NYSE}/troy.csv")
 
-    lines = [row.value for row in spark.read.text(delivery.spark_paths()).collect()]
+    lines = [row.line for row in read_records(spark, delivery).collect()]
     assert sorted(lines) == sorted(ODD_NAMES)
 
 

@@ -96,7 +96,7 @@ def test_without_the_calendar_the_error_says_what_to_install(
     [
         (["analytical", "--date", "2020-08-06", "--lake", "x"], "analytical needs --previous-day, or --first-day"),
         (["preprocessing", "--date", "2020-08-06", "--lake", "x"], "preprocessing needs --raw"),
-        (["analytical", "--date", "tomorrow", "--lake", "x"], "'tomorrow' is no date; write yyyy-mm-dd"),
+        (["analytical", "--date", "tomorrow", "--lake", "x"], "'tomorrow' is not a date; write yyyy-mm-dd"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:

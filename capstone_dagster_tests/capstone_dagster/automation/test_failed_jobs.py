@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from capstone_dagster.automation.failed_jobs import failed_jobs
+from capstone_dagster.jobs import REFUSED_TAG
 from capstone_dagster_tests.capstone_dagster.automation.ticks import Ticks
 from capstone_dagster_tests.capstone_dagster.run_histories import (
     CANCELED,
@@ -90,6 +91,12 @@ def test_a_run_that_succeeded_was_canceled_or_goes_on_is_not_told(
     histories: Histories, ticks: Ticks, events: tuple[Event, ...]
 ) -> None:
     histories.run("daily_pipeline", *events)
+
+    assert ticks.tick() == "nothing to tell"
+
+
+def test_a_run_that_was_refused_is_no_job_that_failed(histories: Histories, ticks: Ticks) -> None:
+    histories.run("daily_pipeline", FAILURE, run_id="refused", tags={REFUSED_TAG: "refused"})
 
     assert ticks.tick() == "nothing to tell"
 

@@ -35,7 +35,7 @@ CLOSED = "nothing of this day is run: move the files to their trading day, or aw
         ("xml/2020-08-06/NYSE/a", "xml", "only csv and json are read; move it there"),
         ("a.csv", "a.csv", "only csv and json are read; move it there"),
         ("csv/a.csv", "csv/a.csv", "files belong into csv/<yyyy-mm-dd>/NYSE/"),
-        ("csv/2020-8-6/NYSE/a", "csv/2020-8-6", "'2020-8-6' is no date; write yyyy-mm-dd, or move it away"),
+        ("csv/2020-8-6/NYSE/a", "csv/2020-8-6", "'2020-8-6' is not a date; write yyyy-mm-dd, or move it away"),
         ("csv/2020-09-07/NYSE/a", "csv/2020-09-07", f"the NYSE is closed on Labor Day; {CLOSED}"),
         ("json/2020-08-08/NASDAQ/a", "json/2020-08-08", f"the NYSE is closed on Saturdays; {CLOSED}"),
         (

@@ -9,6 +9,7 @@ import pytest
 
 from capstone_dagster.emr.api import Emr
 from capstone_dagster.emr.creation import Owner, creation
+from capstone_dagster.emr.launcher import owner_of
 from capstone_dagster.emr.reaper import reap, reaper
 from capstone_dagster.sensors import all_sensors
 from capstone_dagster.settings import EmrSettings, Settings
@@ -60,7 +61,8 @@ def _asked(endpoint: str) -> Emr:
 def left_cluster(bucket: str, run_id: str, **changes: Any) -> str:
     """A cluster as the run has made it."""
     wanted = settings(bucket, CAPSTONE_EMR_TERMINATE_CLUSTER=changes.pop("terminate", "true"))
-    request = creation(wanted, Owner(run_id, JOB_ID), 1, Storage(wanted.staging_uri)) | changes
+    owner = changes.pop("owner", Owner(run_id, JOB_ID))
+    request = creation(wanted, owner, 1, Storage(wanted.staging_uri)) | changes
     made: str = asked().ask("run_job_flow", **request)["JobFlowId"]
     return made
 
@@ -92,6 +94,18 @@ def test_the_cluster_of_a_run_that_has_ended_is_terminated_although_it_is_protec
 
     assert eventually(lambda: emr.clusters[0].state, "TERMINATED".__eq__, seconds=30)
     assert reap(asked(), histories.instance, None) == []
+
+
+def test_the_cluster_of_a_run_of_some_assets_is_known_by_its_name(
+    emr: FakeEmr, s3_uri: str, histories: Histories
+) -> None:
+    run_id = histories.run("__ASSET_JOB", *BEGAN, FAILURE, assets=["eod/trades", "eod/quotes"])
+    run = histories.instance.get_run_by_id(run_id)
+    assert run
+    cluster_id = left_cluster(s3_uri, run_id, owner=owner_of(histories.instance, run))
+
+    assert reap(asked(), histories.instance, None) == [f"ended cluster {cluster_id} of run {run_id}"]
+    assert emr.calls("RunJobFlow")[0].params["Name"].split()[1] == "eod/quotes_eod/trades_of_2020-08-06"
 
 
 @pytest.mark.parametrize(
