@@ -12,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from datetime import date
 from pathlib import Path
+from urllib.error import HTTPError
 
 import psutil
 import pytest
 from psycopg2 import connect
 
 from capstone_dagster.embedded_postgres import serving
-from capstone_dagster_tests.dagster_services import services
+from capstone_dagster_tests.dagster_services import Services, services
 from capstone_dagster_tests.platform import CAPSTONE, Platform
 from capstone_dagster_tests.processes import eventually
 
@@ -129,7 +130,7 @@ def test_a_tracked_command_that_succeeded_is_recorded_whenever_the_server_is_kil
             [CAPSTONE, "track", "--job", "preprocessing", "--date", str(DAY), "--", "sh", "-c", "echo up; sleep 1"],
             env=os.environ | platform.environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
         ) as tracked:
             # The first one in its command, as the result would be lost; the others anywhere.
@@ -138,12 +139,19 @@ def test_a_tracked_command_that_succeeded_is_recorded_whenever_the_server_is_kil
             else:
                 time.sleep(moments.uniform(0, 8))
             _kill_server(platform)
-            tracked.communicate(timeout=200)
-        assert tracked.returncode == 0
+            _, told = tracked.communicate(timeout=200)
+        assert tracked.returncode == 0, told
 
     with serving(platform.folder):
         assert _query(platform, "SELECT status, count(*) FROM runs GROUP BY 1") == [("SUCCESS", attempts)]
         assert _query(platform, _DOUBLED) == []
+
+
+def _shows_runs(running: Services) -> bool:
+    try:
+        return "results" in running.ask(_RUNS)["runsOrError"]
+    except HTTPError:  # of those who ask in the moment in which the server is gone
+        return False
 
 
 def test_under_make_dev_a_killed_server_is_started_again_and_a_run_goes_on_when_all_else_is_killed(
@@ -154,7 +162,7 @@ def test_under_make_dev_a_killed_server_is_started_again_and_a_run_goes_on_when_
         started = [child for child in psutil.Process().children() if CAPSTONE in child.cmdline()]
         for _ in range(rounds(1)):
             assert _kill_server(platform)
-            eventually(lambda: running.ask(_RUNS), lambda told: "results" in told["runsOrError"])
+            eventually(lambda: _shows_runs(running))
 
         run_id = running.launch("preprocessing", DAY, max_retries="0")
         [(signature,)] = eventually(lambda: _query(platform, _SIGNATURE, run_id), len)
