@@ -87,7 +87,8 @@ class _PersistentConnection(Connection):
 
     def _inserted_already(self, statement: Any, parameters: Any = None) -> Any:
         """What an INSERT returns, if its rows are there: the server was killed between commit and answer."""
-        if not isinstance(statement, Insert) or (isinstance(statement, Upsert) and statement._post_values_clause):  # noqa: SLF001
+        is_upsert = isinstance(statement, Upsert) and statement._post_values_clause is not None  # noqa: SLF001
+        if is_upsert or not isinstance(statement, Insert):
             return None
         table = statement.table
         rows = or_(*(_same(table.columns, row) for row in _rows(statement, parameters, self.dialect)))

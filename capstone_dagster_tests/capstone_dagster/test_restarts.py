@@ -12,6 +12,7 @@ import psycopg2
 import pytest
 import sqlalchemy
 from sqlalchemy import Column, Integer, MetaData, String, Table, event, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from capstone_dagster import restarts
@@ -294,11 +295,11 @@ def test_what_was_inserted_before_the_answer_was_lost_is_not_inserted_twice(
             raise lost
 
     values = [{"run": "one", "word": word} for word in ("begun", None)]
-    insert = EVENTS.insert().values(values[:rows] if rows > 1 else values[0])
+    inserting = EVENTS.insert().values(values[:rows] if rows > 1 else values[0])
     event.listen(server.engine, "after_cursor_execute", lose_the_answer)
     try:
         with outlasting_restarts(), server.engine.connect() as connection:
-            result = connection.execute(insert.returning(EVENTS.c.id) if is_returning else insert)
+            result = connection.execute(inserting.returning(EVENTS.c.id) if is_returning else inserting)
             told = [row.id for row in result.fetchall()] if is_returning else None
             connection.execute(EVENTS.insert().values(run="two", word="begun"))  # it is another, and inserted
     finally:
@@ -308,6 +309,22 @@ def test_what_was_inserted_before_the_answer_was_lost_is_not_inserted_twice(
         kept = connection.execute(select(EVENTS).order_by(EVENTS.c.id)).all()
     assert [(row.run, row.word) for row in kept] == [*[("one", "begun"), ("one", None)][:rows], ("two", "begun")]
     assert told is None or told == [row.id for row in kept[:rows]]
+
+
+@pytest.mark.parametrize("word", ["begun", "ended"])
+def test_what_replaces_a_row_is_repeated_when_it_was_cut_off(server: Server, word: str) -> None:
+    with server.engine.connect() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS told"))
+        EVENTS.create(connection)
+        connection.execute(EVENTS.insert().values(id=1, run="one", word="begun"))
+    replacing = insert(EVENTS).values(id=1, run="one", word=word)
+
+    with outlasting_restarts(), server.engine.connect() as connection:
+        server.restart()
+        connection.execute(replacing.on_conflict_do_update(index_elements=["id"], set_={"word": word}))
+        kept = connection.execute(select(EVENTS)).all()
+
+    assert [(row.id, row.run, row.word) for row in kept] == [(1, "one", word)]
 
 
 @pytest.mark.parametrize("order", [("loads", "loses"), ("loses", "loads")])
