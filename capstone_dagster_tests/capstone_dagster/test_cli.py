@@ -2,7 +2,9 @@
 
 import os
 import re
+import signal
 import subprocess
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from capstone_dagster.cli import cli
 from capstone_dagster.trading_days import NEW_YORK
 from capstone_dagster_tests.capstone_dagster.command_line import CAPSTONE, Run, usage_error
+from capstone_dagster_tests.processes import heard
 
 # No variable but the home, whatever the machine has set.
 pytestmark = pytest.mark.usefixtures("home")
@@ -236,3 +239,17 @@ def test_a_sample_begins_with_the_first_trading_day_from_the_configured_one_on(
     code, out, _ = capstone("sample", str(tmp_path / "raw"), "--days", "1", "--events", "10")
 
     assert (code, out[:10]) == (0, "2020-08-10")
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.6])
+def test_ctrl_c_while_the_command_is_loaded_shows_no_stack(seconds: float) -> None:
+    with (
+        heard(signal.SIGINT),
+        subprocess.Popen([CAPSTONE, "status"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
+    ):
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=60)
+
+    assert process.returncode != 0
+    assert "Traceback" not in told
