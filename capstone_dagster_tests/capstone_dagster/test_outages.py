@@ -120,27 +120,36 @@ def _query(platform: Platform, statement: str, *values: object) -> list[tuple[ob
         return rows
 
 
-def test_a_tracked_command_that_succeeded_is_recorded_whenever_the_server_is_killed(
-    platform: Platform, rounds: Callable[[int], int]
+# Each with what it says when it works.
+COMMANDS = {
+    "track": (["track", "--job", "preprocessing", "--date", f"{DAY}", "--", "sh", "-c", "echo up; sleep 1"], "up"),
+    "run": (["run", f"{DAY}", "--job", "preprocessing"], "ingested/events ..."),
+}
+
+
+@pytest.mark.parametrize(("command", "says"), COMMANDS.values(), ids=COMMANDS)
+def test_work_is_done_and_recorded_whenever_the_server_is_killed(
+    platform: Platform, command: list[str], says: str, rounds: Callable[[int], int]
 ) -> None:
-    moments = random.Random()  # noqa: S311 - any moment will do
-    attempts = rounds(1)
+    moments, seconds, attempts = random.Random(), 8.0, rounds(1)  # noqa: S311 - any moment will do
     for number in range(attempts):
+        began = time.monotonic()
         with subprocess.Popen(
-            [CAPSTONE, "track", "--job", "preprocessing", "--date", str(DAY), "--", "sh", "-c", "echo up; sleep 1"],
+            [CAPSTONE, *command],
             env=os.environ | platform.environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-        ) as tracked:
-            # The first one in its command, as the result would be lost; the others anywhere.
-            if number == 0 and tracked.stdout:
-                assert tracked.stdout.readline() == "up\n"
+        ) as working:
+            # The first time amid the work, whose result could be lost; then anywhere.
+            if number == 0 and working.stdout:
+                assert any(says in line for line in working.stdout)
             else:
-                time.sleep(moments.uniform(0, 8))
+                time.sleep(moments.uniform(0, seconds))
             _kill_server(platform)
-            _, told = tracked.communicate(timeout=200)
-        assert tracked.returncode == 0, told
+            told, _ = working.communicate(timeout=200)
+        seconds = time.monotonic() - began
+        assert working.returncode == 0, told
 
     with serving(platform.folder):
         assert _query(platform, "SELECT status, count(*) FROM runs GROUP BY 1") == [("SUCCESS", attempts)]
