@@ -16,7 +16,7 @@ from pathlib import Path
 
 from capstone_dagster.postgres_programs import EmbeddedPostgresError
 from capstone_dagster.postgres_server import PostgresServer
-from capstone_dagster.private_folders import own_folder
+from capstone_dagster.private_folders import own_folder, own_home
 
 _log = logging.getLogger(__name__)
 
@@ -30,10 +30,11 @@ def serving(home: Path) -> Iterator[str]:
 
     What is started meanwhile with ``close_fds=False`` holds the lock too, and the server outlasts this process.
     """
+    own_home(home)
     own_folder(home / "logs")
     home = home.resolve()
     server = PostgresServer(home)
-    with _exclusive(home) as lock:
+    with exclusive(home) as lock:
         users = _open(home / ".postgres.users.lock")
         try:
             fcntl.flock(users, fcntl.LOCK_SH)
@@ -51,7 +52,7 @@ def serving(home: Path) -> Iterator[str]:
             yield server.url
     finally:
         _served_here.remove(home)
-        with _exclusive(home):
+        with exclusive(home):
             _leave(home, server, users)
 
 
@@ -86,7 +87,7 @@ def _keep_alive(home: Path, server: PostgresServer, ended: threading.Event) -> N
         if server.is_alive():
             continue
         try:
-            with _exclusive(home) as lock:
+            with exclusive(home) as lock:
                 if ended.is_set():
                     return
                 server.ensure_running(lock)
@@ -98,8 +99,8 @@ def _keep_alive(home: Path, server: PostgresServer, ended: threading.Event) -> N
 
 
 @contextmanager
-def _exclusive(home: Path) -> Iterator[int]:
-    """Hold the lock under which the server is started and stopped; yields its descriptor."""
+def exclusive(home: Path) -> Iterator[int]:
+    """Hold the lock under which the server is started, filled and stopped; yields its descriptor."""
     descriptor = _open(home / ".postgres.lock")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -7,11 +7,11 @@ instance enters ``ready`` first; it also leaves the environment such that child 
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from capstone_dagster.embedded_postgres import is_of, serve_to_the_end, serving
+from capstone_dagster.embedded_postgres import exclusive, is_of, serve_to_the_end, serving
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.private_folders import own_folder, own_home
 from capstone_dagster.settings import CHECKOUT, Settings
@@ -43,16 +43,19 @@ def ready(settings: Settings) -> Iterator[None]:
         own_home(settings.home)
         own_folder(settings.log_dir)
         url = settings.postgres_url
-        if url and not is_of(settings.home, url):
-            _check(url)
-        else:
+        is_embedded = not url or is_of(settings.home, url)
+        if is_embedded or not url:
             url = stack.enter_context(serving(settings.home))
+        else:
+            _check(url)
         os.environ["CAPSTONE_POSTGRES_URL"] = url
         # Dagster writes moments that know their zone into columns that do not, and reads them as UTC.
         os.environ["PGTZ"] = "UTC"
         os.environ["DAGSTER_HOME"] = str(_dagster_home(settings.home))
         os.environ["DAGSTER_COMPUTE_LOGS"] = str(settings.log_dir / "runs")
         with _told_in_a_sentence():
+            if is_embedded:
+                _make_tables(settings.home, url)
             yield
 
 
@@ -64,6 +67,41 @@ def keep_up() -> None:
     settings = Settings.from_environment()
     if settings.postgres_url and is_of(settings.home, settings.postgres_url):
         serve_to_the_end(settings.home)
+
+
+def _make_tables(home: Path, url: str) -> None:
+    """Let Dagster make its tables in the embedded server, all of them, before anybody looks.
+
+    It commits each by itself, and makes none if it finds the first: what was interrupted is made anew from the start.
+    """
+    all_made = home / "postgres" / ".tables_made"
+    if all_made.exists():
+        return
+    with exclusive(home):
+        if all_made.exists():
+            return
+        _drop_unused_tables(url)
+        from dagster import DagsterInstance  # takes a second
+
+        with DagsterInstance.get():
+            all_made.touch()
+
+
+def _drop_unused_tables(url: str) -> None:
+    """If no run was ever recorded; an earlier release has left no note that its tables are complete."""
+    import psycopg2
+
+    with closing(psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('runs') IS NOT NULL")
+        [(has_table,)] = cursor.fetchall()
+        if has_table:
+            cursor.execute("SELECT FROM runs LIMIT 1")
+            if cursor.fetchall():
+                return
+        cursor.execute("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'")
+        for (table,) in cursor.fetchall():
+            cursor.execute(f"DROP TABLE {table} CASCADE")
+        connection.commit()
 
 
 @contextmanager

@@ -1,11 +1,14 @@
 """Dagster's run storage: on the server that is named, on the embedded one, and when there is none."""
 
 import os
+import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -17,6 +20,7 @@ from capstone_dagster import run_storage
 from capstone_dagster.embedded_postgres import serving
 from capstone_dagster.run_storage import RunStorageError, ready
 from capstone_dagster.settings import CHECKOUT, Settings
+from capstone_dagster_tests.platform import Platform
 
 SAID = "CAPSTONE_POSTGRES_URL: the server cannot be used: "
 
@@ -159,3 +163,43 @@ def test_a_url_the_driver_cannot_use_is_one_line_without_the_password(tmp_path: 
     assert "\n" not in str(refused.value)
     # What a traceback would show besides.
     assert refused.value.__suppress_context__
+
+
+# A first command that is killed when so many tables are made.
+KILLED = """
+import os, signal, sys
+from sqlalchemy import Engine, event
+
+made, most = 0, int(sys.argv.pop(1))
+
+@event.listens_for(Engine, "after_cursor_execute")
+def count(connection, cursor, statement, *_):
+    global made
+    made += "CREATE TABLE" in statement
+    if made == most:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+from capstone_dagster import cli
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("tables", [1, 12, 22])
+def test_a_home_whose_tables_were_never_finished_works_at_the_next_command(tables: int) -> None:
+    with own_folder() as home:
+        platform = Platform(home, date(2020, 8, 5))
+        killed = platform.capstone(f"{tables}", "status", program=(sys.executable, "-c", KILLED))
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+        told = platform.capstone("migrate")
+        assert told.stdout == "the run storage is up to date\n", told.stderr
+        told = platform.capstone("status")
+        assert told.stdout.startswith("no job has been run yet"), told.stderr
+
+
+def test_tables_with_runs_of_an_earlier_release_stay() -> None:
+    with own_folder() as home, ready(settings(home)), dg.DagsterInstance.get() as instance:
+        run = create_run_for_test(instance, "preprocessing")
+        (home / "postgres" / ".tables_made").unlink()
+        with ready(settings(home)):
+            assert instance.get_run_by_id(run.run_id)
