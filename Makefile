@@ -32,8 +32,6 @@ demo-emr: setup ## a sample day on EMR, with S3 and EMR as servers on this machi
 
 dev: setup ## Dagster UI and daemon on http://127.0.0.1:3000 (another port: make dev PORT=3001)
 	@$(BIN)/python capstone_dagster/prerequisites.py
-	@if (exec 3<>/dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null; then \
-		echo "Port $(PORT) is taken, perhaps by a make dev that is running; choose another: make dev PORT=3001"; exit 1; fi
 	@$(BIN)/capstone dev --host 127.0.0.1 --port $(PORT)
 
 test: setup ## the whole test suite

@@ -45,7 +45,7 @@ class _TableName(click.ParamType[Table]):
         if isinstance(value, Table):
             return value
         if value not in TABLES:
-            self.fail(f"{value!r} is no table; there are {', '.join(TABLES)}", param, ctx)
+            self.fail(f"{value!r} is not a table; the tables are {', '.join(TABLES)}", param, ctx)
         return TABLES[value]
 
 
@@ -96,7 +96,7 @@ def run(days: str, job: JobName, allow_missing_closes: bool, only_missing: bool)
                 say(job_id(job, day))
                 outcome = undelivered(settings, job, day) or run_day(instance, job, day, run_config=config)
                 outcomes.append(outcome)
-                say(f"  {outcome.status}{'' if outcome.succeeded else f', {outcome.reason or outcome.run_id}'}")
+                say(f"  {outcome}")
                 if was_interrupted():
                     break
         if only_missing:

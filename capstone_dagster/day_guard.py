@@ -78,9 +78,12 @@ def trading_day(first_day: date) -> dg.ResourceDefinition:
         if run is None or instance is None:
             raise RunRefusedError(_NO_DAY)
         require_days(instance, run, first_day)
-        if PARTITION_TAG not in run.tags:  # the executor that goes through the days has been replaced
+        if PARTITION_TAG in run.tags:
+            return parse_day(run.tags[PARTITION_TAG])
+        recorded = instance.get_run_by_id(run.run_id)
+        if recorded is None or not recorded.is_finished:  # the executor that goes through the days has been replaced
             raise RunRefusedError("days of a range are run one after another: use capstone run, or dg launch")
-        return parse_day(run.tags[PARTITION_TAG])
+        return parse_day(run.tags[RANGE_TAGS[0]])  # `dg launch` makes the resources once more when all is over
 
     return trading_day
 

@@ -3,6 +3,8 @@
 Dagster's own ``dg dev`` starts the same parts, but its webserver answers whoever asks; see ``web_door``.
 """
 
+import fcntl
+import socket
 import subprocess
 import sys
 import time
@@ -33,12 +35,22 @@ class PartEndedError(ExpectedError):
     """The webserver or the daemon has ended, though nobody has asked it to."""
 
 
+class PortError(ExpectedError):
+    """The UI cannot listen where it is told to."""
+
+
+class RunsAlreadyError(ExpectedError):
+    """UI and daemon of this home run already."""
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address the UI listens on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="The UI's port.")
 def dev(host: str, port: int) -> None:
     """Start the Dagster UI and the daemon, until Ctrl-C. CAPSTONE_UI_HOSTS lists the host names the UI answers to."""
-    with exiting_on_termination(), ready(Settings.from_environment()):
+    settings = Settings.from_environment()
+    _require_free(host, port)
+    with exiting_on_termination(), ready(settings), _alone(settings.home):
         import dagster as dg
 
         from capstone_dagster.job_status_view import migrate
@@ -52,6 +64,29 @@ def dev(host: str, port: int) -> None:
                 died = None if received else next(told for told in map(_ended, parts, parts.values()) if told)
     if died:
         raise PartEndedError(f"{died}, so the other parts were stopped too; its last lines above may say why")
+
+
+def _require_free(host: str, port: int) -> None:
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise PortError(
+            f"the UI cannot listen on port {port} of {host}: {error.strerror}; if another program has it, choose "
+            "another port: make dev PORT=3001, or capstone dev --port 3001"
+        ) from None
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Two daemons on one run storage would run everything twice."""
+    with (home / "dagster" / ".dev.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunsAlreadyError(
+                f"the UI and the daemon of {home} run already; open the UI that is there, or end it (Ctrl-C) first"
+            ) from None
+        yield
 
 
 @contextmanager

@@ -3,9 +3,14 @@
 One process, so that all steps share one Spark session, and so do the days of a run over several.
 """
 
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import SimpleNamespace
 
 import dagster as dg
+from dagster._core.execution import compute_logs
 from dagster._core.execution.context.system import PlanOrchestrationContext
 from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.retries import RetryMode, get_retries_config
@@ -32,7 +37,7 @@ class _SigningExecutor(dg.Executor):
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
         keep_up()
-        with outlasting_restarts(), interruptible_waits():
+        with outlasting_restarts(), interruptible_waits(), _unheard_by_helpers():
             instance, run_id = plan_context.instance, plan_context.run_id
             first_day = Settings.from_environment().first_trading_day
             require_days(instance, plan_context.dagster_run, first_day)
@@ -51,3 +56,16 @@ def signing_executor(context: dg.InitExecutorContext) -> dg.Executor:
     """All steps in the process of the run, whose death is noticed."""
     create = dg.in_process_executor.executor_creation_fn
     return _SigningExecutor(create(context))  # type: ignore[misc]  # not None on Dagster's own
+
+
+@contextmanager
+def _unheard_by_helpers() -> Iterator[None]:
+    """For the duration, a Ctrl-C does not reach the processes that copy for Dagster what a step prints.
+
+    They end with this process, or when it tells them; by themselves they would print a stack.
+    """
+    vars(compute_logs)["subprocess"] = SimpleNamespace(Popen=partial(subprocess.Popen, process_group=0))
+    try:
+        yield
+    finally:
+        vars(compute_logs)["subprocess"] = subprocess

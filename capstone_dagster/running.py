@@ -47,6 +47,10 @@ class Outcome:
         """Whether the run ended in success."""
         return self.status == dg.DagsterRunStatus.SUCCESS.value
 
+    def __str__(self) -> str:
+        """Tell it in a line."""
+        return self.status if self.succeeded else f"{self.status}, {self.reason or f'run {self.run_id}'}"
+
 
 def in_terminal(*, allow_missing_closes: bool) -> Mapping[str, Any]:
     """The run config of a run whose progress goes to the terminal."""

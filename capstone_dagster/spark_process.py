@@ -4,6 +4,7 @@ PySpark hands out the session it once made, also when its JVM has ended, and doe
 means for a step is judged in ``lost_spark``.
 """
 
+import logging
 import os
 import signal
 import subprocess
@@ -29,6 +30,8 @@ from spark_code.session import LOG_CONF, start
 # A shell that is set up for another Spark; these say something about the machine, and stay.
 _OF_ANOTHER_SPARK = ("SPARK_", "PYSPARK_", "HADOOP_CONF_DIR", "YARN_CONF_DIR")
 _OF_THE_MACHINE = ("SPARK_LOCAL_DIRS", "SPARK_LOCAL_HOSTNAME", "SPARK_LOCAL_IP", "SPARK_SUBMIT_OPTS")
+# What it logs of a connection that breaks, with a stack, the error tells that comes of it.
+logging.getLogger("py4j").setLevel(logging.CRITICAL)
 # What the JVM writes besides its log is a few lines; the last of them matter.
 _WORDS_KEPT = 4096
 

@@ -52,7 +52,8 @@ def main(host: str, port: int, workspace: str) -> None:
             )
             listening = config.bind_socket()  # a port that is taken ends it here, before it says that it serves
             click.echo(f"The UI is served on http://{named}:{port}")
-            uvicorn.Server(config).run(sockets=[listening])
+            with suppress(KeyboardInterrupt):  # raised once more by uvicorn when it has ended
+                uvicorn.Server(config).run(sockets=[listening])
 
 
 @asynccontextmanager

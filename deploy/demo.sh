@@ -28,7 +28,7 @@ capstone migrate
 say "The daily pipeline, day by day"
 capstone run 2020-08-05..2020-08-07
 
-say "The report, from the first trade on: capstone show report/quote_analytics 2020-08-07 --limit 26"
+say "The report, from the first trade on (the end of: capstone show report/quote_analytics 2020-08-07 --limit 26)"
 capstone show report/quote_analytics 2020-08-07 --limit 26 | sed -n '1p;20,$p'
 say "The summary: capstone show report/daily_summary 2020-08-07 --limit 5"
 capstone show report/daily_summary 2020-08-07 --limit 5

@@ -35,22 +35,12 @@ def raw_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetSpec]:
 
 def observation(delivery: Delivery) -> dg.AssetObservation:
     """What a step has read of a delivery."""
-    return dg.AssetObservation(
-        raw_key(delivery.source),
-        partition=delivery.day.isoformat(),
-        metadata=_facts(delivery),
-        tags=_data_version(delivery),
-    )
+    return dg.AssetObservation(**_event(delivery))
 
 
 def arrival(delivery: Delivery) -> dg.AssetMaterialization:
     """That a delivery has come: what makes its day show among the partitions of the asset."""
-    return dg.AssetMaterialization(
-        raw_key(delivery.source),
-        partition=delivery.day.isoformat(),
-        metadata=_facts(delivery),
-        tags=_data_version(delivery),
-    )
+    return dg.AssetMaterialization(**_event(delivery))
 
 
 def record_arrivals(instance: dg.DagsterInstance, deliveries: Iterable[Delivery]) -> None:
@@ -61,6 +51,15 @@ def record_arrivals(instance: dg.DagsterInstance, deliveries: Iterable[Delivery]
         known = latest[0].asset_materialization if latest else None
         if known is None or known.tags != _data_version(delivery):
             instance.report_runless_asset_event(arrival(delivery))
+
+
+def _event(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "asset_key": raw_key(delivery.source),
+        "partition": delivery.day.isoformat(),
+        "metadata": _facts(delivery),
+        "tags": _data_version(delivery),
+    }
 
 
 def _data_version(delivery: Delivery) -> dict[str, str]:

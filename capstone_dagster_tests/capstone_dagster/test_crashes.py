@@ -219,9 +219,7 @@ def test_whenever_a_run_is_killed_or_interrupted_readers_see_whole_days_and_the_
             begun += "ingested/events ..." in output
             told = f"{how.name} after {moment:.2f} s: exit {process.returncode}\n{output}"
             if output:  # before that, nothing has begun
-                stacks = [line for line in output.splitlines() if line.startswith('  File "')]
-                # Dagster's helpers, which copy what a step prints to the terminal, hear a Ctrl-C as well.
-                assert all("watch_orphans.py" in line for line in stacks), told
+                assert "Traceback" not in output, told
                 assert process.returncode or "published report/daily_summary" in output, told
 
             started = time.monotonic()

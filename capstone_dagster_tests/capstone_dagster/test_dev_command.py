@@ -51,8 +51,14 @@ def test_when_a_part_dies_the_others_are_ended_and_a_sentence_says_which_it_was(
     assert not alive, gone
 
 
-def test_when_the_command_itself_is_killed_the_ui_and_the_daemon_end_too(tmp_path: Path) -> None:
-    with _dev(tmp_path) as (_, process, parts):
+def test_it_runs_once_in_a_home_and_when_it_is_killed_the_ui_and_the_daemon_end_too(tmp_path: Path) -> None:
+    with _dev(tmp_path) as (ui, process, parts):
+        same_home = Platform(tmp_path / "home", date(2020, 8, 5)).capstone("dev", "--port", f"{unused_port()}")
+        assert same_home.returncode == 1
+        assert f"the UI and the daemon of {tmp_path / 'home'} run already" in same_home.stderr
+        same_port = Platform(tmp_path / "other", date(2020, 8, 5)).capstone("dev", "--port", f"{ui.port}")
+        assert same_port.returncode == 1
+        assert f"cannot listen on port {ui.port} of 127.0.0.1: Address already in use" in same_port.stderr
         ends_at_once = [
             part for part in parts if {"dagster._daemon", "capstone_dagster.web_server"} & {*part.cmdline()}
         ]

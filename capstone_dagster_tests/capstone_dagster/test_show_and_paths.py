@@ -81,7 +81,7 @@ def test_an_unknown_table_is_refused_with_the_tables_there_are(capstone: Run, co
 
     assert (code, out) == (2, "")
     assert usage_error(err) == (
-        f"Error: Invalid value for 'TABLE': 'eod/prices' is no table; there are {', '.join(TABLES)}"
+        f"Error: Invalid value for 'TABLE': 'eod/prices' is not a table; the tables are {', '.join(TABLES)}"
     )
 
 
