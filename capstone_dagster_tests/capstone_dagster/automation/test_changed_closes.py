@@ -12,6 +12,7 @@ import pytest
 from capstone_dagster.automation import changed_closes as module
 from capstone_dagster.automation.changed_closes import changed_closes
 from capstone_dagster.automation.due import DELIVERIES_TAG
+from capstone_dagster.jobs import JOB_NAMES
 from capstone_dagster_tests.capstone_dagster.automation.hand_made_days import (
     FRIDAY,
     PREVIOUS,
@@ -65,12 +66,12 @@ class Ticks:
         return self._seconds
 
     def _queue(self, request: dg.RunRequest) -> HandMadeRun | None:
-        assert request.job_name
+        job = next(name for name in JOB_NAMES if name == request.job_name)
         assert request.partition_key
         tags = {"dagster/run_key": request.run_key or ""}
         if self.days.instance.get_runs(dg.RunsFilter(tags=tags)):
             return None
-        return self.days.queued(request.job_name, date.fromisoformat(request.partition_key), tags=tags)
+        return self.days.queued(job, date.fromisoformat(request.partition_key), tags=tags)
 
 
 @pytest.fixture
