@@ -71,7 +71,7 @@ class HandMadeDays:
 
     def ran(
         self,
-        job: str,
+        job: JobName,
         day: date,
         content: str = "A",
         *,
