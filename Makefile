@@ -36,7 +36,7 @@ dev: setup ## Dagster UI and daemon on http://127.0.0.1:3000 (another port: make
 
 test: setup ## the whole test suite
 	@$(BIN)/python capstone_dagster/prerequisites.py
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: lint types definitions test ## exactly what CI runs
 

@@ -194,14 +194,25 @@ def test_a_retry_with_the_tags_of_work_outside_dagster_is_judged_by_its_steps(
     assert stands(tracker) == ("SUCCESS", None)
 
 
+FROM_FAILURE = {"dagster/is_resume_retry": "true"}
+
+
 def test_a_retry_that_did_the_missing_steps_of_a_half_did_the_half(histories: Histories, tracker: Tracker) -> None:
     missing = ["eod", *HALVES["analytical"]]
-    histories.run("daily_pipeline", STARTED, *did("eod"), failed("report"), FAILURE, only_steps=missing)
+    happened = [STARTED, *did("eod"), failed("report"), FAILURE]
+    histories.run("daily_pipeline", *happened, only_steps=missing, tags=FROM_FAILURE, parent="deleted since")
 
     assert stands(tracker) == ("SUCCESS", "FAILURE")
 
 
 def test_a_retry_of_one_half_is_no_attempt_at_the_other(histories: Histories, tracker: Tracker) -> None:
-    histories.run("daily_pipeline", STARTED, began("report"), only_steps=HALVES["analytical"])
+    histories.run(
+        "daily_pipeline",
+        STARTED,
+        began("report"),
+        only_steps=HALVES["analytical"],
+        tags=FROM_FAILURE,
+        parent="deleted since",
+    )
 
     assert stands(tracker) == (None, "STARTED")

@@ -85,17 +85,17 @@ def test_lines_too_large_for_the_memory_are_rejects_of_a_day_that_is_published(t
         source = raw / deliver(raw, exchange, name, b"")
         if name.endswith(".gz"):
             with gzip.open(source, "wb", compresslevel=1) as packed:
-                for _ in range(300):
+                for _ in range(150):
                     packed.write(bytes(MIB))
         else:
             with source.open("wb") as sparse:
-                sparse.truncate(300 * MIB)
+                sparse.truncate(150 * MIB)
     # Many lines that Spark reads itself, and that would fill its memory if all of each were kept.
     many = raw / deliver(raw, "NYSE", "many", b"")
     with many.open("wb") as lines:
-        for _ in range(100):
+        for _ in range(60):
             lines.write(b"x" * (MIB - 1) + b"\n")
-    wanted["NYSE", "B", "too_long", KEPT] += 100
+    wanted["NYSE", "B", "too_long", KEPT] += 60
     # And many that Spark is handed, because one of them is too big for it.
     with gzip.open(raw / deliver(raw, "NYSE", "many.gz", b""), "wb", compresslevel=1) as packed:
         packed.write(b"x" * 2 * MIB + b"\n" + b"x\n" * SHORT)

@@ -94,9 +94,7 @@ def test_a_writer_that_is_frozen_stops_the_others_with_an_error_that_says_how_to
 
     def frozen(current: bytes | None) -> bytes:
         lock = re.escape(f"{local_storage.root}/folder/.name.lock")
-        with pytest.raises(
-            StorageError, match=rf"folder/name is being replaced by a process .* \(fuser {lock} names it"
-        ):
+        with pytest.raises(StorageError, match=rf"folder/name is locked by a process .* \(fuser {lock} shows its id"):
             Storage(local_storage.root).replace("folder/name", appending(b"of another"))
         return appending(b"mine")(current)
 
