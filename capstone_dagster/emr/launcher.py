@@ -89,6 +89,7 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
 
     def _launch(self, step_context: StepExecutionContext) -> Iterator[dg.DagsterEvent]:
         require_inputs(step_context)
+        step_context.fetch_external_input_asset_version_info()  # as they are before the step reads them
         for uri in (self.settings.lake_uri, self.wanted.staging_uri):
             Storage(uri).require_bucket()
         run = step_context.dagster_run

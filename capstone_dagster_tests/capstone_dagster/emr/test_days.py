@@ -9,6 +9,7 @@ import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import dagster as dg
@@ -68,6 +69,14 @@ def everything_on_s3(bucket: str) -> Iterator[tuple[str, bytes]]:
             yield listed["Key"], content
 
 
+def data_versions(instance: dg.DagsterInstance, path: str) -> dict[str, str]:
+    """What Dagster knows of the latest materialization's own version and those of its inputs."""
+    event = instance.get_latest_materialization_event(dg.AssetKey(path.split("/")))
+    assert event
+    assert event.asset_materialization
+    return {name: value for name, value in (event.asset_materialization.tags or {}).items() if "data_version" in name}
+
+
 def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_secret_shows(
     platform: EmrPlatform, tmp_path: Path, spark: SparkSession
 ) -> None:
@@ -78,6 +87,7 @@ def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_
     with retrying.instance() as instance:
         process = started(retrying, "run", DAY.isoformat(), program=HARDLY_WAITING, **SECRETS)
         said, _ = process.communicate(timeout=400)
+        versions = {path: data_versions(instance, path) for path in ("raw/nyse", "ingested/events", "eod/closes")}
         run = instance.get_runs()[0]
         logs = instance.all_logs(run.run_id)
 
@@ -87,6 +97,9 @@ def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_
     assert kinds.count(dg.DagsterEventType.ASSET_MATERIALIZATION) == len(TABLES)
     assert platform.states == ["TERMINATED"]
     assert [step.state for step in platform.emr.clusters[0].steps] == ["FAILED", *["COMPLETED"] * 3]
+    for made, of in (("ingested/events", "raw/nyse"), ("eod/closes", "ingested/events")):
+        of_its_partitions = sha256(versions[of]["dagster/data_version"].encode()).hexdigest()
+        assert versions[made][f"dagster/input_data_version/{of}"] == of_its_partitions
 
     local = Platform(tmp_path / "local", DAY)
     local.sample(DAY)
