@@ -77,16 +77,16 @@ class _Cluster:
 
     def run(self, job: str) -> None:
         """A run of Dagster whose step goes through the launcher."""
-        from capstone_dagster import direct_runs
+        from capstone_dagster import definitions
 
-        form = direct_runs.reconstructable(job)
+        form = definitions.code_location().get_reconstructable_job(job)
         if self.last_job != job:
             type(form).get_definition.cache_clear()  # of the definitions that another subject has built
             type(form).get_repository_definition.cache_clear()
             self.last_job = job
         tags, quiet = {"dagster/partition": _DAY}, {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         with (
-            patch.object(direct_runs, "defs", self.defs),
+            patch.object(definitions, "defs", self.defs),
             dg.DagsterInstance.ephemeral() as instance,
             dg.execute_job(form, instance=instance, tags=tags, run_config=quiet) as result,
         ):

@@ -18,6 +18,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepo
 from dagster_shared.error import SerializableErrorInfo
 
 from capstone_dagster import direct_runs
+from capstone_dagster.definitions import code_location, defs
 from capstone_dagster.jobs import HALVES, PARTITION_TAG, JobName, job_id
 from capstone_dagster.tracker import Tracker
 from spark_code.schemas import TABLES
@@ -82,7 +83,8 @@ def record(instance: dg.DagsterInstance, course: Course, day: date) -> str:
 
 
 def _execute(instance: dg.DagsterInstance, course: Course, day: date) -> str:
-    run = direct_runs.begin(instance, course.job, day, worker=None, run_config={"loggers": {"progress": {}}})
+    form = code_location().get_reconstructable_job(course.job)
+    run = direct_runs.begin(instance, form, day, worker=None, run_config={"loggers": {"progress": {}}})
     reporter = _Reporter(instance, run)
     reporter.event(_EVENT.RUN_START)
     _report_steps(reporter, course, day)
@@ -99,7 +101,7 @@ def _enqueue(instance: dg.DagsterInstance, job: JobName, day: date) -> str:
     """Make a run that waits, as the UI does: the queue takes only those that name their code location."""
     location = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("capstone"), "__repository__")
     run = instance.create_run_for_job(
-        direct_runs.job(job),
+        defs.resolve_job_def(job),
         status=_STATUS.QUEUED,
         tags={PARTITION_TAG: day.isoformat()},
         remote_job_origin=location.get_job_origin(job),

@@ -10,7 +10,6 @@ from typing import Any
 import dagster as dg
 
 from capstone_dagster.assets.tables import NOTHING, RETRIES, asset_key
-from capstone_dagster.automation.landing import landed_check
 from capstone_dagster.jobs import PARTITION_TAG
 from capstone_dagster.metadata import rejects_by_reason
 from capstone_dagster.settings import Settings
@@ -50,8 +49,8 @@ def _judges(settings: Settings) -> list[tuple[Table, _Judge]]:
 
 
 def all_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
-    """The checks of one lake, for runs of Dagster."""
-    return [*(_check(settings, table, judge) for table, judge in _judges(settings)), landed_check(settings)]
+    """The checks of what a run has published, for runs of Dagster."""
+    return [_check(settings, table, judge) for table, judge in _judges(settings)]
 
 
 def evaluations(settings: Settings, table: Table, manifest: Manifest) -> Iterator[dg.AssetCheckEvaluation]:

@@ -80,10 +80,12 @@ def run(days: str, job: JobName, allow_missing_closes: bool, only_missing: bool)
     with ready(settings):
         import dagster as dg
 
+        from capstone_dagster.definitions import code_location
         from capstone_dagster.running import Outcome, in_terminal, is_missing, reaped, run_day, summary, undelivered
 
         outcomes: list[Outcome] = []
         config = in_terminal(allow_missing_closes=allow_missing_closes)
+        form = code_location().get_reconstructable_job(job)
         with dg.DagsterInstance.get() as instance, noticing_interruptions() as was_interrupted:
             for told in reaped(settings, instance):
                 say(f"EMR: {told}")
@@ -94,7 +96,7 @@ def run(days: str, job: JobName, allow_missing_closes: bool, only_missing: bool)
                     up_to_date += 1
                     continue
                 say(job_id(job, day))
-                outcome = undelivered(settings, job, day) or run_day(instance, job, day, run_config=config)
+                outcome = undelivered(settings, job, day) or run_day(instance, form, day, run_config=config)
                 outcomes.append(outcome)
                 say(f"  {outcome}")
                 if was_interrupted():

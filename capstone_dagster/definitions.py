@@ -1,11 +1,13 @@
 """The code location: everything above wired together, and nothing else."""
 
 import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableRepository
 
 from capstone_dagster.assets.eod import eod_assets
 from capstone_dagster.assets.ingested import ingested_asset
 from capstone_dagster.assets.raw import raw_assets
 from capstone_dagster.assets.report import report_assets
+from capstone_dagster.automation.landing import landed_check
 from capstone_dagster.checks import all_checks
 from capstone_dagster.executor import signing_executor
 from capstone_dagster.jobs import all_jobs, backfills
@@ -28,14 +30,19 @@ def build_defs(settings: Settings) -> dg.Definitions:
             eod_assets(partitions, policy),
             report_assets(partitions, policy),
         ],
-        asset_checks=all_checks(settings),
+        asset_checks=[*all_checks(settings), landed_check(settings)],
         jobs=jobs,
         schedules=all_schedules(settings),
         sensors=all_sensors(settings, jobs),
         resources=resources_for(settings),
-        executor=signing_executor,
+        executor=signing_executor(settings),
         loggers={"console": console_logger, "progress": progress_logger},
     )
 
 
 defs = build_defs(Settings.from_environment())
+
+
+def code_location() -> ReconstructableRepository:
+    """These definitions in the form in which Dagster executes their jobs, here and in other processes."""
+    return ReconstructableRepository.for_module(__name__, "defs")

@@ -7,14 +7,12 @@ from functools import cache
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.remote_origin import RemoteRepositoryOrigin
 from dagster._core.storage.tags import MAX_RETRIES_TAG, MAX_RUNTIME_SECONDS_TAG, REPOSITORY_LABEL_TAG
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 
-from capstone_dagster import definitions
-from capstone_dagster.definitions import defs
-from capstone_dagster.jobs import JOB_NAMES, OUTSIDE_TAG, PARTITION_TAG
+from capstone_dagster.jobs import OUTSIDE_TAG, PARTITION_TAG
 from capstone_dagster.leases import Lease
 from capstone_dagster.settings import CHECKOUT
 from capstone_dagster.slots import claiming, mark_starting
@@ -31,21 +29,9 @@ def _repository() -> RemoteRepositoryOrigin:
     return RemoteRepositoryOrigin(location, _REPOSITORY)
 
 
-def job(name: str) -> dg.JobDefinition:
-    """The job of that name; what a run's own processes load it by."""
-    return defs.resolve_job_def(name)
-
-
-def reconstructable(name: str) -> Any:
-    """The job in the form in which Dagster executes it."""
-    if name not in JOB_NAMES:  # Dagster's own job for single assets, which only the whole repository has
-        return ReconstructableJob(ReconstructableRepository.for_module(definitions.__name__, "defs"), name)
-    return dg.build_reconstructable_job(__name__, job.__name__, (name,))
-
-
 def begin(  # noqa: PLR0913 - a run has that many facets, and all but three are named
     instance: dg.DagsterInstance,
-    name: str,
+    job: ReconstructableJob,
     day: date,
     *,
     worker: Worker | None,
@@ -56,13 +42,13 @@ def begin(  # noqa: PLR0913 - a run has that many facets, and all but three are 
     lease: Lease | None = None,
 ) -> dg.DagsterRun:
     """Take the day's slot with a new run of the job, signed by its worker and marked as starting."""
-    form, run_id = reconstructable(name), str(uuid.uuid4())
+    run_id = str(uuid.uuid4())
     outside = {OUTSIDE_TAG: run_id} if is_outside else {}
     if lease:  # it says how long the work may take, and not Dagster's limit for a run
         outside |= {**lease.tag(run_id), MAX_RUNTIME_SECONDS_TAG: "0"}
     with claiming(instance, day):
         run = instance.create_run_for_job(
-            form.get_definition(),
+            job.get_definition(),
             run_id=run_id,
             run_config=run_config,
             asset_selection=selection,
@@ -74,7 +60,7 @@ def begin(  # noqa: PLR0913 - a run has that many facets, and all but three are 
                 MAX_RETRIES_TAG: "0",  # nobody but the queue can start it again
                 **outside,
             },
-            job_code_origin=form.get_python_origin(),
-            remote_job_origin=_repository().get_job_origin(name),
+            job_code_origin=job.get_python_origin(),
+            remote_job_origin=_repository().get_job_origin(job.job_name),
         )
         return mark_starting(instance, run)

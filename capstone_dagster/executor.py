@@ -17,6 +17,7 @@ from dagster._core.execution.retries import RetryMode, get_retries_config
 
 from capstone_dagster.day_guard import require_days
 from capstone_dagster.jobs import is_over_days
+from capstone_dagster.ranges import run_days
 from capstone_dagster.recorded_ends import require_in_progress
 from capstone_dagster.restarts import outlasting_restarts
 from capstone_dagster.retries import interruptible_waits
@@ -26,8 +27,8 @@ from capstone_dagster.workers import Worker
 
 
 class _SigningExecutor(dg.Executor):
-    def __init__(self, inner: dg.Executor) -> None:
-        self._inner = inner
+    def __init__(self, inner: dg.Executor, settings: Settings) -> None:
+        self._inner, self._settings = inner, settings
 
     @property
     def retries(self) -> RetryMode:
@@ -36,26 +37,27 @@ class _SigningExecutor(dg.Executor):
     def execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
-        keep_up()
+        keep_up(self._settings)
         with outlasting_restarts(), interruptible_waits(), _unheard_by_helpers():
-            instance, run_id = plan_context.instance, plan_context.run_id
-            first_day = Settings.from_environment().first_trading_day
-            require_days(instance, plan_context.dagster_run, first_day)
-            instance.add_run_tags(run_id, Worker.process().signature(run_id))
-            if is_over_days(plan_context.dagster_run):
-                from capstone_dagster.ranges import run_days  # it loads the definitions, which have loaded this
-
-                run_days(instance, plan_context.dagster_run)
+            instance, run = plan_context.instance, plan_context.dagster_run
+            require_days(instance, run, self._settings.first_trading_day)
+            instance.add_run_tags(run.run_id, Worker.process().signature(run.run_id))
+            if is_over_days(run):
+                run_days(instance, run, plan_context.reconstructable_job.repository, self._settings)
             else:
                 yield from self._inner.execute(plan_context, execution_plan)
-            require_in_progress(instance, run_id)
+            require_in_progress(instance, run.run_id)
 
 
-@dg.executor(name="in_process", config_schema={"retries": get_retries_config()})  # type: ignore[no-untyped-call]
-def signing_executor(context: dg.InitExecutorContext) -> dg.Executor:
+def signing_executor(settings: Settings) -> dg.ExecutorDefinition:
     """All steps in the process of the run, whose death is noticed."""
-    create = dg.in_process_executor.executor_creation_fn
-    return _SigningExecutor(create(context))  # type: ignore[misc]  # not None on Dagster's own
+
+    @dg.executor(name="in_process", config_schema={"retries": get_retries_config()})  # type: ignore[no-untyped-call]
+    def in_process(context: dg.InitExecutorContext) -> dg.Executor:
+        create = dg.in_process_executor.executor_creation_fn
+        return _SigningExecutor(create(context), settings)  # type: ignore[misc]  # not None on Dagster's own
+
+    return in_process
 
 
 @contextmanager

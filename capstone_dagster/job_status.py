@@ -13,10 +13,10 @@ from dagster._core.storage.event_log import SqlEventLogStorage, SqlEventLogStora
 from sqlalchemy import func, select
 
 from capstone_dagster import outside_work
-from capstone_dagster.jobs import ASSETS, HALVES, PARTITION_TAG, JobName, job_id
+from capstone_dagster.jobs import ASSETS, HALVES, PARTITION_TAG, JobName, job_id, was_refused
 from capstone_dagster.reasons import run_reason
 from capstone_dagster.run_subjects import assets_of, job_of, what
-from capstone_dagster.slots import IN_PROGRESS
+from capstone_dagster.slots import IN_PROGRESS, end_dead
 from capstone_dagster.workers import Worker
 
 _STATUS = dg.DagsterRunStatus
@@ -192,6 +192,15 @@ class JobRuns:
             worker=str(worker) if worker else "outside Dagster" if outside_work.is_outside(run) else None,
             order=self.orders.get(run.run_id, 0),
         )
+
+
+def runs_of(instance: dg.DagsterInstance, days: Sequence[date]) -> JobRuns:
+    """The runs of these days but the refused; those that are lost are ended first."""
+    wanted = dg.RunsFilter(tags={PARTITION_TAG: [day.isoformat() for day in days]})
+    records = instance.get_run_records(wanted, ascending=True)
+    ended = [end_dead(instance, record.dagster_run) for record in records]
+    current = instance.get_run_records(wanted, ascending=True) if any(ended) else records
+    return JobRuns.of(instance, [record for record in current if not was_refused(record.dagster_run)])
 
 
 @dataclass(frozen=True)

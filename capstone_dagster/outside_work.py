@@ -6,7 +6,9 @@ Either a process of ours does it, which can be looked at, or it has a lease.
 from datetime import date
 
 import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableJob
 
+from capstone_dagster.direct_runs import begin as begin_run
 from capstone_dagster.jobs import OUTSIDE_TAG, PARTITION_TAG, JobName
 from capstone_dagster.leases import Lease
 from capstone_dagster.settings import Settings
@@ -20,11 +22,15 @@ def is_outside(run: dg.DagsterRun) -> bool:
     return run.tags.get(OUTSIDE_TAG) == run.run_id
 
 
-def begin(instance: dg.DagsterInstance, job: JobName, day: date, *, worker: Worker | None) -> dg.DagsterRun:
+def begin(
+    instance: dg.DagsterInstance,
+    job: ReconstructableJob,
+    day: date,
+    *,
+    settings: Settings,
+    worker: Worker | None,
+) -> dg.DagsterRun:
     """Take the day's slot; it is held until the work is ended, or its worker is gone, or without one its lease is."""
-    from capstone_dagster.direct_runs import begin as begin_run  # loads the definitions, which nobody else here needs
-
-    settings = Settings.from_environment()
     trading_days(settings.first_trading_day).require(day)
     lease = None if worker else Lease.from_now(settings.lease_minutes)
     run = begin_run(instance, job, day, worker=worker, is_outside=True, lease=lease)
@@ -33,13 +39,13 @@ def begin(instance: dg.DagsterInstance, job: JobName, day: date, *, worker: Work
     return run
 
 
-def renew(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+def renew(instance: dg.DagsterInstance, run: dg.DagsterRun, minutes: float) -> bool:
     """Record that the work was heard of, unless it has ended, was asked to stop, or has no lease."""
     with day_locked(instance, run.tags[PARTITION_TAG]):
         current = _known(instance, run.run_id)
         if current.status != dg.DagsterRunStatus.STARTED or Lease.of(current) is None:
             return False
-        lease = Lease.from_now(Settings.from_environment().lease_minutes)
+        lease = Lease.from_now(minutes)
         instance.add_run_tags(run.run_id, lease.tag(run.run_id))
     return True
 

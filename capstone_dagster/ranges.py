@@ -13,6 +13,7 @@ from datetime import date
 from functools import cached_property
 
 import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._core.errors import raise_execution_interrupts
 from dagster._core.storage.tags import (
     BACKFILL_ID_TAG,
@@ -41,17 +42,20 @@ class DaysError(ExpectedError):
     """Days of a run over several that did not succeed."""
 
 
-def run_days(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+def run_days(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, jobs: ReconstructableRepository, settings: Settings
+) -> None:
     """Run the days of the range that are missing, the oldest first."""
     # A run that was lost before it came to here has left no tag.
     chain = run.tags.get(DAYS_TAG, run.run_id) if run.tags.get(RESUME_RETRY_TAG) == "true" else run.run_id
-    settings = Settings.from_environment()
     days = trading_days(settings.first_trading_day).parse(_days_named(run))
     missing = sorted(set(days) - _succeeded(instance, run, chain))
     tags = {DAYS_TAG: chain, MAX_RUNTIME_SECONDS_TAG: f"{len(missing) * _MOST_SECONDS_A_DAY}"}
     instance.add_run_tags(run.run_id, tags)
     instance.report_engine_event(f"{len(missing)} of {len(days)} days are run, each by a run tagged {DAYS_TAG}.", run)
-    failed = list(_Days(instance, run, chain, *_what(run)).failures(missing))
+    name, selection = _what(run)
+    to_do = _Days(instance, run, chain, jobs.get_reconstructable_job(name), selection, settings)
+    failed = list(to_do.failures(missing))
     if failed:
         # What failed was tried again where that helps; only a lost process makes another run over the days worth while.
         instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: "0"})
@@ -65,12 +69,13 @@ class _Days:
     instance: dg.DagsterInstance
     run: dg.DagsterRun
     chain: str
-    job: str
+    job: ReconstructableJob
     selection: frozenset[dg.AssetKey] | None
+    settings: Settings
 
     def failures(self, days: Sequence[date]) -> Iterator[Outcome]:
         """Run them; what did not succeed."""
-        with noticing_interruptions() as was_interrupted, _one_cluster(self.instance, self.run):
+        with noticing_interruptions() as was_interrupted, _one_cluster(self.instance, self.run, self.settings):
             for day in days:
                 require_in_progress(self.instance, self.run.run_id)
                 outcome = self._when_free(day)
@@ -140,9 +145,8 @@ def _what(run: dg.DagsterRun) -> tuple[str, frozenset[dg.AssetKey] | None]:
 
 
 @contextmanager
-def _one_cluster(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[None]:
+def _one_cluster(instance: dg.DagsterInstance, run: dg.DagsterRun, settings: Settings) -> Iterator[None]:
     """On EMR, one cluster for all of the days."""
-    settings = Settings.from_environment()
     if settings.emr is None:
         yield
         return

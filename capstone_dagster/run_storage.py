@@ -59,12 +59,11 @@ def ready(settings: Settings) -> Iterator[None]:
             yield
 
 
-def keep_up() -> None:
+def keep_up(settings: Settings) -> None:
     """In a process that Dagster has started: keep the embedded server up to its end, if that is the storage.
 
     It was up already, and those who started it may end first. Dagster records the run's result after the last step.
     """
-    settings = Settings.from_environment()
     if settings.postgres_url and is_of(settings.home, settings.postgres_url):
         serve_to_the_end(settings.home)
 

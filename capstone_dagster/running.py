@@ -9,10 +9,11 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.execution.api import execute_run
 
 from capstone_dagster.automation.due import Judge
-from capstone_dagster.direct_runs import begin, reconstructable
+from capstone_dagster.direct_runs import begin
 from capstone_dagster.jobs import JOB_NAMES, JobName, job_id
 from capstone_dagster.metadata import rejects_by_reason
 from capstone_dagster.restarts import outlasting_restarts
@@ -104,7 +105,7 @@ def undelivered(settings: Settings, name: JobName, day: date) -> Outcome | None:
 
 def run_day(  # noqa: PLR0913 - a run has that many facets, and all but three are named
     instance: dg.DagsterInstance,
-    name: str,
+    job: ReconstructableJob,
     day: date,
     *,
     run_config: Mapping[str, Any],
@@ -112,14 +113,15 @@ def run_day(  # noqa: PLR0913 - a run has that many facets, and all but three ar
     tags: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run the job, or a selection of its assets, for one day."""
+    name = job.job_name
     known_as = job_id(name, day) if name in JOB_NAMES and selection is None else f"{day}"
     with outlasting_restarts():
         try:
             worker = Worker.process()
-            run = begin(instance, name, day, worker=worker, run_config=run_config, selection=selection, tags=tags)
+            run = begin(instance, job, day, worker=worker, run_config=run_config, selection=selection, tags=tags)
         except SlotTakenError as taken:
             return Outcome(known_as, day, REFUSED, taken.run_id, str(taken))
-        if not execute_run(reconstructable(name), run, instance).success:
+        if not execute_run(job, run, instance).success:
             forget_dead_session()
         ended = instance.get_run_by_id(run.run_id) or run
     return Outcome(known_as, day, ended.status.value, run.run_id)

@@ -7,6 +7,7 @@ tick does is in ``automation.scheduled_days``.
 import dagster as dg
 
 from capstone_dagster.automation import switches
+from capstone_dagster.automation.scheduled_days import Tick
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK
 
@@ -27,8 +28,6 @@ def all_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         "still arriving. The run of a day without files fails, and says whose are missing.",
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        from capstone_dagster.automation.scheduled_days import Tick  # takes a second, which no run need pay
-
         requests, reasons = Tick(settings, context, NAME).judged()
         if not requests:
             return dg.SkipReason("; ".join(reasons))

@@ -8,7 +8,6 @@ run that does only a part of a job is no attempt, and a note beside it. The rule
 """
 
 import re
-from collections.abc import Sequence
 from datetime import date
 from typing import get_args
 
@@ -16,10 +15,10 @@ import dagster as dg
 
 from capstone_dagster import outside_work
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.job_status import JobAttempt, JobRuns, JobStatus
-from capstone_dagster.jobs import JOB_NAMES, PARTITION_TAG, JobName, job_id, was_refused
+from capstone_dagster.job_status import JobAttempt, JobStatus, runs_of
+from capstone_dagster.jobs import JOB_NAMES, PARTITION_TAG, JobName, job_id
 from capstone_dagster.reasons import run_reason
-from capstone_dagster.slots import end_dead
+from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NoTradingDayError, parse_day
 
 __all__ = ["JobAttempt", "JobIdError", "JobStatus", "NeverRunError", "Tracker", "parse_job_id"]
@@ -61,7 +60,7 @@ class Tracker:
     def get_job_status(self, job_id: str) -> JobStatus:
         """Where the job stands, with the reason if it failed; an error if it has never been run."""
         job, day = parse_job_id(job_id)
-        runs = self._runs([day])
+        runs = runs_of(self._instance, [day])
         if found := runs.status(job, day):
             return found
         part = runs.part(job, day)
@@ -70,7 +69,7 @@ class Tracker:
     def history(self, job_id: str) -> list[JobAttempt]:
         """All attempts at the job, the oldest first."""
         job, day = parse_job_id(job_id)
-        return self._runs([day]).attempts(job, day)
+        return runs_of(self._instance, [day]).attempts(job, day)
 
     def reason(self, attempt: JobAttempt) -> str | None:
         """Why the attempt failed or was canceled, or None."""
@@ -83,7 +82,7 @@ class Tracker:
         found: list[JobStatus] = []
         while named and days > 0:
             newest, named = [date.fromisoformat(day) for day in named[:days]], named[days:]
-            runs = self._runs(newest)
+            runs = runs_of(self._instance, newest)
             of_jobs = {day: [runs.status(job, day) for job in JOB_NAMES] for day in newest}
             found += [status for jobs in of_jobs.values() for status in jobs if status]
             days -= sum(map(any, of_jobs.values()))  # of some days all runs were refused, or did parts of jobs
@@ -100,23 +99,21 @@ class Tracker:
         wanted = status.upper()
         if wanted not in (_STATUS.STARTED.value, _STATUS.SUCCESS.value, _STATUS.FAILURE.value):
             raise JobIdError(f"{status!r} cannot be set; use STARTED, SUCCESS or FAILURE")
-        instance, succeeded = self._instance, wanted == _STATUS.SUCCESS.value
+        instance, succeeded, settings = self._instance, wanted == _STATUS.SUCCESS.value, Settings.from_environment()
         begun = outside_work.begun(instance, job, day)
         if wanted == _STATUS.STARTED.value:
-            if not (begun and outside_work.renew(instance, begun)):
-                outside_work.begin(instance, job, day, worker=None)
+            if not (begun and outside_work.renew(instance, begun, settings.lease_minutes)):
+                self._begin(job, day, settings)
         elif not (begun and outside_work.end(instance, begun, succeeded=succeeded, reason=reason)):
-            late = outside_work.begin(instance, job, day, worker=None)
+            late = self._begin(job, day, settings)
             outside_work.end(instance, late, succeeded=succeeded, reason=reason)
         return self.get_job_status(job_id)
 
-    def _runs(self, days: Sequence[date]) -> JobRuns:
-        """The runs of these days but the refused; those that are lost are ended first."""
-        wanted = dg.RunsFilter(tags={PARTITION_TAG: [day.isoformat() for day in days]})
-        records = self._instance.get_run_records(wanted, ascending=True)
-        ended = [end_dead(self._instance, record.dagster_run) for record in records]
-        current = self._instance.get_run_records(wanted, ascending=True) if any(ended) else records
-        return JobRuns.of(self._instance, [record for record in current if not was_refused(record.dagster_run)])
+    def _begin(self, job: JobName, day: date, settings: Settings) -> dg.DagsterRun:
+        from capstone_dagster.definitions import code_location  # takes seconds, which reading a status need not
+
+        form = code_location().get_reconstructable_job(job)
+        return outside_work.begin(self._instance, form, day, settings=settings, worker=None)
 
 
 def _is_day(text: str) -> bool:

@@ -20,6 +20,7 @@ from capstone_dagster import outside_work
 from capstone_dagster.assets.raw import record_arrivals
 from capstone_dagster.assets.tables import asset_key
 from capstone_dagster.checks import evaluations
+from capstone_dagster.definitions import code_location
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.inputs import Need, missing_inputs
 from capstone_dagster.jobs import JobName, job_id
@@ -113,7 +114,8 @@ def track(instance: dg.DagsterInstance, work: TrackedJob, command: Sequence[str]
     Returns the command's exit code and the status of its run.
     """
     with outlasting_restarts(), exiting_on_termination():
-        run = outside_work.begin(instance, work.job, work.day, worker=Worker.process())
+        form = code_location().get_reconstructable_job(work.job)
+        run = outside_work.begin(instance, form, work.day, settings=work.settings, worker=Worker.process())
         try:
             record_arrivals(instance, work.require_inputs())
             before = work.versions()

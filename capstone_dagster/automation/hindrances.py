@@ -6,10 +6,10 @@ import dagster as dg
 
 from capstone_dagster.automation.raw_scan import still_arriving
 from capstone_dagster.automation.unfinished import in_words, unfinished_runs
+from capstone_dagster.job_status import JobStatus, runs_of
 from capstone_dagster.jobs import JOB_NAMES, covers
 from capstone_dagster.run_subjects import what
 from capstone_dagster.settings import Settings
-from capstone_dagster.tracker import JobStatus, NeverRunError, Tracker
 from capstone_dagster.trading_days import trading_days
 from spark_code.lake import Lake
 from spark_code.locations import StorageError
@@ -50,12 +50,7 @@ def _missing_files(settings: Settings, day: date) -> str | None:
 
 def _last_failure(instance: dg.DagsterInstance, day: date) -> JobStatus | None:
     """The job of the day that was the last to fail and was not mended since."""
-    tracker, failed = Tracker(instance), []
-    for job in JOB_NAMES:
-        try:
-            status = tracker.get_job_status(tracker.assign_job_id(job, day))
-        except NeverRunError:
-            continue
-        if status.status != dg.DagsterRunStatus.SUCCESS.value:
-            failed.append(status)
+    runs = runs_of(instance, [day])
+    statuses = (runs.status(job, day) for job in JOB_NAMES)
+    failed = [status for status in statuses if status and status.status != dg.DagsterRunStatus.SUCCESS.value]
     return max(failed, key=lambda status: status.updated_time, default=None)

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from capstone_dagster.assets.tables import NOTHING
+from capstone_dagster.automation.hindrances import hindrance
 from capstone_dagster.jobs import LANDED
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, trading_days
@@ -79,8 +80,6 @@ class Landing:
 
 def landing(settings: Settings, instance: dg.DagsterInstance, day: date) -> Landing:
     """Look whether a day has landed, and if not, for the reason."""
-    from capstone_dagster.automation.hindrances import hindrance  # takes a second, which no run need pay
-
     by = f"{settings.late_time:%H:%M} New York"
     lake = Lake(settings.lake_uri)
     try:

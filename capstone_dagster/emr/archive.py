@@ -24,7 +24,7 @@ _NO_TIME = (1980, 1, 1, 0, 0, 0)
 _IMPORTS = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import capstone_dagster.emr.remote_step, capstone_dagster.direct_runs, spark_code.submit
+import capstone_dagster.emr.remote_step, capstone_dagster.definitions, spark_code.submit
 for name, module in list(sys.modules.items()):
     if name.partition(".")[0] in ("capstone_dagster", "spark_code"):
         assert (module.__file__ or "").startswith(sys.argv[1]), f"{name} is not in the archive"

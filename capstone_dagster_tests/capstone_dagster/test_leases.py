@@ -16,8 +16,10 @@ from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
 from capstone_dagster import leases, outside_work
 from capstone_dagster.automation.unfinished import unfinished_runs
+from capstone_dagster.definitions import code_location
 from capstone_dagster.run_coordinator import DayRunCoordinator
 from capstone_dagster.run_launcher import DayRunLauncher
+from capstone_dagster.settings import Settings
 from capstone_dagster.slots import SlotTakenError
 from capstone_dagster.tracker import Tracker
 from capstone_dagster.workers import Worker
@@ -83,6 +85,12 @@ def said(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[str]:
     return [entry.message for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)]
 
 
+def began(instance: dg.DagsterInstance, job: str, *, worker: Worker | None) -> dg.DagsterRun:
+    """Work outside Dagster on the day."""
+    form, settings = code_location().get_reconstructable_job(job), Settings.from_environment()
+    return outside_work.begin(instance, form, DAY, settings=settings, worker=worker)
+
+
 def test_the_queue_of_the_deployed_instance_is_ours(instance: dg.DagsterInstance) -> None:
     assert isinstance(instance.run_coordinator, DayRunCoordinator)
     config = instance.get_concurrency_config().run_queue_config
@@ -95,7 +103,7 @@ def test_the_queue_of_the_deployed_instance_is_ours(instance: dg.DagsterInstance
 def test_work_outside_dagster_holds_its_own_day_and_nothing_else(
     instance: dg.DagsterInstance, worker: Worker | None
 ) -> None:
-    outside_work.begin(instance, "preprocessing", DAY, worker=worker)
+    began(instance, "preprocessing", worker=worker)
     submitted(instance, DAY)
     of_other_day = submitted(instance, OTHER_DAY)
     submitted(instance, date(2020, 8, 10))  # waits for the other day: one Spark at a time
@@ -145,7 +153,7 @@ def test_who_is_refused_reads_until_when_the_lease_is_and_how_to_end_it(
     begun = tracker.update_job_status(ID, "STARTED")
 
     with pytest.raises(SlotTakenError) as refused:
-        outside_work.begin(instance, "analytical", DAY, worker=Worker.process())
+        began(instance, "analytical", worker=Worker.process())
 
     message = re.sub(r"since \d\d:\d\d:\d\d UTC", "since ... UTC", str(refused.value))
     assert message == (
@@ -217,7 +225,7 @@ def test_whoever_looks_finds_that_a_lease_is_over_and_gives_the_same_reason(
     after(minutes=31)
 
     if looks == "who wants the day":
-        outside_work.begin(instance, "analytical", DAY, worker=Worker.process())
+        began(instance, "analytical", worker=Worker.process())
     elif looks == "run monitoring":
         assert launcher.check_run_worker_health(run).status == WorkerStatus.FAILED
     else:
@@ -253,7 +261,7 @@ def test_a_late_result_is_refused_and_not_lost_in_silence_while_another_run_work
 ) -> None:
     tracker.update_job_status(ID, "STARTED")
     after(minutes=45)
-    holds = outside_work.begin(instance, "preprocessing", DAY, worker=Worker.process())
+    holds = began(instance, "preprocessing", worker=Worker.process())
 
     with pytest.raises(SlotTakenError, match=holds.run_id):
         tracker.update_job_status("analytical_2020-08-06", "SUCCESS")
@@ -286,7 +294,7 @@ def test_no_limit_of_dagster_ends_work_that_is_heard_of(instance: dg.DagsterInst
 
 
 def test_a_result_is_not_that_of_a_command_that_is_tracked(instance: dg.DagsterInstance, tracker: Tracker) -> None:
-    tracked = outside_work.begin(instance, "preprocessing", DAY, worker=Worker.process())
+    tracked = began(instance, "preprocessing", worker=Worker.process())
 
     with pytest.raises(SlotTakenError, match=tracked.run_id):
         tracker.update_job_status(ID, "SUCCESS")
@@ -305,4 +313,4 @@ def test_work_that_was_asked_to_stop_is_not_renewed(
     if status == STATUS.CANCELED:
         instance.report_run_canceled(run)
 
-    assert not outside_work.renew(instance, run)
+    assert not outside_work.renew(instance, run, minutes=30)

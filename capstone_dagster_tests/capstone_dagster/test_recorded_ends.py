@@ -6,11 +6,12 @@ import dagster as dg
 import pytest
 
 from capstone_dagster import ranges
-from capstone_dagster.direct_runs import job
+from capstone_dagster.definitions import code_location, defs
 from capstone_dagster.jobs import RANGE_TAGS
 from capstone_dagster.ranges import run_days
 from capstone_dagster.recorded_ends import RunEndedError, require_in_progress
 from capstone_dagster.running import Outcome
+from capstone_dagster.settings import Settings
 from capstone_dagster_tests.capstone_dagster.run_histories import (
     CANCELED,
     CANCELING,
@@ -40,18 +41,20 @@ def test_a_run_that_was_ended_is_refused_with_the_moment(histories: Histories, e
 def test_a_range_that_was_recorded_as_ended_begins_no_other_day(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[date] = []
     with dg.DagsterInstance.ephemeral() as instance:
-        run = instance.create_run_for_job(job("daily_pipeline"), tags=dict(zip(RANGE_TAGS, WEEK, strict=True)))
+        tags = dict(zip(RANGE_TAGS, WEEK, strict=True))
+        run = instance.create_run_for_job(defs.resolve_job_def("daily_pipeline"), tags=tags)
 
-        def run_day(instance: dg.DagsterInstance, name: str, day: date, **_: object) -> Outcome:
+        def run_day(instance: dg.DagsterInstance, job: object, day: date, **_: object) -> Outcome:
+            del job
             ran.append(day)
             if len(ran) == 2:
                 instance.report_run_canceled(run)
-            return Outcome(f"{name}_{day}", day, "SUCCESS", "its run")
+            return Outcome(f"daily_pipeline_{day}", day, "SUCCESS", "its run")
 
         monkeypatch.setattr(ranges, "run_day", run_day)
 
         with pytest.raises(RunEndedError):
-            run_days(instance, run)
+            run_days(instance, run, code_location(), Settings.from_environment())
 
     assert ran == [date(2020, 8, 5), date(2020, 8, 6)]
 

@@ -208,7 +208,7 @@ def fails() -> None:
     raise dg.RetryRequested(max_retries=1, seconds_to_wait=60)
 
 
-@dg.job(executor_def=signing_executor)
+@dg.job(executor_def=signing_executor(Settings.from_environment()))
 def waits_to_be_tried_again() -> None:
     fails()
 

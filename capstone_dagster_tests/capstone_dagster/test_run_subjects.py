@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 import pytest
 
-from capstone_dagster.direct_runs import job
+from capstone_dagster.definitions import defs
 from capstone_dagster.jobs import ASSETS, HALVES, JOB_NAMES, JobName
 from capstone_dagster.run_subjects import job_of, what_ran
 from capstone_dagster_tests.capstone_dagster.run_histories import FAILURE, STARTED, Histories, failed
@@ -28,7 +28,7 @@ def about(histories: Histories, run_id: str) -> tuple[str | None, str]:
 
 @pytest.mark.parametrize("name", JOB_NAMES)
 def test_the_assets_of_a_job_are_those_of_its_definition(name: JobName) -> None:
-    assert job(name).asset_layer.selected_asset_keys == ASSETS[name]
+    assert defs.resolve_job_def(name).asset_layer.selected_asset_keys == ASSETS[name]
 
 
 @pytest.mark.parametrize(

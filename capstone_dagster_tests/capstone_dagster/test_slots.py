@@ -14,7 +14,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from capstone_dagster.direct_runs import begin, job
+from capstone_dagster.definitions import code_location, defs
+from capstone_dagster.direct_runs import begin
 from capstone_dagster.jobs import PARTITION_TAG
 from capstone_dagster.slots import SlotTakenError, claiming
 from capstone_dagster.workers import Worker
@@ -36,6 +37,11 @@ with dg.DagsterInstance.get() as instance, day_locked(instance, sys.argv[1]):
 """
 
 
+WHOLE, PREPROCESSING, ANALYTICAL = (
+    code_location().get_reconstructable_job(name) for name in ("daily_pipeline", "preprocessing", "analytical")
+)
+
+
 @pytest.fixture(scope="module")
 def instance() -> Iterator[dg.DagsterInstance]:
     with tempfile.TemporaryDirectory() as home, Platform(Path(home), date(2020, 8, 5)).instance() as instance:
@@ -55,7 +61,7 @@ def claim(instance: dg.DagsterInstance, day: date) -> None:
 def attempt(instance: dg.DagsterInstance, day: date, together: threading.Barrier) -> dg.DagsterRun | SlotTakenError:
     together.wait()
     try:
-        return begin(instance, "daily_pipeline", day, worker=Worker.process())
+        return begin(instance, WHOLE, day, worker=Worker.process())
     except SlotTakenError as refused:
         return refused
 
@@ -90,11 +96,11 @@ def test_a_day_in_progress_is_refused_and_the_refusal_names_the_run(
 
 
 def test_the_refusal_says_since_when_the_other_run_works(instance: dg.DagsterInstance, day: date) -> None:
-    run = begin(instance, "preprocessing", day, worker=Worker.process())
+    run = begin(instance, PREPROCESSING, day, worker=Worker.process())
     instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name), run.run_id)
 
     with pytest.raises(SlotTakenError) as refused:
-        begin(instance, "analytical", day, worker=Worker.process())
+        begin(instance, ANALYTICAL, day, worker=Worker.process())
 
     assert re.search(rf"preprocessing_{day} \(STARTED since \d\d:\d\d:\d\d UTC, run {run.run_id}\)", str(refused.value))
     assert runs_of(instance, day) == [run.run_id]
@@ -184,9 +190,9 @@ def test_while_another_process_decides_a_day_only_that_day_waits_and_a_kill_lets
     instance: dg.DagsterInstance, day: date
 ) -> None:
     with locking_process(day) as process, ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(lambda: begin(instance, "daily_pipeline", day, worker=Worker.process()))
+        waiting = pool.submit(lambda: begin(instance, WHOLE, day, worker=Worker.process()))
 
-        other = begin(instance, "daily_pipeline", unused_day(), worker=Worker.process())
+        other = begin(instance, WHOLE, unused_day(), worker=Worker.process())
         assert other.status == STATUS.STARTING
         assert not waiting.done()
         assert runs_of(instance, day) == []
@@ -198,8 +204,8 @@ def test_while_another_process_decides_a_day_only_that_day_waits_and_a_kill_lets
 def test_nobody_tries_a_run_again_that_was_not_launched_through_the_queue(
     instance: dg.DagsterInstance, day: date
 ) -> None:
-    run = begin(instance, "daily_pipeline", day, worker=Worker.process())
-    assert job("daily_pipeline").tags["dagster/max_retries"] == "3"
+    run = begin(instance, WHOLE, day, worker=Worker.process())
+    assert defs.resolve_job_def("daily_pipeline").tags["dagster/max_retries"] == "3"
 
     instance.report_run_failed(run)
 

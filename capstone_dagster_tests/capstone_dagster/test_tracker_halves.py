@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from dagster._core.execution.api import create_execution_plan
 
-from capstone_dagster.direct_runs import job
+from capstone_dagster.definitions import defs
 from capstone_dagster.jobs import HALVES, OUTSIDE_TAG, JobName
 from capstone_dagster.tracker import Tracker
 from capstone_dagster_tests.capstone_dagster.run_histories import (
@@ -40,13 +40,15 @@ def stands(tracker: Tracker) -> tuple[str | None, str | None]:
 
 @pytest.mark.parametrize("half", list(HALVES))
 def test_a_half_has_the_steps_of_the_job_of_its_name(half: JobName) -> None:
-    steps = {step.key for step in create_execution_plan(job(half)).get_all_steps_in_topo_order()}
+    steps = {step.key for step in create_execution_plan(defs.resolve_job_def(half)).get_all_steps_in_topo_order()}
 
     assert set(HALVES[half]) == steps
 
 
 def test_the_halves_are_all_there_is_in_the_whole() -> None:
-    steps = sorted(step.key for step in create_execution_plan(job("daily_pipeline")).get_all_steps_in_topo_order())
+    steps = sorted(
+        step.key for step in create_execution_plan(defs.resolve_job_def("daily_pipeline")).get_all_steps_in_topo_order()
+    )
 
     assert sorted(step for half in HALVES.values() for step in half) == steps
 

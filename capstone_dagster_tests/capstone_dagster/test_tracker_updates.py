@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime
 import pytest
 
 from capstone_dagster import outside_work
+from capstone_dagster.definitions import code_location
+from capstone_dagster.settings import Settings
 from capstone_dagster.slots import SlotTakenError
 from capstone_dagster.tracker import JobIdError, Tracker
 from capstone_dagster.workers import Worker
@@ -103,7 +105,8 @@ def test_a_second_beginning_says_that_the_first_goes_on(tracker: Tracker) -> Non
 def test_a_beginning_is_refused_while_a_process_of_ours_does_the_same_work(
     histories: Histories, tracker: Tracker
 ) -> None:
-    run = outside_work.begin(histories.instance, "preprocessing", date(2020, 8, 6), worker=Worker.process())
+    form, settings = code_location().get_reconstructable_job("preprocessing"), Settings.from_environment()
+    run = outside_work.begin(histories.instance, form, date(2020, 8, 6), settings=settings, worker=Worker.process())
 
     with pytest.raises(SlotTakenError, match=rf"{ID} \(STARTED since \d\d:\d\d:\d\d UTC, run {run.run_id}\)"):
         tracker.update_job_status(ID, "STARTED")

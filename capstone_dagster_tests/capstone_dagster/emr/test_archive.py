@@ -16,7 +16,7 @@ from spark_code.storage import Storage
 
 CODE = (
     "capstone_dagster/__init__.py",
-    "capstone_dagster/direct_runs.py",
+    "capstone_dagster/definitions.py",
     "capstone_dagster/emr/__init__.py",
     "capstone_dagster/emr/remote_step.py",
     "spark_code/__init__.py",
