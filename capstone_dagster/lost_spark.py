@@ -29,8 +29,10 @@ _REFUSED_OPTIONS = re.compile(
     r"occurred during initialization of VM|Could not create the Java Virtual Machine|Invalid \w+ heap size"
     r"|UnsupportedClassVersionError|JAVA_HOME is not set|No such file or directory"
 )
+# What py4j says of a call whose answer has not come.
+UNANSWERED = r"\AAn error occurred while calling \S+\s*\Z"
 # The JVM is there, and about to go.
-_IS_ENDING = re.compile(r"SparkContext was shut down|JAVA_GATEWAY_EXITED|stopped SparkContext")
+_IS_ENDING = re.compile(rf"SparkContext was shut down|JAVA_GATEWAY_EXITED|stopped SparkContext|{UNANSWERED}")
 _FILES_NAMED = 3
 _OF_CLUSTER = "spark.driver.memory or spark.executor.memory in CAPSTONE_EMR_SPARK_CONF"
 

@@ -12,7 +12,7 @@ from obstore.exceptions import BaseError
 from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark.errors import PySparkException
 
-from capstone_dagster.lost_spark import SparkLostError, text_of
+from capstone_dagster.lost_spark import UNANSWERED, SparkLostError, text_of
 from spark_code.glue import NotRegisteredError
 
 # Parts of the codes by which services of AWS say so.
@@ -31,8 +31,8 @@ _SPARK = re.compile(
     r"|(?:ConnectTimeout|NoHttpResponse|ConnectionClosed|ApiCallTimeout|ApiCallAttemptTimeout)Exception: "
     r"|\bExecutorLostFailure \(|FetchFailed(?:Exception)?\b|because SparkContext was shut down"
     r"|CHECKPOINT_RDD_BLOCK_ID_NOT_FOUND"  # lines that were cut, on an executor that is lost
+    rf"|{UNANSWERED}"
 )
-_LOST_JVM = re.compile(r"An error occurred while calling \S+\s*")
 
 
 def is_transient(error: BaseException | None) -> bool:
@@ -60,5 +60,5 @@ def _passes(error: BaseException) -> bool:
             return _STORE.search(str(error).split("\n", 1)[0]) is not None
         case Py4JError() | PySparkException():
             text = text_of(error)
-            return text is None or _SPARK.search(text) is not None or _LOST_JVM.fullmatch(text) is not None
+            return text is None or _SPARK.search(text) is not None
     return False
