@@ -25,9 +25,8 @@ class DayRunCoordinator(QueuedRunCoordinator):
         settings = Settings.from_environment()
         if ended := refused(self._instance, run, settings.first_trading_day):
             return ended
-        if (
-            run.parent_run_id and run.tags.get(MAX_RETRIES_TAG) == "0"
-        ):  # copied from a run that the queue had not started
+        if run.parent_run_id and run.tags.get(MAX_RETRIES_TAG) == "0":
+            # Copied from its parent, which nobody was to try again.
             self._instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: f"{settings.max_retries}"})
         taken = self._holder(run)
         queued = super().submit_run(context)
@@ -45,9 +44,8 @@ class DayRunCoordinator(QueuedRunCoordinator):
         if configured.max_concurrent_runs <= 0:  # no limit, or a queue that is held on purpose
             return configured
         in_progress = self._instance.get_runs(RunsFilter(statuses=IN_PROGRESS))
-        return configured._replace(
-            max_concurrent_runs=configured.max_concurrent_runs + sum(map(is_outside, in_progress))
-        )
+        most = configured.max_concurrent_runs + sum(map(is_outside, in_progress))
+        return configured._replace(max_concurrent_runs=most)
 
     def _holder(self, run: DagsterRun) -> RunRecord | None:
         day = run.tags.get(PARTITION_TAG)
