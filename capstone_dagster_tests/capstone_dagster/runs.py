@@ -32,6 +32,7 @@ def run_of(
     job: JobName = "preprocessing",
     worker: Worker | None = None,
     tags: Mapping[str, str] | None = None,
+    parent: dg.DagsterRun | None = None,
 ) -> dg.DagsterRun:
     """A run of the day in that status, signed by the worker if there is one."""
     run_id = make_new_run_id()
@@ -44,6 +45,8 @@ def run_of(
         status=status,
         tags={**partition, **signature, **(tags or {})},
         remote_job_origin=_REPOSITORY.get_job_origin(job),
+        parent_run_id=parent.run_id if parent else None,
+        root_run_id=parent.run_id if parent else None,
     )
     return run
 

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -75,9 +76,9 @@ def may_start(instance: dg.DagsterInstance) -> list[str]:
     return [run.run_id for run in runs]
 
 
-def submitted(instance: dg.DagsterInstance, day: date) -> dg.DagsterRun:
+def submitted(instance: dg.DagsterInstance, day: date, **facts: Any) -> dg.DagsterRun:
     """A run in the queue, as the webserver and the sensors put it there."""
-    run = run_of(instance, day, STATUS.NOT_STARTED, job="daily_pipeline")
+    run = run_of(instance, day, STATUS.NOT_STARTED, job="daily_pipeline", **facts)
     return instance.run_coordinator.submit_run(SubmitRunContext(run, workspace=None))  # type: ignore[arg-type]
 
 
@@ -300,6 +301,16 @@ def test_a_result_is_not_that_of_a_command_that_is_tracked(instance: dg.DagsterI
         tracker.update_job_status(ID, "SUCCESS")
 
     assert status_of(instance, tracked) == STATUS.STARTED
+
+
+def test_a_re_execution_of_what_nobody_was_to_try_again_is_tried_again(instance: dg.DagsterInstance) -> None:
+    never = {"dagster/max_retries": "0"}
+    parent = run_of(instance, DAY, STATUS.FAILURE, tags=never)
+
+    again, first = submitted(instance, DAY, tags=never, parent=parent), submitted(instance, OTHER_DAY, tags=never)
+
+    kept = [instance.get_run_by_id(run.run_id) for run in (again, first)]
+    assert [run and run.tags["dagster/max_retries"] for run in kept] == ["3", "0"]
 
 
 @pytest.mark.parametrize("status", [STATUS.CANCELING, STATUS.CANCELED])
