@@ -17,7 +17,7 @@ help: ## list the commands
 setup: .venv/.ready ## make .venv from requirements.lock
 
 .venv/.ready: requirements.lock pyproject.toml
-	@$(or $(PYTHON),python3) capstone_dagster/prerequisites.py
+	@$(or $(PYTHON),python3) capstone_dagster/cli/prerequisites.py
 	@echo "making .venv from requirements.lock (a minute or two the first time)"
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module is needed: sudo apt-get install -y python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r requirements.lock
@@ -31,11 +31,11 @@ demo-emr: setup ## a sample day on EMR, with S3 and EMR as servers on this machi
 	@deploy/demo_emr.sh
 
 dev: setup ## Dagster UI and daemon on http://127.0.0.1:3000 (another port: make dev PORT=3001)
-	@$(BIN)/python capstone_dagster/prerequisites.py
+	@$(BIN)/python capstone_dagster/cli/prerequisites.py
 	@$(BIN)/capstone dev --host 127.0.0.1 --port $(PORT)
 
 test: setup ## the whole test suite
-	@$(BIN)/python capstone_dagster/prerequisites.py
+	@$(BIN)/python capstone_dagster/cli/prerequisites.py
 	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: lint types definitions test ## exactly what CI runs
@@ -43,6 +43,7 @@ check: lint types definitions test ## exactly what CI runs
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 types: setup
 	@$(BIN)/mypy

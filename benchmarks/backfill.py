@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.timing import Findings, Measurement, Target, process
-from capstone_dagster.embedded_postgres import serving
-from capstone_dagster.sample import Sample
+from capstone_dagster.deliveries.sample import Sample
+from capstone_dagster.run_storage.embedded_postgres import serving
 from capstone_dagster.settings import CHECKOUT, Settings
 from capstone_dagster.trading_days import trading_days
 

@@ -22,9 +22,9 @@ import dagster as dg
 
 from benchmarks.timing import Baseline, Findings, Target, compare
 from capstone_dagster.definitions import build_defs
-from capstone_dagster.emr import archive
+from capstone_dagster.deliveries.sample import Sample
+from capstone_dagster.emr import code_archive
 from capstone_dagster.emr.steps import ENDED
-from capstone_dagster.sample import Sample
 from capstone_dagster.settings import CHECKOUT, Settings
 from capstone_dagster.trading_days import parse_day
 from fake_aws.emr import FakeEmr
@@ -77,7 +77,7 @@ class _Cluster:
 
     def run(self, job: str) -> None:
         """A run of Dagster whose step goes through the launcher."""
-        from capstone_dagster import definitions
+        from capstone_dagster import definitions  # noqa: PLC0415 - now that the environment is what it shall be
 
         form = definitions.code_location().get_reconstructable_job(job)
         if self.last_job != job:
@@ -130,5 +130,5 @@ def _cluster() -> Iterator[_Cluster]:
             settings = Settings.from_mapping({**given, "CAPSTONE_EMR_CLUSTER_ID": created})
             staging = Storage("s3://bench/staging")
             staging.write("submit.py", Path(CHECKOUT, "spark_code", "submit.py").read_bytes())
-            code = archive.upload(staging, archive.build())
+            code = code_archive.upload(staging, code_archive.build())
             yield _Cluster(settings, created, code, staging.uri("submit.py"), build_defs(settings))

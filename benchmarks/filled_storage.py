@@ -22,9 +22,9 @@ import dagster as dg
 import psycopg2
 from psycopg2 import sql
 
-from capstone_dagster.embedded_postgres import serving
-from capstone_dagster.job_status_view import migrate
-from capstone_dagster.run_storage import ready
+from capstone_dagster.job_status.view import migrate
+from capstone_dagster.run_storage.embedded_postgres import serving
+from capstone_dagster.run_storage.instance import ready
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import trading_days
 
@@ -99,7 +99,7 @@ def _days() -> list[date]:
 
 
 def _fill(storage: FilledStorage) -> None:
-    from benchmarks.recorded_runs import COURSES, record  # now that the environment is what it shall be
+    from benchmarks.recorded_runs import COURSES, record  # noqa: PLC0415 - now that the environment is what it shall be
 
     click.echo(f"  filling a run storage with {_RUNS:,} runs", err=True)
     migrate(storage.instance)

@@ -19,9 +19,9 @@ import click
 import dagster as dg
 
 from benchmarks.timing import Baseline, Findings, Measurement, Target, compare
-from capstone_dagster.automation.ledger import Ledger
 from capstone_dagster.automation.new_files import new_files
-from capstone_dagster.automation.raw_listing import DayReader
+from capstone_dagster.automation.new_files_cursor import Ledger
+from capstone_dagster.deliveries.listing import DayReader
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import trading_days
 from fake_aws.emr_image import CREDENTIALS, REGION
@@ -134,7 +134,7 @@ def _days() -> Sequence[date]:
 
 def _filled(bucket: str) -> Callable[[str, bytes], object]:
     """Make the bucket with all raw files; returns what puts more. Through the door it would take ten minutes."""
-    from moto.s3.models import s3_backends
+    from moto.s3.models import s3_backends  # noqa: PLC0415 - takes a second
 
     boto3.client("s3").create_bucket(Bucket=bucket)
     backend = s3_backends[_MOTO_ACCOUNT]["aws"]

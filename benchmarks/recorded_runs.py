@@ -17,9 +17,10 @@ from dagster._core.execution.plan.objects import StepFailureData, StepSuccessDat
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster_shared.error import SerializableErrorInfo
 
-from capstone_dagster import direct_runs
+from capstone_dagster.assets.jobs import HALVES, JobName, job_id
 from capstone_dagster.definitions import code_location, defs
-from capstone_dagster.jobs import HALVES, PARTITION_TAG, JobName, job_id
+from capstone_dagster.run_tags import PARTITION_TAG
+from capstone_dagster.runs import day_run
 from capstone_dagster.tracker import Tracker
 from spark_code.schemas import TABLES
 
@@ -84,7 +85,7 @@ def record(instance: dg.DagsterInstance, course: Course, day: date) -> str:
 
 def _execute(instance: dg.DagsterInstance, course: Course, day: date) -> str:
     form = code_location().get_reconstructable_job(course.job)
-    run = direct_runs.begin(instance, form, day, worker=None, run_config={"loggers": {"progress": {}}})
+    run = day_run.begin(instance, form, day, worker=None, run_config={"loggers": {"progress": {}}})
     reporter = _Reporter(instance, run)
     reporter.event(_EVENT.RUN_START)
     _report_steps(reporter, course, day)

@@ -13,7 +13,7 @@ import psycopg2
 
 from benchmarks.filled_storage import FIRST_DAY, FilledStorage, filled_storage
 from benchmarks.timing import Baseline, Findings, Measurement, Target, Work, compare, process, python
-from capstone_dagster.jobs import JOB_NAMES
+from capstone_dagster.assets.jobs import JOB_NAMES
 from capstone_dagster.tracker import Tracker
 
 _CAPSTONE = str(Path(sys.executable).with_name("capstone"))

@@ -14,7 +14,7 @@ from typing import Literal
 
 import click
 
-from capstone_dagster.showing import as_text
+from capstone_dagster.cli.text_table import as_text
 
 Work = Callable[[], object]
 

@@ -3,18 +3,18 @@
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 
+from capstone_dagster.assets.checks import all_checks
 from capstone_dagster.assets.eod import eod_assets
 from capstone_dagster.assets.ingested import ingested_asset
+from capstone_dagster.assets.jobs import all_jobs, backfills
 from capstone_dagster.assets.raw import raw_assets
 from capstone_dagster.assets.report import report_assets
 from capstone_dagster.automation.landing import landed_check
-from capstone_dagster.checks import all_checks
-from capstone_dagster.executor import signing_executor
-from capstone_dagster.jobs import all_jobs, backfills
-from capstone_dagster.progress import console_logger, progress_logger
+from capstone_dagster.automation.schedules import all_schedules
+from capstone_dagster.automation.sensors import all_sensors
 from capstone_dagster.resources import resources_for
-from capstone_dagster.schedules import all_schedules
-from capstone_dagster.sensors import all_sensors
+from capstone_dagster.runs.executor import signing_executor
+from capstone_dagster.runs.terminal_log import console_logger, progress_logger
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import trading_days
 

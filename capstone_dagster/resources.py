@@ -10,47 +10,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
-from dagster_pyspark import LazyPySparkResource
-from pyspark.sql import SparkSession
 
-from capstone_dagster.assets.tables import NOTHING, RETRIES, STEP_LAUNCHER
-from capstone_dagster.day_guard import TRADING_DAY, trading_day
-from capstone_dagster.failures import final_failures
-from capstone_dagster.io_managers import LakeIOManager, ReportOptions
-from capstone_dagster.preconditions import GuardedRawFolder
-from capstone_dagster.retries import FIRST_SECONDS, Retries
-from capstone_dagster.s3_jars import jars
+from capstone_dagster.assets.tables import NOTHING, RETRIES, STEP_LAUNCHER, TRADING_DAY
+from capstone_dagster.deliveries.preconditions import GuardedRawFolder
+from capstone_dagster.runs.day_guard import trading_day
 from capstone_dagster.setting_values import Deployment
 from capstone_dagster.settings import Settings
-from capstone_dagster.spark_process import is_forgotten, start_session
+from capstone_dagster.steps.lake_io_manager import LakeIOManager, ReportOptions
+from capstone_dagster.steps.local_spark import LocalSpark, StepSpark
+from capstone_dagster.steps.retries import FIRST_SECONDS, Retries
 from spark_code.raw_files import RawFolder
-from spark_code.session import local_conf, s3_conf
-
-
-class StepSpark(LazyPySparkResource):
-    """The Spark session that the steps share."""
-
-    def require_client(self) -> None:
-        """Fail at once, before anything is started, if Spark lacks its client of S3; a cluster has one."""
-
-
-class LocalSpark(StepSpark):
-    """Spark in this process; its S3 client is looked for when the first step wants it, and not on load."""
-
-    needs_s3: bool
-
-    def require_client(self) -> None:
-        """Look for the jars."""
-        if self.needs_s3:
-            jars()
-
-    @property
-    def spark_session(self) -> SparkSession:
-        """The session, started by whoever asks first."""
-        if self._spark_session is None or is_forgotten(self._spark_session):
-            with final_failures():
-                self._spark_session = start_session(self.spark_config | (s3_conf(jars()) if self.needs_s3 else {}))
-        return self._spark_session
+from spark_code.session import local_conf
 
 
 def _local(settings: Settings) -> dict[str, Any]:
@@ -64,7 +34,7 @@ def _local(settings: Settings) -> dict[str, Any]:
 
 def _emr(settings: Settings) -> dict[str, Any]:
     """Spark on the run's cluster; in this process there is none."""
-    from capstone_dagster.emr.launcher import step_launcher  # takes a second, which the cluster need not pay
+    from capstone_dagster.emr.launcher import step_launcher  # noqa: PLC0415 - takes 0.3 s, for those who have EMR
 
     return {**_storage(settings, _sparks_own), STEP_LAUNCHER: step_launcher(settings)}
 

@@ -15,8 +15,8 @@ from typing import Any, Self, TypeVar
 from dotenv import dotenv_values
 
 from capstone_dagster import setting_values as values
+from capstone_dagster.deliveries.preconditions import Preconditions
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.preconditions import Preconditions
 from capstone_dagster.setting_values import Deployment, Fleet
 from spark_code.locations import StorageError, location
 

@@ -1,10 +1,10 @@
 """The job tracker: ids and statuses of jobs, read from Dagster's run storage; nothing is written twice.
 
 A job id is ``<job>_<yyyy-mm-dd>``, and every run that does that job of that day is an attempt at it, by whatever name
-Dagster started it (``run_subjects``). A run of `daily_pipeline` is also an attempt at each of its halves as soon as it
-gets there, judged by the half's own steps; one that was done outside Dagster has no steps and is judged as a whole. A
-run that does only a part of a job is no attempt, and a note beside it. The rules are in ``job_status``, and in SQL in
-``job_status_view``.
+Dagster started it (``assets.job_of_run``). A run of `daily_pipeline` is also an attempt at each of its halves as soon
+as it gets there, judged by the half's own steps; one that was done outside Dagster has no steps and is judged as a
+whole. A run that does only a part of a job is no attempt, and a note beside it. The rules are in ``job_status``, and in
+SQL in ``job_status.view``.
 """
 
 import re
@@ -13,11 +13,12 @@ from typing import get_args
 
 import dagster as dg
 
-from capstone_dagster import outside_work
+from capstone_dagster.assets.jobs import JOB_NAMES, JobName, job_id
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.job_status import JobAttempt, JobStatus, runs_of
-from capstone_dagster.jobs import JOB_NAMES, PARTITION_TAG, JobName, job_id
-from capstone_dagster.reasons import run_reason
+from capstone_dagster.job_status.attempts import JobAttempt, JobStatus, runs_of
+from capstone_dagster.run_tags import PARTITION_TAG
+from capstone_dagster.runs import outside_run
+from capstone_dagster.runs.failure_reasons import run_reason
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NoTradingDayError, parse_day
 
@@ -100,20 +101,20 @@ class Tracker:
         if wanted not in (_STATUS.STARTED.value, _STATUS.SUCCESS.value, _STATUS.FAILURE.value):
             raise JobIdError(f"{status!r} cannot be set; use STARTED, SUCCESS or FAILURE")
         instance, succeeded, settings = self._instance, wanted == _STATUS.SUCCESS.value, Settings.from_environment()
-        begun = outside_work.begun(instance, job, day)
+        begun = outside_run.begun(instance, job, day)
         if wanted == _STATUS.STARTED.value:
-            if not (begun and outside_work.renew(instance, begun, settings.lease_minutes)):
+            if not (begun and outside_run.renew(instance, begun, settings.lease_minutes)):
                 self._begin(job, day, settings)
-        elif not (begun and outside_work.end(instance, begun, succeeded=succeeded, reason=reason)):
+        elif not (begun and outside_run.end(instance, begun, succeeded=succeeded, reason=reason)):
             late = self._begin(job, day, settings)
-            outside_work.end(instance, late, succeeded=succeeded, reason=reason)
+            outside_run.end(instance, late, succeeded=succeeded, reason=reason)
         return self.get_job_status(job_id)
 
     def _begin(self, job: JobName, day: date, settings: Settings) -> dg.DagsterRun:
-        from capstone_dagster.definitions import code_location  # takes seconds, which reading a status need not
+        from capstone_dagster.definitions import code_location  # noqa: PLC0415 - builds them all, in 0.8 s
 
         form = code_location().get_reconstructable_job(job)
-        return outside_work.begin(self._instance, form, day, settings=settings, worker=None)
+        return outside_run.begin(self._instance, form, day, settings=settings, worker=None)
 
 
 def _is_day(text: str) -> bool:

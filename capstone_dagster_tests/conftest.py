@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from capstone_dagster_tests.quick_jvm import start_jvms_quickly
+from capstone_dagster_tests.servers.quick_jvm import start_jvms_quickly
 from spark_code import session
 
 

@@ -18,7 +18,7 @@ export CAPSTONE_POSTGRES_URL="" CAPSTONE_FIRST_TRADING_DAY=2020-08-05
 
 say() { printf '\n== %s\n' "$1"; }
 
-python capstone_dagster/prerequisites.py
+python capstone_dagster/cli/prerequisites.py
 say "Sample files of three trading days"
 capstone sample "$CAPSTONE_RAW_URI" --days 3 --symbols 20 --events 100000 --first-day 2020-08-05 --seed 7
 

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 day=2020-08-05
 
-python capstone_dagster/prerequisites.py
+python capstone_dagster/cli/prerequisites.py
 CAPSTONE_HOME=$(python -c '
 from capstone_dagster.settings import Settings
 print(Settings.from_environment().home / "demo_emr")')

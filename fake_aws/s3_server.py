@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
 App = Callable[..., Iterable[bytes]]
 
 
@@ -18,9 +21,6 @@ def s3_server(port: int = 0, around: Callable[[App], App] = lambda app: app) -> 
 
     ``around`` may answer requests in its place.
     """
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-    from werkzeug.serving import make_server
-
     # The server logs every request at INFO.
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     app = around(_one_at_a_time(DomainDispatcherApplication(create_backend_app)))

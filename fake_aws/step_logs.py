@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
+
 from fake_aws.emr_image import CREDENTIALS, REGION
 
 NAMES = ("controller", "stdout", "stderr")
@@ -42,8 +47,6 @@ class StepLogs:
             timer.join()
 
     def _write(self, content: dict[str, bytes], log_uri: str) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError
-
         place = urlsplit(log_uri)
         for name, data in content.items():
             try:
@@ -53,10 +56,6 @@ class StepLogs:
 
     @functools.cached_property
     def _client(self) -> Any:
-        import boto3
-        from botocore.config import Config
-        from botocore.session import Session
-
         # Whatever profiles and settings of AWS the host has: they are not for this.
         own: dict[str, Any] = {
             "profile": (None, None, None, None),

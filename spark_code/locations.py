@@ -65,15 +65,15 @@ def s3_endpoint() -> str | None:
 
 def s3_region() -> str:
     """The region as boto3 finds it."""
-    import boto3
+    import boto3  # noqa: PLC0415 - takes 0.13 s, for those who have S3
 
     return boto3.Session().region_name or _DEFAULT_REGION
 
 
 def s3_store(root: str) -> S3Store:
     """Credentials, region and endpoint as boto3 finds them: profiles, instance roles, AWS_* variables."""
-    import boto3
-    from obstore.auth.boto3 import Boto3CredentialProvider
+    import boto3  # noqa: PLC0415 - the same
+    from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - the same
 
     session = boto3.Session()
     endpoint = s3_endpoint()

@@ -6,9 +6,9 @@ import dagster as dg
 
 from spark_code.schemas import Table
 
-# What every step with Spark needs: where it runs (a launcher, or none where it runs in this process), and how often
-# it is tried again.
-STEP_LAUNCHER, RETRIES = "step_launcher", "retries"
+# What every step that makes tables needs: where it runs (a launcher, or none where it runs in this process), how often
+# it is tried again, and its trading day.
+STEP_LAUNCHER, RETRIES, TRADING_DAY = "step_launcher", "retries", "trading_day"
 
 # The config schema of what a run may not configure; to Dagster, none at all means that it takes anything.
 NOTHING: dict[str, Any] = {}

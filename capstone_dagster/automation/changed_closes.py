@@ -1,7 +1,7 @@
 """The sensor `changed_closes`: a report is made again when the closes of the trading day before have come or changed.
 
 It reads all that the event log says was published: `dg.asset_sensor` looks at the latest of it only, and loses the
-days in between. Which report is outdated is judged in ``due``; what new files need is the business of `new_files`.
+days in between. Which report is outdated is judged in ``needed_runs``; what new files need, in ``new_files``.
 """
 
 import json
@@ -15,13 +15,13 @@ import dagster as dg
 
 from capstone_dagster.assets.tables import asset_key
 from capstone_dagster.automation import switches
-from capstone_dagster.automation.due import Judge, Verdict
 from capstone_dagster.automation.landing import Clock, now
-from capstone_dagster.automation.raw_scan import beginning_with
-from capstone_dagster.automation.unfinished import unfinished_runs
-from capstone_dagster.automation.wording import few
+from capstone_dagster.automation.needed_runs import Judge, Verdict
+from capstone_dagster.deliveries.scan import beginning_with
+from capstone_dagster.runs.unfinished import unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NoTradingDayError, TradingDays, parse_day, trading_days
+from capstone_dagster.wording import few
 from spark_code.lake import Lake
 from spark_code.schemas import CLOSES, QUOTE_ANALYTICS, Table
 

@@ -1,7 +1,7 @@
 """The sensor ``new_files``: runs a trading day when every exchange has delivered it, and again when its files change.
 
-What lies in the raw folder is found in ``raw_scan``, what the sensor remembers is in ``ledger``, and what a day with
-complete deliveries needs is judged in ``due``.
+``deliveries.scan`` finds what lies in the raw folder, ``new_files_cursor`` remembers it, and ``needed_runs`` judges
+what a day with complete deliveries needs.
 """
 
 import time
@@ -15,15 +15,14 @@ import dagster as dg
 
 from capstone_dagster.assets.raw import arrival as arrival_of
 from capstone_dagster.automation import switches
-from capstone_dagster.automation.due import Judge
-from capstone_dagster.automation.ledger import Ledger, Seen
-from capstone_dagster.automation.raw_listing import Arrival, RawDay
-from capstone_dagster.automation.raw_scan import RawScan, Scan, beginning_with, why_incomplete
-from capstone_dagster.automation.unfinished import unfinished_runs
-from capstone_dagster.automation.wording import few
-from capstone_dagster.plain_text import printable
+from capstone_dagster.automation.needed_runs import Judge
+from capstone_dagster.automation.new_files_cursor import Ledger, Seen
+from capstone_dagster.deliveries.listing import Arrival, RawDay
+from capstone_dagster.deliveries.scan import RawScan, Scan, beginning_with, why_incomplete
+from capstone_dagster.runs.unfinished import unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
+from capstone_dagster.wording import few, printable
 from spark_code.lake import Lake
 from spark_code.locations import StorageError, shown
 from spark_code.raw_files import Delivery, RawFolder

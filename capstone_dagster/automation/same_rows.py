@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from capstone_dagster.showing import rows_in
+from capstone_dagster.steps.preview import rows_in
 from spark_code.lake import Lake, LakeError, day_folder
 from spark_code.manifest import Manifest
 from spark_code.schemas import Table

@@ -10,11 +10,11 @@ from itertools import islice, takewhile
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorType, ScheduleInstigatorData, TickStatus
 
-from capstone_dagster.automation.due import Judge, Verdict
+from capstone_dagster.assets.jobs import JobName
 from capstone_dagster.automation.landing import has_landed
-from capstone_dagster.automation.raw_scan import still_arriving
-from capstone_dagster.automation.unfinished import unfinished_runs
-from capstone_dagster.jobs import JobName
+from capstone_dagster.automation.needed_runs import Judge, Verdict
+from capstone_dagster.deliveries.scan import still_arriving
+from capstone_dagster.runs.unfinished import unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
 from spark_code.lake import Lake, LakeError

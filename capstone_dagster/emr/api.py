@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dagster._core.errors import raise_execution_interrupts
 
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.transient import boto_will_pass
+from capstone_dagster.steps.transient_faults import boto_will_pass
 
 _T = TypeVar("_T")
 Answer = dict[str, Any]

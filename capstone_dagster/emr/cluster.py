@@ -1,6 +1,6 @@
 """The cluster of a run: created or taken when its first step needs it, given back when the run ends.
 
-Termination protection is on while the run works. What a cluster is made of is said in ``creation``; who
+Termination protection is on while the run works. What a cluster is made of is said in ``cluster_request``; who
 ends the clusters of runs that died is ``reaper``.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from capstone_dagster.emr.api import Answer, Emr, EmrApiError
-from capstone_dagster.emr.creation import Owner, creation
+from capstone_dagster.emr.cluster_request import Owner, creation
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.settings import EmrSettings
 from spark_code.storage import Storage

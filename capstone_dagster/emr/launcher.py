@@ -1,7 +1,7 @@
 """Runs a step on EMR: Dagster's EMR PySpark step launcher, made fit for production.
 
 Each deviation from the parent has a test of its own (``test_*_contract``), so that an upgrade that changes
-the parent is noticed. This is how a step is submitted; how it is awaited is in ``watch``.
+the parent is noticed. This is how a step is submitted; how it is awaited is in ``step_watch``.
 """
 
 # The parent has no types.
@@ -21,26 +21,26 @@ from botocore.exceptions import BotoCoreError
 from dagster._core.execution.context.system import StepExecutionContext
 from dagster_aws.emr.pyspark_step_launcher import EmrPySparkStepLauncher
 
+from capstone_dagster.assets.job_of_run import what_ran
 from capstone_dagster.assets.tables import NOTHING
-from capstone_dagster.emr import archive, step_main
+from capstone_dagster.emr import code_archive
 from capstone_dagster.emr.api import Emr, EmrApiError
+from capstone_dagster.emr.attempt_folder import LAUNCH, Launch, Versions
 from capstone_dagster.emr.cluster import RunCluster
-from capstone_dagster.emr.creation import NAME, PYTHON, Owner
-from capstone_dagster.emr.events import Relay
-from capstone_dagster.emr.staging import LAUNCH, Launch, Versions
+from capstone_dagster.emr.cluster_request import NAME, PYTHON, Owner
+from capstone_dagster.emr.event_relay import Relay
+from capstone_dagster.emr.on_cluster import step_main
+from capstone_dagster.emr.step_watch import Watch
 from capstone_dagster.emr.steps import Steps
-from capstone_dagster.emr.watch import Watch
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.inputs import require_inputs
-from capstone_dagster.run_subjects import what_ran
+from capstone_dagster.run_tags import CLUSTER_TAG
 from capstone_dagster.settings import CHECKOUT, EmrSettings, Settings
+from capstone_dagster.steps.inputs import require_inputs
 from spark_code.locations import StorageError
 from spark_code.manifest import Attempt
 from spark_code.session import ENGINE_CONF
 from spark_code.storage import Storage
 
-# On a run, where the UI shows it.
-CLUSTER_TAG = "capstone/emr_cluster"
 _PYTHON_CONF = {"spark.pyspark.python": PYTHON, "spark.pyspark.driver.python": PYTHON}
 # What stays on this host: a secret, a folder that no cluster has, and how steps come to the cluster.
 _OF_THIS_HOST = ("CAPSTONE_POSTGRES_URL", "CAPSTONE_HOME", "CAPSTONE_EMR_", "CAPSTONE_PRECONDITION")
@@ -96,7 +96,7 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
         launched = copy.copy(self)
         launched.owner = owner_of(step_context.instance, run)
         launched.attempt = Attempt.begin(run.run_id, step_context.previous_attempt_count + 1)
-        launched.s3_job_package_path = archive.upload(self.staging, archive.build())
+        launched.s3_job_package_path = code_archive.upload(self.staging, code_archive.build())
         launched.cluster_id = self.cluster.require(launched.owner, step_context.log)
         step_context.instance.add_run_tags(run.run_id, {CLUSTER_TAG: launched.cluster_id})
         launched.watch = launched.watch_of(step_context)

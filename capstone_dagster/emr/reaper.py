@@ -8,7 +8,7 @@ import dagster as dg
 
 from capstone_dagster.emr.api import Emr, EmrApiError
 from capstone_dagster.emr.cluster import ACTIVE, describe, protect, terminate
-from capstone_dagster.emr.creation import NAME, TERMINATE_TAG
+from capstone_dagster.emr.cluster_request import NAME, TERMINATE_TAG
 from capstone_dagster.emr.launcher import region
 from capstone_dagster.emr.steps import Steps
 from capstone_dagster.settings import EmrSettings

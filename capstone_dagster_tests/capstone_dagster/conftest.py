@@ -8,12 +8,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from capstone_dagster.cli import main
+from capstone_dagster.cli.main import main
 from capstone_dagster.settings import Settings
 from capstone_dagster.tracker import Tracker
-from capstone_dagster_tests.capstone_dagster.command_line import Run
-from capstone_dagster_tests.capstone_dagster.run_histories import Histories
-from capstone_dagster_tests.webhook_server import second_webhook, webhook  # noqa: F401 -- pytest finds fixtures so
+from capstone_dagster_tests.builders.command_line import Run
+from capstone_dagster_tests.builders.run_histories import Histories
+from capstone_dagster_tests.servers.webhook_server import second_webhook, webhook  # noqa: F401 -- pytest finds fixtures so
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from capstone_dagster.definitions import build_defs
 from capstone_dagster.settings import Settings
-from capstone_dagster_tests.platform import Platform
+from capstone_dagster_tests.servers.platform import Platform
 
 ROOT = Path(__file__).parents[2]
 

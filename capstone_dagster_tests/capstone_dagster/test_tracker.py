@@ -7,10 +7,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from capstone_dagster.runs.worker import Worker
 from capstone_dagster.tracker import JobAttempt, JobIdError, JobStatus, NeverRunError, Tracker
 from capstone_dagster.trading_days import NoTradingDayError
-from capstone_dagster.workers import Worker
-from capstone_dagster_tests.capstone_dagster.run_histories import (
+from capstone_dagster_tests.builders.run_histories import (
     CANCELED,
     CANCELING,
     DAY,

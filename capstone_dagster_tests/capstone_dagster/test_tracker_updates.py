@@ -6,13 +6,13 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from capstone_dagster import outside_work
 from capstone_dagster.definitions import code_location
+from capstone_dagster.runs import outside_run
+from capstone_dagster.runs.day_slot import SlotTakenError
+from capstone_dagster.runs.worker import Worker
 from capstone_dagster.settings import Settings
-from capstone_dagster.slots import SlotTakenError
 from capstone_dagster.tracker import JobIdError, Tracker
-from capstone_dagster.workers import Worker
-from capstone_dagster_tests.capstone_dagster.run_histories import CANCELING, QUEUED, STARTED, Event, Histories
+from capstone_dagster_tests.builders.run_histories import CANCELING, QUEUED, STARTED, Event, Histories
 
 ID = "preprocessing_2020-08-06"
 
@@ -106,7 +106,7 @@ def test_a_beginning_is_refused_while_a_process_of_ours_does_the_same_work(
     histories: Histories, tracker: Tracker
 ) -> None:
     form, settings = code_location().get_reconstructable_job("preprocessing"), Settings.from_environment()
-    run = outside_work.begin(histories.instance, form, date(2020, 8, 6), settings=settings, worker=Worker.process())
+    run = outside_run.begin(histories.instance, form, date(2020, 8, 6), settings=settings, worker=Worker.process())
 
     with pytest.raises(SlotTakenError, match=rf"{ID} \(STARTED since \d\d:\d\d:\d\d UTC, run {run.run_id}\)"):
         tracker.update_job_status(ID, "STARTED")
@@ -148,7 +148,7 @@ def test_work_that_was_ended_by_force_meanwhile_stays_as_it_was_ended(histories:
     assert run
     histories.instance.report_run_failed(run, "ended in the UI")
 
-    assert not outside_work.end(histories.instance, run, succeeded=True, reason=None)
+    assert not outside_run.end(histories.instance, run, succeeded=True, reason=None)
 
     found = tracker.get_job_status(ID)
     assert (found.status, found.error, found.attempts) == ("FAILURE", "ended in the UI", 1)

@@ -3,7 +3,7 @@
 import pytest
 
 from capstone_dagster_tests.deploy.stacks import Stacks, deploy
-from capstone_dagster_tests.s3_server import s3_endpoint  # noqa: F401 -- pytest finds fixtures by their import
+from capstone_dagster_tests.servers.s3_server import s3_endpoint  # noqa: F401 -- pytest finds fixtures by their import
 
 
 @pytest.fixture(scope="session")

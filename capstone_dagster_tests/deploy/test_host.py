@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from capstone_dagster_tests.capstone_dagster.test_named_server import port  # noqa: F401 -- a fixture, found by import
+from capstone_dagster_tests.capstone_dagster.run_storage.test_named_server import port  # noqa: F401 -- a fixture, found by import
 from capstone_dagster_tests.deploy.stacks import PLATFORM, ROOT, Stacks
 
 HOST = ROOT / "deploy" / "host"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from capstone_dagster_tests.fake_aws.emr_calls import client_of
-from capstone_dagster_tests.s3_server import s3_endpoint, s3_uri  # noqa: F401 -- pytest finds fixtures by their import
+from capstone_dagster_tests.servers.s3_server import s3_endpoint, s3_uri  # noqa: F401 -- pytest finds fixtures by their import
 from fake_aws.emr import FakeEmr
 
 

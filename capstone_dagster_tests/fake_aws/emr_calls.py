@@ -9,7 +9,7 @@ import boto3
 import psutil
 from botocore.config import Config
 
-from capstone_dagster_tests.processes import eventually
+from capstone_dagster_tests.servers.processes import eventually
 
 FLEETS = [
     {

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from capstone_dagster_tests.fake_aws.emr_calls import Asked, bash, living
-from capstone_dagster_tests.processes import eventually
+from capstone_dagster_tests.servers.processes import eventually
 from fake_aws.emr import FakeEmr
 
 

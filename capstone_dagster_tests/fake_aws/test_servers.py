@@ -14,8 +14,8 @@ import pytest
 from dotenv import dotenv_values
 
 from capstone_dagster_tests.fake_aws.emr_calls import Asked, bash, client_of, living
-from capstone_dagster_tests.processes import eventually
-from capstone_dagster_tests.s3_server import s3_client
+from capstone_dagster_tests.servers.processes import eventually
+from capstone_dagster_tests.servers.s3_server import s3_client
 from fake_aws.emr import FakeEmr
 
 

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from capstone_dagster_tests.fake_aws.emr_calls import Asked, command
-from capstone_dagster_tests.on_s3 import real_jars  # noqa: F401 -- pytest finds fixtures by their import
-from capstone_dagster_tests.s3_server import s3_client
+from capstone_dagster_tests.servers.on_s3 import real_jars  # noqa: F401 -- pytest finds fixtures by their import
+from capstone_dagster_tests.servers.s3_server import s3_client
 
 MAIN = """
 import sys

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from capstone_dagster_tests.fake_aws.emr_calls import Asked, client_of, command
-from capstone_dagster_tests.s3_server import s3_client
+from capstone_dagster_tests.servers.s3_server import s3_client
 from fake_aws.emr import FakeEmr
 
 HOST = {

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from capstone_dagster_tests.glue_server import (  # noqa: F401 -- pytest finds fixtures by their import
+from capstone_dagster_tests.servers.glue_server import (  # noqa: F401 -- pytest finds fixtures by their import
     GlueServer,
     client_of_catalogs,
     glue_front,
     glue_server,
 )
-from capstone_dagster_tests.s3_server import (  # noqa: F401 -- pytest finds fixtures by their import
+from capstone_dagster_tests.servers.s3_server import (  # noqa: F401 -- pytest finds fixtures by their import
     LOCAL_PLACES,
     PLACES,
     s3_endpoint,

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
-from capstone_dagster_tests.rows import DAY, Row, at, frame, sorted_rows
+from capstone_dagster_tests.builders.rows import DAY, Row, at, frame, sorted_rows
 from spark_code.eod_to_report import daily_summary, quote_analytics
 from spark_code.ingested_to_eod import closes, latest_arrivals
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, RecordType

@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 import spark_code
-from capstone_dagster_tests.rows import DAY, Row
+from capstone_dagster_tests.builders.rows import DAY, Row
 from spark_code.lake import Lake
 from spark_code.manifest import Attempt
 from spark_code.raw_files import RawFolder

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 from pyspark.sql import SparkSession
 
-from capstone_dagster_tests.rows import (
+from capstone_dagster_tests.builders.rows import (
     DAY,
     Row,
     assert_table,

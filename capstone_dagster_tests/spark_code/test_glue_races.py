@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from capstone_dagster_tests.glue_server import GlueServer
-from capstone_dagster_tests.spark_code.catalogs import ALL, Types, events_of, folder_of, point_to, publish
-from capstone_dagster_tests.spark_code.lakes import DAY
+from capstone_dagster_tests.builders.catalogs import ALL, Types, events_of, folder_of, point_to, publish
+from capstone_dagster_tests.builders.closes import DAY
+from capstone_dagster_tests.servers.glue_server import GlueServer
 from spark_code.glue import GlueCatalog, NotRegisteredError
 from spark_code.lake import Lake
 from spark_code.schemas import CLOSES, EVENTS

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from capstone_dagster_tests.glue_server import GlueServer
-from capstone_dagster_tests.spark_code.catalogs import ALL, events_of, folder_of, point_to
-from capstone_dagster_tests.spark_code.lakes import DAY, version_of
+from capstone_dagster_tests.builders.catalogs import ALL, events_of, folder_of, point_to
+from capstone_dagster_tests.builders.closes import DAY, version_of
+from capstone_dagster_tests.servers.glue_server import GlueServer
 from spark_code.glue import GlueCatalog, NotRegisteredError, RegistrationRefusedError
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError

@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 from pyspark.sql import SparkSession
 
-from capstone_dagster_tests.rows import (
+from capstone_dagster_tests.builders.rows import (
     Row,
     assert_table,
     close,

@@ -19,7 +19,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.testing import assertDataFrameEqual
 
-from capstone_dagster_tests.spark_code.lakes import (
+from capstone_dagster_tests.builders.closes import (
     DAY,
     FIRST,
     NEXT_DAY,

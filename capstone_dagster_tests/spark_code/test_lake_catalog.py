@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from capstone_dagster_tests.glue_server import GlueServer
-from capstone_dagster_tests.spark_code.lakes import (
+from capstone_dagster_tests.builders.closes import (
     DATA,
     DAY,
     FIRST,
@@ -18,6 +17,7 @@ from capstone_dagster_tests.spark_code.lakes import (
     put_version,
     version_of,
 )
+from capstone_dagster_tests.servers.glue_server import GlueServer
 from capstone_dagster_tests.spark_code.test_lake_retention import make_old
 from spark_code import submit
 from spark_code.lake import Lake, LakeError, StaleAttemptError

@@ -2,14 +2,14 @@
 
 import pytest
 
-from capstone_dagster_tests.s3_faults import (  # noqa: F401 -- pytest finds fixtures by their import
+from capstone_dagster_tests.builders.closes import DAY, POINTER, point_to, version_of
+from capstone_dagster_tests.servers.s3_faults import (  # noqa: F401 -- pytest finds fixtures by their import
     ASKED_AT_ONCE,
     LOSE_ANSWER,
     Faults,
     faulty_front,
     faulty_s3,
 )
-from capstone_dagster_tests.spark_code.lakes import DAY, POINTER, point_to, version_of
 from spark_code.lake import Lake
 from spark_code.locations import StorageError
 from spark_code.schemas import CLOSES

@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 from pyspark.sql import SparkSession
 
-from capstone_dagster_tests.spark_code.lakes import (
+from capstone_dagster_tests.builders.closes import (
     DAY,
     FIRST,
     NEXT_DAY,

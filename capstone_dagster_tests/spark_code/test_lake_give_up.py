@@ -2,7 +2,7 @@
 
 import pytest
 
-from capstone_dagster_tests.spark_code.lakes import DAY, NEXT_DAY, POINTER, attempt, manifest_of, point_to
+from capstone_dagster_tests.builders.closes import DAY, NEXT_DAY, POINTER, attempt, manifest_of, point_to
 from spark_code.lake import Lake, LakeError, NotPublishedError, StaleAttemptError
 from spark_code.schemas import CLOSES
 from spark_code.storage import Storage

@@ -12,7 +12,7 @@ import pytest
 from obstore.exceptions import PermissionDeniedError
 from pyspark.sql import SparkSession
 
-from capstone_dagster_tests.spark_code.lakes import (
+from capstone_dagster_tests.builders.closes import (
     DATA,
     DAY,
     FIRST,

@@ -10,8 +10,8 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
-from capstone_dagster_tests.deliveries import BOM, DAY, FOLDERS, deliver, line, ordered, reject_row, trade_row
-from capstone_dagster_tests.spark_code.line_cases import draft_of
+from capstone_dagster_tests.builders.deliveries import BOM, DAY, FOLDERS, deliver, line, ordered, reject_row, trade_row
+from capstone_dagster_tests.builders.line_cases import draft_of
 from spark_code.lake import Lake
 from spark_code.locations import StorageError
 from spark_code.schemas import EVENTS
@@ -23,8 +23,8 @@ SHORT = 3_000_000
 PUBLISH_WITH_LITTLE_MEMORY = """
 import sys
 from pathlib import Path
-from capstone_dagster_tests.deliveries import DAY
-from capstone_dagster_tests.spark_code.line_cases import draft_of
+from capstone_dagster_tests.builders.deliveries import DAY
+from capstone_dagster_tests.builders.line_cases import draft_of
 from spark_code import session
 from spark_code.lake import Lake
 from spark_code.manifest import Attempt

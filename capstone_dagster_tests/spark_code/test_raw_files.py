@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from capstone_dagster_tests.s3_server import (  # noqa: F401 -- pytest finds fixtures by their import
+from capstone_dagster_tests.servers.s3_server import (  # noqa: F401 -- pytest finds fixtures by their import
     PLACES,
     s3_client,
     s3_endpoint,

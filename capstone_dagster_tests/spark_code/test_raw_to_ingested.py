@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from capstone_dagster_tests.deliveries import EventRow, deliver
-from capstone_dagster_tests.spark_code.line_cases import CASES, EXCHANGES, Case, draft_of
+from capstone_dagster_tests.builders.deliveries import EventRow, deliver
+from capstone_dagster_tests.builders.line_cases import CASES, EXCHANGES, Case, draft_of
 from spark_code.schemas import Reject
 
 

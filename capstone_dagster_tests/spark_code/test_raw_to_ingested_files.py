@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from capstone_dagster_tests.deliveries import (
+from capstone_dagster_tests.builders.deliveries import (
     BOM,
     DAY,
     FOLDERS,
@@ -19,7 +19,7 @@ from capstone_dagster_tests.deliveries import (
     reject_row,
     trade_row,
 )
-from capstone_dagster_tests.spark_code.line_cases import CASES, EXCHANGES, draft_of
+from capstone_dagster_tests.builders.line_cases import CASES, EXCHANGES, draft_of
 from spark_code.lake import Lake
 from spark_code.manifest import Attempt
 from spark_code.raw_files import RawFolder

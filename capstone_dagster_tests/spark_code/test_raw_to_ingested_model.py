@@ -18,7 +18,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from capstone_dagster_tests.deliveries import (
+from capstone_dagster_tests.builders.deliveries import (
     BOM,
     DAY,
     FOLDERS,
@@ -32,7 +32,7 @@ from capstone_dagster_tests.deliveries import (
     reject_row,
     trade_row,
 )
-from capstone_dagster_tests.spark_code.line_cases import draft_of
+from capstone_dagster_tests.builders.line_cases import draft_of
 from spark_code.schemas import Reject
 
 # --- the model -----------------------------------------------------------------------------------

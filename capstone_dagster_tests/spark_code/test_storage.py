@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from capstone_dagster_tests.s3_server import s3_client
+from capstone_dagster_tests.servers.s3_server import s3_client
 from spark_code.locations import StorageError, location
 from spark_code.storage import NoBucketError, Storage, StoredObject
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from capstone_dagster_tests.s3_server import PLACES, VERSIONED
+from capstone_dagster_tests.servers.s3_server import PLACES, VERSIONED
 from spark_code import storage as storage_module
 from spark_code.locations import StorageError
 from spark_code.storage import Storage

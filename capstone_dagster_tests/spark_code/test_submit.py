@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from capstone_dagster_tests.platform import Platform
+from capstone_dagster_tests.servers.platform import Platform
 from spark_code import submit
 from spark_code.schemas import TABLES
 

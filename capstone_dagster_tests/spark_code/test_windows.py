@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType, LongType, StructField, StructType
 
-from capstone_dagster_tests.rows import frame, money
+from capstone_dagster_tests.builders.rows import frame, money
 from spark_code.schemas import PRICE, TRADES
 from spark_code.windows import mean_price, trailing_mean_price, up_to_now
 

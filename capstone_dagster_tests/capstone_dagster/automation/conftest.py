@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from capstone_dagster_tests.capstone_dagster.automation.hand_made_days import HandMadeDays
-from capstone_dagster_tests.capstone_dagster.run_histories import Histories
-from capstone_dagster_tests.s3_server import s3_endpoint, s3_uri  # noqa: F401 -- pytest finds fixtures by their import
+from capstone_dagster_tests.builders.hand_made_days import HandMadeDays
+from capstone_dagster_tests.builders.run_histories import Histories
+from capstone_dagster_tests.servers.s3_server import s3_endpoint, s3_uri  # noqa: F401 -- pytest finds fixtures by their import
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pytest
 
+from capstone_dagster.assets.jobs import JOB_NAMES
 from capstone_dagster.automation import changed_closes as module
 from capstone_dagster.automation.changed_closes import changed_closes
-from capstone_dagster.automation.due import DELIVERIES_TAG
-from capstone_dagster.jobs import JOB_NAMES
-from capstone_dagster_tests.capstone_dagster.automation.hand_made_days import (
+from capstone_dagster.run_tags import DELIVERIES_TAG
+from capstone_dagster_tests.builders.hand_made_days import (
     FRIDAY,
     PREVIOUS,
     THURSDAY,
@@ -22,7 +22,7 @@ from capstone_dagster_tests.capstone_dagster.automation.hand_made_days import (
     HandMadeRun,
     pointer,
 )
-from capstone_dagster_tests.capstone_dagster.run_histories import FAILURE, SUCCESS, Event
+from capstone_dagster_tests.builders.run_histories import FAILURE, SUCCESS, Event
 from spark_code.schemas import CLOSES, QUOTE_ANALYTICS, TRADES, Table
 
 # Started for files: by itself.

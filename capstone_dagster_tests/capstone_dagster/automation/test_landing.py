@@ -7,11 +7,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from capstone_dagster.assets.jobs import LANDED
 from capstone_dagster.automation.landing import Landing, expected_day, landed_check, landing
-from capstone_dagster.jobs import LANDED
-from capstone_dagster.preconditions import Preconditions
-from capstone_dagster_tests.capstone_dagster.automation.lakes import break_storage, deliver, land, point
-from capstone_dagster_tests.capstone_dagster.run_histories import (
+from capstone_dagster.deliveries.preconditions import Preconditions
+from capstone_dagster_tests.builders.lakes import break_storage, deliver, land, point
+from capstone_dagster_tests.builders.run_histories import (
     FAILURE,
     QUEUED,
     STARTED,
@@ -22,7 +22,7 @@ from capstone_dagster_tests.capstone_dagster.run_histories import (
     failed,
 )
 from capstone_dagster_tests.capstone_dagster.test_trading_days import in_new_york
-from capstone_dagster_tests.platform import Platform
+from capstone_dagster_tests.servers.platform import Platform
 from spark_code.raw_files import SOURCES
 from spark_code.schemas import CLOSES, DAILY_SUMMARY
 

@@ -7,21 +7,22 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from capstone_dagster.automation.due import DELIVERIES_TAG, fingerprint
-from capstone_dagster.automation.ledger import Ledger
+from capstone_dagster.automation.needed_runs import fingerprint
 from capstone_dagster.automation.new_files import Tick, new_files
+from capstone_dagster.automation.new_files_cursor import Ledger
 from capstone_dagster.definitions import build_defs
+from capstone_dagster.run_tags import DELIVERIES_TAG
 from capstone_dagster.settings import Settings
-from capstone_dagster_tests.capstone_dagster.automation.hand_made_days import (
+from capstone_dagster_tests.builders.hand_made_days import (
     FRIDAY,
     THURSDAY,
     TUESDAY,
     HandMadeDays,
     files,
 )
-from capstone_dagster_tests.capstone_dagster.automation.lakes import break_storage, deliver
-from capstone_dagster_tests.capstone_dagster.automation.raw_folders import CountedRaw
-from capstone_dagster_tests.capstone_dagster.run_histories import FAILURE
+from capstone_dagster_tests.builders.lakes import break_storage, deliver
+from capstone_dagster_tests.builders.raw_folders import CountedRaw
+from capstone_dagster_tests.builders.run_histories import FAILURE
 from spark_code.raw_files import SOURCES
 
 NOW = datetime(2020, 9, 9, 22, tzinfo=UTC)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import dagster as dg
 import pytest
 
-from capstone_dagster_tests.capstone_dagster.automation.deliveries_model import CRASHES, DAYS, Outcome, World
+from capstone_dagster_tests.builders.deliveries_model import CRASHES, DAYS, Outcome, World
 from spark_code.raw_files import SUCCESS
 
 STORIES, STEPS = 500, 25

@@ -20,16 +20,17 @@ from dagster._core.scheduler.instigation import (
 )
 from dagster_shared.error import SerializableErrorInfo
 
-from capstone_dagster.automation.due import DELIVERIES_TAG, fingerprint
-from capstone_dagster.preconditions import Preconditions
-from capstone_dagster.schedules import NAME, all_schedules
+from capstone_dagster.automation.needed_runs import fingerprint
+from capstone_dagster.automation.schedules import NAME, all_schedules
+from capstone_dagster.deliveries.preconditions import Preconditions
+from capstone_dagster.run_tags import DELIVERIES_TAG
 from capstone_dagster.settings import Settings
-from capstone_dagster_tests.capstone_dagster.automation.daemon import Daemon, instance_on_disk, wipe
-from capstone_dagster_tests.capstone_dagster.automation.lakes import break_storage, deliver, land, point
-from capstone_dagster_tests.capstone_dagster.runs import run_of
+from capstone_dagster_tests.builders.lakes import break_storage, deliver, land, point
+from capstone_dagster_tests.builders.runs import run_of
 from capstone_dagster_tests.capstone_dagster.test_trading_days import in_new_york
-from capstone_dagster_tests.platform import Platform
-from capstone_dagster_tests.s3_faults import (  # noqa: F401 -- pytest finds fixtures by their import
+from capstone_dagster_tests.servers.daemon import Daemon, instance_on_disk, wipe
+from capstone_dagster_tests.servers.platform import Platform
+from capstone_dagster_tests.servers.s3_faults import (  # noqa: F401 -- pytest finds fixtures by their import
     ASKED_AT_ONCE,
     Faults,
     faulty_front,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from capstone_dagster_tests.emr_platform import DAY, EmrPlatform
-from capstone_dagster_tests.on_s3 import real_jars  # noqa: F401 -- the same
-from capstone_dagster_tests.s3_server import s3_endpoint, s3_uri  # noqa: F401 -- pytest finds fixtures by their import
+from capstone_dagster_tests.servers.emr_platform import DAY, EmrPlatform
+from capstone_dagster_tests.servers.on_s3 import real_jars  # noqa: F401 -- the same
+from capstone_dagster_tests.servers.s3_server import s3_endpoint, s3_uri  # noqa: F401 -- pytest finds fixtures by their import
 from fake_aws.emr import FakeEmr
 
 

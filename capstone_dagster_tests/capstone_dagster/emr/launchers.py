@@ -12,11 +12,11 @@ from dagster_aws.emr.pyspark_step_launcher import EmrPySparkStepLauncher
 
 from capstone_dagster.emr.api import Emr
 from capstone_dagster.emr.cluster import RunCluster
-from capstone_dagster.emr.creation import Owner
+from capstone_dagster.emr.cluster_request import Owner
 from capstone_dagster.emr.launcher import EmrStepLauncher
 from capstone_dagster.emr.steps import Steps
-from capstone_dagster_tests.emr_platform import EmrPlatform
-from capstone_dagster_tests.processes import eventually
+from capstone_dagster_tests.servers.emr_platform import EmrPlatform
+from capstone_dagster_tests.servers.processes import eventually
 from fake_aws.emr import FakeEmr
 from spark_code.manifest import Attempt
 

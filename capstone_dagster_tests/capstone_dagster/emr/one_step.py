@@ -14,9 +14,9 @@ from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.execution.context_creation_job import scoped_job_context
 from dagster._core.execution.plan.state import KnownExecutionState
 
-from capstone_dagster.jobs import PARTITION_TAG
-from capstone_dagster_tests.capstone_dagster.run_histories import Event
-from capstone_dagster_tests.emr_platform import DAY
+from capstone_dagster.run_tags import PARTITION_TAG
+from capstone_dagster_tests.builders.run_histories import Event
+from capstone_dagster_tests.servers.emr_platform import DAY
 
 STEP = "ingested__events"
 

@@ -13,8 +13,8 @@ from dagster._core.definitions.step_launcher import StepRunRef
 from dagster._core.execution.retries import RetryMode
 from dagster._core.utils import make_new_run_id
 
-from capstone_dagster_tests.processes import eventually
-from capstone_dagster_tests.s3_server import s3_client
+from capstone_dagster_tests.servers.processes import eventually
+from capstone_dagster_tests.servers.s3_server import s3_client
 
 
 def succeed(context: dg.OpExecutionContext, folder: str) -> None:

@@ -12,9 +12,9 @@ from dagster._utils.interrupts import capture_interrupts
 
 from capstone_dagster.emr import api
 from capstone_dagster.emr.api import Answer, Emr, EmrApiError
-from capstone_dagster.transient import is_transient
+from capstone_dagster.steps.transient_faults import is_transient
 from capstone_dagster_tests.capstone_dagster.emr.one_step import Clock
-from capstone_dagster_tests.emr_platform import taken_cluster
+from capstone_dagster_tests.servers.emr_platform import taken_cluster
 from fake_aws.emr import FakeEmr
 
 MINUTES = 60.0

@@ -10,11 +10,11 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 
 from capstone_dagster.emr.api import Emr
 from capstone_dagster.emr.cluster import NoClusterError, RunCluster, protect
-from capstone_dagster.emr.creation import Owner
+from capstone_dagster.emr.cluster_request import Owner
 from capstone_dagster.emr.launcher import cluster_of_days, step_launcher
 from capstone_dagster.settings import Settings
-from capstone_dagster_tests.emr_platform import taken_cluster
-from capstone_dagster_tests.processes import eventually
+from capstone_dagster_tests.servers.emr_platform import taken_cluster
+from capstone_dagster_tests.servers.processes import eventually
 from fake_aws.emr import FakeEmr
 
 OWNER = Owner(run_id="a-run", job_id="preprocessing_2020-08-05")

@@ -16,10 +16,10 @@ import dagster as dg
 import pytest
 from pyspark.sql import SparkSession
 
-from capstone_dagster_tests.emr_platform import DAY, EmrPlatform, taken_cluster
-from capstone_dagster_tests.platform import CAPSTONE, Platform
-from capstone_dagster_tests.processes import eventually, heard
-from capstone_dagster_tests.s3_server import s3_client
+from capstone_dagster_tests.servers.emr_platform import DAY, EmrPlatform, taken_cluster
+from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
+from capstone_dagster_tests.servers.processes import eventually, heard
+from capstone_dagster_tests.servers.s3_server import s3_client
 from fake_aws.emr import FakeEmr
 from spark_code.schemas import EVENTS, TABLES
 

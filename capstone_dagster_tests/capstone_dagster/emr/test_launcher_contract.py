@@ -1,7 +1,7 @@
 """Where our launcher submits a step in another way than its parent: each test holds what both do.
 
 A test that fails after an upgrade of dagster-aws says that the parent has changed: look whether the deviation
-is still needed. How a step is awaited is in ``test_watch_contract``, how it runs in ``test_remote_contract``.
+is still needed. How a step is awaited is in ``test_step_watch_contract``, how it runs in ``test_remote_contract``.
 """
 
 # The parent has no types.
@@ -23,14 +23,15 @@ from dagster_aws.emr import EmrJobRunner, emr_pyspark_step_launcher, emr_step_ma
 from dagster_aws.emr.pyspark_step_launcher import EmrPySparkStepLauncher
 from dagster_pyspark.utils import build_pyspark_zip
 
-from capstone_dagster.emr import archive, step_main
+from capstone_dagster.emr import code_archive
 from capstone_dagster.emr.api import Emr, EmrApiError
-from capstone_dagster.emr.staging import Launch, Versions
+from capstone_dagster.emr.attempt_folder import Launch, Versions
+from capstone_dagster.emr.on_cluster import step_main
 from capstone_dagster.settings import Settings, SettingsError
 from capstone_dagster_tests.capstone_dagster.emr.launchers import ATTEMPT, LOG, RUN_ID, ours, parents
 from capstone_dagster_tests.capstone_dagster.emr.one_step import STEP, Clock, begun_step
-from capstone_dagster_tests.emr_platform import EmrPlatform, taken_cluster
-from capstone_dagster_tests.s3_server import s3_client
+from capstone_dagster_tests.servers.emr_platform import EmrPlatform, taken_cluster
+from capstone_dagster_tests.servers.s3_server import s3_client
 from fake_aws.emr import FakeEmr
 from spark_code.storage import Storage
 
@@ -162,7 +163,7 @@ def test_only_code_is_packed_wherever_it_lies(checkout: Path) -> None:
         return zipfile.ZipFile(checkout / "zip").namelist()
 
     def own_names(root: Path) -> list[str]:
-        (checkout / "zip").write_bytes(archive.build(root))
+        (checkout / "zip").write_bytes(code_archive.build(root))
         return zipfile.ZipFile(checkout / "zip").namelist()
 
     assert own_names(checkout) == own_names(checkout / "pytest") == ["spark_code/lake.py"]

@@ -12,12 +12,12 @@ from dagster_shared.error import SerializableErrorInfo
 
 from capstone_dagster.emr.api import Emr
 from capstone_dagster.emr.reaper import reap
-from capstone_dagster.slots import end_dead
+from capstone_dagster.runs.day_slot import end_dead
 from capstone_dagster_tests.capstone_dagster.emr.one_step import STEP
 from capstone_dagster_tests.capstone_dagster.emr.test_days import started
-from capstone_dagster_tests.emr_platform import DAY, EmrPlatform
-from capstone_dagster_tests.processes import eventually
-from capstone_dagster_tests.s3_faults import (  # noqa: F401 -- pytest finds fixtures by their import
+from capstone_dagster_tests.servers.emr_platform import DAY, EmrPlatform
+from capstone_dagster_tests.servers.processes import eventually
+from capstone_dagster_tests.servers.s3_faults import (  # noqa: F401 -- pytest finds fixtures by their import
     ASKED_AT_ONCE,
     Faults,
     faulty_front,

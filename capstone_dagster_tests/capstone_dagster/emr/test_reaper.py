@@ -7,13 +7,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from capstone_dagster.automation.sensors import all_sensors
 from capstone_dagster.emr.api import Emr
-from capstone_dagster.emr.creation import Owner, creation
+from capstone_dagster.emr.cluster_request import Owner, creation
 from capstone_dagster.emr.launcher import owner_of
 from capstone_dagster.emr.reaper import reap, reaper
-from capstone_dagster.sensors import all_sensors
 from capstone_dagster.settings import EmrSettings, Settings
-from capstone_dagster_tests.capstone_dagster.run_histories import (
+from capstone_dagster_tests.builders.run_histories import (
     CANCELED,
     CANCELING,
     FAILURE,
@@ -24,8 +24,8 @@ from capstone_dagster_tests.capstone_dagster.run_histories import (
     Event,
     Histories,
 )
-from capstone_dagster_tests.emr_platform import taken_cluster
-from capstone_dagster_tests.processes import eventually
+from capstone_dagster_tests.servers.emr_platform import taken_cluster
+from capstone_dagster_tests.servers.processes import eventually
 from fake_aws.emr import FakeEmr
 from spark_code.storage import Storage
 

@@ -1,7 +1,7 @@
 """Where a step on the cluster runs in another way than the parent's: each test holds what both do.
 
 A test that fails after an upgrade of dagster-aws says that the parent has changed: look whether the deviation
-is still needed. How the host submits and awaits is in ``test_launcher_contract`` and ``test_watch_contract``.
+is still needed. How the host submits and awaits is in ``test_launcher_contract`` and ``test_step_watch_contract``.
 """
 
 # The parent has no types.
@@ -18,10 +18,10 @@ import dagster as dg
 import pytest
 from dagster_aws.emr import emr_step_main
 
-from capstone_dagster.emr import remote_step
+from capstone_dagster.emr.on_cluster import remote_step
 from capstone_dagster_tests.capstone_dagster.emr import remote_job
 from capstone_dagster_tests.capstone_dagster.emr.remote_job import step_run_ref
-from capstone_dagster_tests.s3_server import s3_client
+from capstone_dagster_tests.servers.s3_server import s3_client
 from spark_code.locations import StorageError
 from spark_code.storage import Storage
 

@@ -11,8 +11,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from capstone_dagster.emr import remote_step, step_main
-from capstone_dagster.emr.staging import Launch, Versions
+from capstone_dagster.emr.attempt_folder import Launch, Versions
+from capstone_dagster.emr.on_cluster import remote_step, step_main
 from capstone_dagster.settings import CHECKOUT
 from capstone_dagster_tests.capstone_dagster.emr import remote_job
 from capstone_dagster_tests.capstone_dagster.emr.remote_job import step_run_ref

@@ -7,8 +7,8 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
-from capstone_dagster_tests.emr_platform import EmrPlatform
-from capstone_dagster_tests.processes import eventually
+from capstone_dagster_tests.servers.emr_platform import EmrPlatform
+from capstone_dagster_tests.servers.processes import eventually
 from fake_aws.emr import FakeEmr
 
 # No step gets the minutes of real life.

@@ -8,8 +8,8 @@ import pytest
 
 from capstone_dagster.emr.api import Emr
 from capstone_dagster.emr.steps import Steps, last_of_stderr, log_folder
-from capstone_dagster_tests.emr_platform import taken_cluster
-from capstone_dagster_tests.processes import eventually
+from capstone_dagster_tests.servers.emr_platform import taken_cluster
+from capstone_dagster_tests.servers.processes import eventually
 from fake_aws.emr import FakeEmr
 
 LOG = logging.getLogger("test")

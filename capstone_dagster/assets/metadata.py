@@ -1,0 +1,81 @@
+"""What people see in the UI about every materialization, taken from the published manifest."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from capstone_dagster.wording import printable
+from spark_code.lake import Lake
+from spark_code.manifest import Manifest
+from spark_code.schemas import Table
+
+_REJECTED = "rejected_"
+_WIDEST_CELL = 80
+# Whole numbers from here on lose digits in a browser.
+_FIRST_INEXACT = 2**53
+
+
+def rejects_by_reason(manifest: Manifest) -> dict[str, int]:
+    """Reason -> number of lines, the reasons that occurred, most frequent first."""
+    counts = {
+        name.removeprefix(_REJECTED): count
+        for name, count in manifest.measures.items()
+        if name.startswith(_REJECTED) and count
+    }
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def materialization_metadata(
+    table: Table, manifest: Manifest, preview: Sequence[Sequence[Any]], seconds: float | None, lake: Lake
+) -> Mapping[str, Any]:
+    """Counts, places, origin and a look at the rows of one published version; the seconds where they are known."""
+    counts: dict[str, Any] = {
+        name: count for name, count in manifest.measures.items() if not name.startswith(_REJECTED)
+    }
+    if "rejected" in counts:
+        counts["lines_in"] = manifest.rows
+        counts["accepted"] = manifest.rows - counts["rejected"]
+        counts["rejects_by_reason"] = _table(("reason", "lines"), rejects_by_reason(manifest))
+    return {
+        "dagster/partition_row_count": manifest.rows,
+        **counts,
+        **{name: dg.MetadataValue.json(fact) for name, fact in manifest.facts.items()},
+        "bytes": manifest.bytes,
+        "files": len(manifest.paths),
+        "version": manifest.version,
+        "inputs": _table(("input", "version"), manifest.inputs),
+        "dagster/uri": lake.storage.uri(f"{table.path}/data/{manifest.version}"),
+        "dagster/column_schema": column_schema(table),
+        "preview": _records(table.columns, preview),
+        **({} if seconds is None else {"seconds": round(seconds, 2)}),
+    }
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """Names, types and meaning of the columns, as the schema states them."""
+    return dg.TableSchema(
+        [
+            dg.TableColumn(column.name, column.dataType.simpleString(), column.metadata["comment"])
+            for column in table.schema
+        ]
+    )
+
+
+def _table(header: tuple[str, str], rows: Mapping[str, Any]) -> dg.MetadataValue[Any]:
+    return _records(header, list(rows.items())) if rows else dg.MetadataValue.text("none")
+
+
+def _records(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.MetadataValue[Any]:
+    """A table, and no Markdown: what a delivered line holds is shown, and nothing of it is obeyed or fetched."""
+    schema = dg.TableSchema([dg.TableColumn(name) for name in columns])
+    cells = [dict(zip(columns, map(_cell, row), strict=True)) for row in rows]
+    return dg.MetadataValue.table([dg.TableRecord(record) for record in cells], schema)
+
+
+def _cell(value: object) -> str | int:
+    if isinstance(value, int) and abs(value) < _FIRST_INEXACT:
+        return value
+    text = "" if value is None else str(value)[:_WIDEST_CELL]
+    # A rejected line may hold anything, also what a browser shows from right to left.
+    return printable(text).replace("\n", " ").replace("\t", " ")

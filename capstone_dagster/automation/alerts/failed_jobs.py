@@ -1,0 +1,107 @@
+"""The sensor that alerts people of every run that has failed for good, whoever started it.
+
+A day of a run over several is told by that run: when it fails, or when it is canceled and will not tell any more.
+
+Not Dagster's run failure sensor: its cursor passes every failure at once, so that nothing can wait for the next attempt
+or for a channel that is away.
+"""
+
+import time
+from collections.abc import Sequence
+
+import dagster as dg
+
+from capstone_dagster.assets.job_of_run import days_of, what_ran
+from capstone_dagster.automation.alerts.messages import Alert
+from capstone_dagster.automation.alerts.run_events import EVENTS_PER_TICK, Clock, Judgement, Watched, alert_sensor
+from capstone_dagster.run_tags import (
+    DAYS_TAG,
+    PARTITION_TAG,
+    RETRY_NUMBER_TAG,
+    WILL_RETRY_TAG,
+    is_over_days,
+    was_refused,
+)
+from capstone_dagster.runs.failure_reasons import run_reason
+from capstone_dagster.runs.unfinished import NEXT_ATTEMPT_SECONDS, attempt_after
+from capstone_dagster.settings import Settings
+from capstone_dagster.wording import few
+
+_MOST_OF_A_REASON = 1_000
+_DAYS_TOLD = 20
+
+
+def failed_jobs(settings: Settings, clock: Clock = time.time) -> dg.SensorDefinition:
+    """The sensor."""
+    return alert_sensor(
+        settings,
+        "failed_jobs",
+        "Alerts once for every run that has failed and will not be tried again, with the reason.",
+        Watched(_ends, _judge),
+        clock,
+    )
+
+
+def _ends(instance: dg.DagsterInstance, after: int | None) -> Sequence[dg.EventLogRecord]:
+    found: list[dg.EventLogRecord] = []
+    for kind in (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED):
+        if after is None:
+            found += instance.fetch_run_status_changes(kind, limit=1).records
+        else:
+            later = dg.RunStatusChangeRecordsFilter(kind, after_storage_id=after)
+            found += instance.fetch_run_status_changes(later, limit=EVENTS_PER_TICK, ascending=True).records
+    return sorted(found, key=lambda record: record.storage_id)[:EVENTS_PER_TICK]
+
+
+def _judge(instance: dg.DagsterInstance, record: dg.EventLogRecord, age: float) -> Judgement:
+    run = instance.get_run_by_id(record.run_id)
+    if run is None or run.status == dg.DagsterRunStatus.SUCCESS or was_refused(run) or _is_told_by_another(run):
+        return None
+    if run.status == dg.DagsterRunStatus.CANCELED:
+        return _alert_of_days(instance, run) if is_over_days(run) else None
+    is_overdue = age > NEXT_ATTEMPT_SECONDS
+    # The event comes first, then the status of the run, then the tag.
+    if not run.is_finished or (WILL_RETRY_TAG not in run.tags and instance.run_retries_enabled):
+        return _alert(instance, run) if is_overdue else "later"
+    if run.tags.get(WILL_RETRY_TAG) != "true":
+        return _alert(instance, run)
+    if _is_tried_again(instance, run):
+        return None
+    return _alert(instance, run, "\nIt was to be tried again, but no attempt has begun.") if is_overdue else "later"
+
+
+def _is_told_by_another(run: dg.DagsterRun) -> bool:
+    """Whether the run is a day of a run over several, which tells of its days; re-executed alone it has a parent."""
+    return DAYS_TAG in run.tags and not is_over_days(run) and run.parent_run_id is None
+
+
+def _is_tried_again(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    after = attempt_after(instance, run)
+    return after is not None and after is not run and after.status != dg.DagsterRunStatus.NOT_STARTED
+
+
+def _alert(instance: dg.DagsterInstance, run: dg.DagsterRun, remark: str = "") -> Alert:
+    attempts = int(run.tags.get(RETRY_NUMBER_TAG, "0")) + 1
+    lines = [f"Day: {days_of(run) or 'none'}", f"Reason: {_reason(instance, run)}", f"Attempts: {attempts}"]
+    return Alert(f"{what_ran(instance, run)} failed", "\n".join(lines) + remark, run.run_id)
+
+
+def _alert_of_days(instance: dg.DagsterInstance, canceled: dg.DagsterRun) -> Alert | None:
+    """Of the days that have failed in a run over several, or in those that it resumes, if there are any."""
+    of_range = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS],
+        tags={DAYS_TAG: canceled.tags.get(DAYS_TAG, canceled.run_id)},
+    )
+    runs = [run for run in instance.get_runs(of_range) if PARTITION_TAG in run.tags]
+    succeeded = {run.tags[PARTITION_TAG] for run in runs if run.status == dg.DagsterRunStatus.SUCCESS}
+    failed = {run.tags[PARTITION_TAG]: run for run in reversed(runs) if run.tags[PARTITION_TAG] not in succeeded}
+    if not failed:
+        return None
+    days = sorted(failed)
+    text = f"Failed: {few(days, _DAYS_TOLD, ', ')}\nReason of the first: {_reason(instance, failed[days[0]])}"
+    return Alert(f"{what_ran(instance, canceled)} was canceled, and days of it had failed", text, canceled.run_id)
+
+
+def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    reason = run_reason(instance, run.run_id) or "not recorded"
+    return reason if len(reason) <= _MOST_OF_A_REASON else f"{reason[:_MOST_OF_A_REASON]}..."

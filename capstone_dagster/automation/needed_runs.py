@@ -1,0 +1,216 @@
+"""What a trading day still needs, judged by its delivered files, by what is published, and by the runs there were.
+
+Everything that starts days by itself asks here, so that none of them runs twice what another has run.
+Whether a delivery is complete is asked before, in ``deliveries.scan``.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from itertools import takewhile
+from typing import Literal, NamedTuple
+
+import dagster as dg
+
+from capstone_dagster.assets.job_of_run import job_of, what, what_ran
+from capstone_dagster.assets.jobs import JobName, job_id
+from capstone_dagster.automation.same_rows import have_same_rows
+from capstone_dagster.run_tags import DELIVERIES_TAG, PARTITION_TAG, PRIORITY_TAG, RUN_KEY_TAG, covers
+from capstone_dagster.runs.unfinished import in_words
+from spark_code.lake import Lake, LakeError
+from spark_code.locations import StorageError
+from spark_code.manifest import Manifest
+from spark_code.raw_files import Delivery
+from spark_code.schemas import CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES
+
+_STATUS = dg.DagsterRunStatus
+# A live day goes before the queued pieces of a backfill, which have none.
+_PRIORITY = {PRIORITY_TAG: "1"}
+
+ReportState = Literal["current", "outdated", "waiting"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What shall happen with a day."""
+
+    reason: str
+    """In words, for the log of who has asked."""
+    job: JobName | None = None
+    """What shall be run, if anything."""
+    is_settled: bool = False
+    """Whether there is nothing more to ask until its files change; never while a run is to come or goes on."""
+    run_key: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def request(self, day: date) -> dg.RunRequest:
+        """The request for its run."""
+        tags = {**self.tags, **_PRIORITY}
+        return dg.RunRequest(self.run_key, job_name=self.job, partition_key=day.isoformat(), tags=tags)
+
+
+def fingerprint(deliveries: Sequence[Delivery]) -> str:
+    """Changes with any file of any exchange."""
+    return _digest(f"{delivery.source.raw_table} {delivery.fingerprint}" for delivery in deliveries)
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What the report of a day is computed from."""
+
+    trades: Manifest
+    quotes: Manifest
+    closes: Manifest | None
+    """Of the trading day before; None on the first."""
+
+    @property
+    def digest(self) -> str:
+        """Changes with every publish of any of them."""
+        return _digest(manifest.version for manifest in (self.trades, self.quotes, self.closes) if manifest)
+
+    @property
+    def were_at_hand(self) -> bool:
+        """Whether the closes were published already when the run that loaded the day began."""
+        if self.closes is None:
+            return True
+        published = datetime.fromisoformat(self.closes.published_at).timestamp()
+        return self.trades.token > published * 1_000_000
+
+
+class _Finding(NamedTuple):
+    """What there is of the report of a day."""
+
+    state: ReportState
+    reason: str
+    inputs: _Inputs | None = None
+    """What it must be computed from, if it is outdated."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges days of one lake.
+
+    The unfinished runs are looked up once, and before anything of the lake is read: a run that ends in between
+    shows as going on, and the day is asked for again.
+    """
+
+    instance: dg.DagsterInstance
+    lake: Lake
+    unfinished: Sequence[dg.DagsterRun]
+
+    def files(self, day: date, previous: date | None, deliveries: Sequence[Delivery], *, on_the_way: bool) -> Verdict:
+        """Of a day with complete deliveries; ``on_the_way`` if a run of the day before was just requested."""
+        try:
+            if run := self.busy_with(day):
+                return self._waits(day, run)
+            if not self.is_loaded(day, deliveries):
+                return self._load(day, previous, fingerprint(deliveries), on_the_way=on_the_way)
+            return self._report(day, previous)
+        except (LakeError, StorageError) as error:
+            return Verdict(f"{day} cannot be judged: {error}")
+
+    def closes(self, day: date, previous: date | None) -> Verdict:
+        """Of a day of which the closes of the day before were published, or its own report."""
+        try:
+            run = self.busy_with(day)
+            return self._waits(day, run) if run else self._report(day, previous)
+        except (LakeError, StorageError) as error:
+            return Verdict(f"{day} cannot be judged: {error}")
+
+    def report(self, day: date, previous: date | None) -> ReportState:
+        """Whether the day's report was computed from what is published now; an error if the lake cannot be read."""
+        return self._find(day, previous).state
+
+    def is_loaded(self, day: date, deliveries: Sequence[Delivery]) -> bool:
+        """Whether the end-of-day load was made from these files."""
+        events = self.lake.manifest(EVENTS, day)
+        if events is None or events.inputs != {found.source.raw_table: found.fingerprint for found in deliveries}:
+            return False
+        loaded = (self.lake.manifest(table, day) for table in (TRADES, QUOTES, CLOSES))
+        return all(manifest and manifest.inputs == {EVENTS.path: events.version} for manifest in loaded)
+
+    def busy_with(self, day: date) -> dg.DagsterRun | None:
+        """The run that waits or works on the day, or that failed and is tried again."""
+        return next((run for run in self.unfinished if covers(run, day)), None)
+
+    def _load(self, day: date, previous: date | None, files: str, *, on_the_way: bool) -> Verdict:
+        """Of a day that is not loaded from these files."""
+        runs = self.instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: day.isoformat()}))  # the newest first
+        tried = [run for run in runs if DELIVERIES_TAG in run.tags and run.status != _STATUS.NOT_STARTED]
+        in_a_row = [run.status for run in takewhile(lambda run: run.tags[DELIVERIES_TAG] == files, tried)]
+        # A success has read other files: these were back only when it had begun. Twice it is something else.
+        has_read_others = in_a_row[:1] == [_STATUS.SUCCESS] and in_a_row.count(_STATUS.SUCCESS) == 1
+        if in_a_row and not has_read_others:
+            return self._tried(day, tried[0], "with these files")
+        has_closes = (
+            previous is None or on_the_way or bool(self.lake.manifest(CLOSES, previous) or self.busy_with(previous))
+        )
+        job: JobName = "daily_pipeline" if has_closes else "preprocessing"
+        # The files of before may come back after a correction: that is news, too.
+        before = sum(run.tags[DELIVERIES_TAG] == files for run in tried)
+        return Verdict(
+            f"{job_id(job, day)} is run" + ("" if has_closes else f"; its report waits for the closes of {previous}"),
+            job=job,
+            run_key=f"{day}_{files}" + (f"_{before + 1}" if before else ""),
+            tags={DELIVERIES_TAG: files},
+        )
+
+    def _report(self, day: date, previous: date | None) -> Verdict:
+        """Of a day that nobody works on: its report is run once for every state of what it is computed from."""
+        found = self._find(day, previous)
+        inputs = found.inputs
+        if inputs is None:
+            return Verdict(found.reason, is_settled=True)
+        key = f"{day}_{inputs.digest}"
+        runs = self.instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: key}))
+        tried = next((run for run in runs if run.status != _STATUS.NOT_STARTED), None)
+        if tried:
+            return self._tried(day, tried, "with these inputs")
+        loaded_by = self.instance.get_run_by_id(inputs.trades.run_id)
+        if loaded_by and inputs.were_at_hand:
+            is_whole = job_of(self.instance, loaded_by) == "daily_pipeline"
+            if is_whole and loaded_by.is_failure_or_canceled:
+                return self._tried(day, loaded_by, "with these inputs")
+            if not is_whole and DELIVERIES_TAG not in loaded_by.tags:
+                by = f"{what(self.instance, loaded_by)} alone (run {loaded_by.run_id})"
+                return Verdict(f"the report of {day} is left to who ran {by}", is_settled=True)
+        return Verdict(f"{job_id('analytical', day)} is run: {found.reason}", job="analytical", run_key=key)
+
+    def _waits(self, day: date, run: dg.DagsterRun) -> Verdict:
+        return Verdict(f"{day} waits for the end of {what(self.instance, run)} ({in_words(run)})")
+
+    def _tried(self, day: date, run: dg.DagsterRun, told: str) -> Verdict:
+        """Once it has ended, a person runs it again, or what comes new."""
+        if not run.is_finished:
+            return self._waits(day, run)
+        return Verdict(
+            f"{what_ran(self.instance, run)} ended in {run.status.value} {told} (run {run.run_id}); "
+            "when the reason is mended, run it again",
+            is_settled=True,
+        )
+
+    def _find(self, day: date, previous: date | None) -> _Finding:
+        trades, quotes = (self.lake.manifest(table, day) for table in (TRADES, QUOTES))
+        closes = self.lake.manifest(CLOSES, previous) if previous else None
+        # Of different ingests they are while a day is loaded, and no report is computed from them.
+        if trades is None or quotes is None or trades.inputs != quotes.inputs:
+            return _Finding("waiting", f"the report of {day} waits for its end-of-day load")
+        if previous and closes is None:
+            return _Finding("waiting", f"the report of {day} waits for the closes of {previous}")
+        inputs = _Inputs(trades, quotes, closes)
+        reports = [self.lake.manifest(table, day) for table in (QUOTE_ANALYTICS, DAILY_SUMMARY)]
+        made_from = [report.inputs for report in reports if report]
+        if len(made_from) < len(reports):
+            return _Finding("outdated", "there is no report of it yet", inputs)
+        for table, manifest in ((TRADES, trades), (QUOTES, quotes)):
+            if any(used.get(table.path) != manifest.version for used in made_from):
+                return _Finding("outdated", f"its report was made from other {table.name}", inputs)
+        versions = {used.get(CLOSES.path) for used in made_from}
+        if closes and not all(have_same_rows(self.lake, CLOSES, closes, version) for version in versions):
+            return _Finding("outdated", f"its report was made from other closes of {previous}", inputs)
+        return _Finding("current", f"{day} is up to date")
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

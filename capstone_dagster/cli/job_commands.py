@@ -1,0 +1,121 @@
+"""The commands of the job tracker: ``capstone status``, ``history`` and ``migrate``."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import click
+import dagster as dg
+
+from capstone_dagster.cli.text_table import as_text
+from capstone_dagster.job_status import view
+from capstone_dagster.run_storage.instance import ready
+from capstone_dagster.settings import Settings
+from capstone_dagster.tracker import NeverRunError, Tracker, parse_job_id
+from capstone_dagster.trading_days import trading_days
+from capstone_dagster.wording import say
+
+
+@contextmanager
+def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    with ready(settings), dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+@contextmanager
+def _told_how_to_start(job_id: str | None, settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except NeverRunError as never:
+        job, day = parse_job_id(str(job_id))
+        trading_days(settings.first_trading_day).require(day)
+        raise NeverRunError(f"{never}; start it with: capstone run {day} --job {job}") from None
+
+
+@click.command()
+@click.argument("job_id", required=False)
+@click.option("--days", type=click.IntRange(1, 1000), default=10, show_default=True, help="Of how many days.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(job_id: str | None, days: int, as_json: bool) -> None:
+    """Print where JOB_ID (e.g. preprocessing_2020-08-06) stands, or every job of the last days with runs."""
+    settings = Settings.from_environment()
+    with _instance(settings) as instance, _told_how_to_start(job_id, settings):
+        tracker = Tracker(instance)
+        found = [tracker.get_job_status(job_id).facts] if job_id else [job.facts for job in tracker.latest(days)]
+    if as_json:
+        say(_as_json(found[0] if job_id else found))
+    elif job_id:
+        facts = ((name, value) for name, value in found[0].items() if value is not None)
+        say("\n".join(f"{name.replace('_', ' '):<13} {_shown(value)}" for name, value in facts))
+    else:
+        say(_listed(found) if found else "no job has been run yet; start one with: capstone run DATE")
+
+
+def _listed(jobs: "list[dict[str, Any]]") -> str:
+    """A line for each job, and below it who works on it, why it failed and what was noted."""
+    columns = ["job_id", "status", "updated_time", "attempts", "seconds", "run_id"]
+    header = [name.replace("_", " ") for name in columns]
+    lines = as_text(header, [[_shown(job[name]) for name in columns] for job in jobs]).splitlines()
+    for number, job in enumerate(jobs, start=1):
+        below = [job["error"], job["note"], job["worker"] if job["ended"] is None else None]
+        lines[number] += "".join(f"\n    {told}" for told in below if told)
+    return "\n".join(lines)
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def history(job_id: str, as_json: bool) -> None:
+    """Print all attempts at JOB_ID, the oldest first, with the reasons of those that failed."""
+    settings = Settings.from_environment()
+    with _instance(settings) as instance, _told_how_to_start(job_id, settings):
+        tracker = Tracker(instance)
+        note = tracker.get_job_status(job_id).note  # an id that has never been run is an error
+        attempts = [
+            {
+                "attempt": number,
+                "status": attempt.status,
+                "started": attempt.started,
+                "updated_time": attempt.updated_time,
+                "run_id": attempt.run_id,
+                "run_of": attempt.run_job,
+                "worker": attempt.worker,
+                "seconds": attempt.seconds,
+                "reason": tracker.reason(attempt) if attempt.failed else None,
+            }
+            for number, attempt in enumerate(tracker.history(job_id), start=1)
+        ]
+    if as_json:
+        say(_as_json(attempts))
+        return
+    for attempt in attempts:
+        say(
+            f"{attempt['attempt']:>3}  {attempt['status']:<9} started {_shown(attempt['started'])}, status since "
+            f"{_shown(attempt['updated_time'])}, run {attempt['run_id']} of {attempt['run_of']}"
+            + (f", {attempt['worker']}" if attempt["worker"] else "")
+        )
+        if attempt["reason"]:
+            say(f"     {attempt['reason']}")
+    if note:
+        say(f"     no attempt: {note}")
+
+
+@click.command()
+@click.option("--grant", metavar="ROLE", help="Let this role of the database read job_status.")
+def migrate(grant: str | None) -> None:
+    """Bring the run storage up to this release: Dagster's tables and the SQL view job_status."""
+    with _instance(Settings.from_environment()) as instance:
+        view.migrate(instance, grant_to=grant)
+    say(f"the run storage is up to date{f'; {grant} may read job_status' if grant else ''}")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else str(value)
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, indent=2, default=lambda moment: moment.isoformat())

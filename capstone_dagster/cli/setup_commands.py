@@ -1,0 +1,76 @@
+"""The commands around the pipeline: ``capstone sample``, ``s3-jars``, ``test-alert`` and ``exec``."""
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from capstone_dagster.automation.alerts.messages import Alert, channels, deliver
+from capstone_dagster.cli.child_process import run_child
+from capstone_dagster.cli.prerequisites import require_java
+from capstone_dagster.deliveries.sample import Sample
+from capstone_dagster.run_storage.instance import libpq_environment, ready
+from capstone_dagster.run_storage.postgres_programs import programs
+from capstone_dagster.settings import Settings
+from capstone_dagster.steps.s3_jars import fetch, jars
+from capstone_dagster.trading_days import parse_day, trading_days
+from capstone_dagster.wording import say
+from spark_code.session import s3_conf
+
+
+@click.command()
+@click.argument("out")
+@click.option("--days", type=click.IntRange(1, 1000), default=3, show_default=True, help="Consecutive trading days.")
+@click.option("--symbols", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option("--events", type=click.IntRange(1, 100_000_000), default=100_000, show_default=True, help="Lines a day.")
+@click.option("--first-day", metavar="DATE", help="Default: the first trading day.")
+@click.option("--seed", type=int, default=7, show_default=True, help="The same seed writes the same bytes.")
+def sample(*, out: str, days: int, symbols: int, events: int, first_day: str | None, seed: int) -> None:  # noqa: PLR0913 - one per option
+    """Write raw files of invented trading days below OUT, a folder or s3://bucket/prefix."""
+    configured = Settings.from_environment().first_trading_day
+    first = parse_day(first_day) if first_day else trading_days(configured).first
+    for day, files, size in Sample(symbols=symbols, events=events, seed=seed).write(out, first, days):
+        say(f"{day}  {events:,} lines in {files} files, {size / 1e6:.1f} MB")
+
+
+@click.command(name="test-alert")
+def send_test_alert() -> None:
+    """Send a message to every channel of CAPSTONE_ALERT_URLS, and say which of them do not take it."""
+    settings = Settings.from_environment()
+    test = Alert("Test of the alerts", "Nothing has happened: somebody has typed capstone test-alert.")
+    sent = deliver(settings, test, channels(settings))
+    say(sent)
+    sys.exit(0 if sent.taken_by and not sent.refused_by else 1)
+
+
+@click.command(name="s3-jars")
+@click.option(
+    "--ivy-settings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An ivysettings.xml of Apache Ivy, that names a repository of your own.",
+)
+@click.option("--conf", is_flag=True, help="Fetch nothing; print the settings of a local Spark that uses the jars.")
+def s3_jars(ivy_settings: Path | None, *, conf: bool) -> None:
+    """Fetch the jars that Spark on this machine needs for s3:// locations; once."""
+    if conf:
+        click.echo("\n".join(f"{name}={value}" for name, value in s3_conf(jars()).items()))
+        return
+    require_java()
+    fetch(say, ivy_settings)
+
+
+@click.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_(command: tuple[str, ...]) -> NoReturn:
+    """Run a COMMAND (dagster, dg, psql...) with the run storage up and Dagster's home set."""
+    # As if the virtual environment were activated: dg and dagster are found, and agree on it. psql is found
+    # last, and connects to the run storage.
+    own, path = str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)
+    os.environ["VIRTUAL_ENV"] = sys.prefix
+    os.environ["PATH"] = os.pathsep.join([own, path, str(programs())])
+    with ready(Settings.from_environment()):
+        os.environ.update(libpq_environment())
+        code = run_child(command)
+    sys.exit(code)

@@ -1,0 +1,103 @@
+"""What lies in the raw folder and is part of no delivery: where, why, and what to do about it.
+
+Strays stop nothing. Each is told once; which were told is remembered in ``new_files_cursor``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from capstone_dagster.trading_days import NoTradingDayError, TradingDays, parse_day
+from capstone_dagster.wording import few
+from spark_code.raw_files import RawFolder, is_hidden
+from spark_code.storage import StoredObject
+
+# Somebody's whole home taken for the raw folder would fill log and ledger.
+_MOST = 100
+_MOST_NAMES = 3
+
+Names = tuple[Sequence[str], Sequence[str]]
+"""Of folders, and of files."""
+
+
+@dataclass(frozen=True)
+class Stray:
+    """Something that lies where nobody reads it."""
+
+    place: str
+    """Below the raw folder."""
+    why: str
+    """In words, with what to do."""
+
+
+def sort_out(
+    raw: RawFolder, names: Mapping[str, Names], calendar: TradingDays, today: date
+) -> tuple[list[date], list[Stray]]:
+    """Of the names in the raw folder and in those of the formats: the trading days in their order, and the rest."""
+    formats = [name for name in names if name]
+    found = {name: f"only {' and '.join(formats)} are read; move it there" for name in _shown_of(names[""], formats)}
+    days: set[date] = set()
+    for top in formats:
+        folders, files = names[top]
+        found |= {f"{top}/{name}": _belongs(raw, top, "<yyyy-mm-dd>") for name in _shown_of(([], files))}
+        for name in _shown_of((folders, [])):
+            try:
+                day = parse_day(name)
+            except NoTradingDayError as error:
+                found[f"{top}/{name}"] = f"{error}, or move it away"
+                continue
+            if reason := _why_not(day, calendar, today):
+                found[f"{top}/{name}"] = reason
+            else:
+                days.add(day)
+    strays = [Stray(place, why) for place, why in found.items()]
+    if len(strays) > _MOST:
+        strays[_MOST:] = [Stray("", f"{len(strays) - _MOST} more names have no place here; is it the raw folder?")]
+    return sorted(days), strays
+
+
+def beside_deliveries(raw: RawFolder, top: str, day: date, listed: Iterable[StoredObject]) -> list[Stray]:
+    """What of the objects below the folder of a day is in no exchange's folder, or too deep in it."""
+    exchanges = {source.exchange: source for source in raw.sources}
+    names: dict[str, list[str]] = {}
+    why: dict[str, str] = {}
+    for stored in listed:
+        folder, *below = stored.key.removeprefix(f"{top}/{day}/").split("/")
+        source = exchanges.get(folder)
+        if any(is_hidden(name) for name in (folder, *below)):
+            continue
+        if not below:
+            if source and not stored.size:
+                continue  # the empty object that the S3 console makes for a folder
+            place, reason = f"{top}/{day}", _belongs(raw, top, day)
+        elif source is None:
+            place = f"{top}/{day}/{folder}"
+            reason = f"no exchange of this name is known; {_belongs(raw, top, day)}"
+        elif source.format != top:
+            place = f"{top}/{day}/{folder}"
+            reason = f"{folder} delivers {source.format}; move it into {source.folder(day)}/"
+        elif len(below) > 1:
+            place = f"{top}/{day}/{folder}/{below[0]}"
+            reason = f"a delivery has no deeper folders; move it into {source.folder(day)}/"
+        else:
+            continue
+        names.setdefault(place, []).append(stored.key.removeprefix(f"{place}/"))
+        why[place] = reason
+    return [Stray(place, f"{few(names[place], _MOST_NAMES, ', ')}: {why[place]}") for place in names]
+
+
+def _why_not(day: date, calendar: TradingDays, today: date) -> str | None:
+    if closed := calendar.why_closed(day):
+        return f"{closed}; nothing of this day is run: move the files to their trading day, or away"
+    if day > today:
+        return f"it is in the future, in New York it is {today}; it is watched from that day on, unless you rename it"
+    return None
+
+
+def _belongs(raw: RawFolder, top: str, day: date | str) -> str:
+    folders = [f"{top}/{day}/{source.exchange}/" for source in raw.sources if source.format == top]
+    return f"files belong into {' or '.join(folders)}"
+
+
+def _shown_of(names: Names, besides: Sequence[str] = ()) -> list[str]:
+    return [name for some in names for name in some if not is_hidden(name) and name not in besides]

@@ -1,0 +1,111 @@
+"""What a new cluster is made of: fleets, roles, packages, tags. When one is created is in ``cluster``.
+
+MASTER and CORE on demand: without them the run is lost. TASK on spot: its machines only compute.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from capstone_dagster.emr.attempt_folder import Versions
+from capstone_dagster.setting_values import Fleet
+from capstone_dagster.settings import CHECKOUT, EmrSettings
+from spark_code.storage import Storage
+
+# Every cluster and step of the platform is named so, then its job id and run id.
+NAME = "capstone"
+RUN_TAG, TERMINATE_TAG = "capstone:run_id", "capstone:terminate"
+# Where the bootstrap action puts Python and the packages of requirements.lock.
+PYTHON = "/opt/capstone/venv/bin/python"
+
+_BOOTSTRAP, _REQUIREMENTS = CHECKOUT / "deploy" / "emr" / "bootstrap.sh", CHECKOUT / "requirements.lock"
+# Minutes that EMR goes on asking for spot machines, before it takes machines on demand.
+_SPOT_MINUTES = 10
+# EMR refuses less.
+_SHORTEST_IDLE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose cluster or step it is."""
+
+    run_id: str
+    job_id: str
+
+
+def creation(wanted: EmrSettings, owner: Owner, number: int, staging: Storage) -> dict[str, Any]:
+    """The request for the run's cluster, or for the one after it if that was lost."""
+    instances: dict[str, Any] = {
+        "InstanceFleets": _fleets(wanted),
+        "KeepJobFlowAliveWhenNoSteps": True,
+        "TerminationProtected": True,
+    }
+    if wanted.subnets:
+        instances["Ec2SubnetIds"] = list(wanted.subnets)
+    tags = {
+        RUN_TAG: owner.run_id,
+        "capstone:job_id": owner.job_id,
+        TERMINATE_TAG: str(wanted.terminate_cluster).lower(),
+        # AWS's managed policy for EMR gives the service role rights only where this tag is.
+        "for-use-with-amazon-emr-managed-policies": "true",
+    }
+    request = {
+        "Name": f"{NAME} {owner.job_id} {owner.run_id} {number}",
+        "ReleaseLabel": wanted.release,
+        "Applications": [{"Name": "Spark"}],
+        "Instances": instances,
+        "ServiceRole": wanted.service_role,
+        "JobFlowRole": wanted.instance_profile,
+        "LogUri": f"{wanted.log_uri}/",
+        "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        "AutoTerminationPolicy": {"IdleTimeout": max(_SHORTEST_IDLE_SECONDS, round(wanted.idle_minutes * 60))},
+        "BootstrapActions": [_bootstrap(wanted, staging)],
+        "StepConcurrencyLevel": 1,
+    }
+    if wanted.security_configuration:
+        request["SecurityConfiguration"] = wanted.security_configuration
+    return request
+
+
+def _fleets(wanted: EmrSettings) -> list[dict[str, Any]]:
+    def fleet(kind: str, wanted: Fleet, market: str, **more: Any) -> dict[str, Any]:
+        types = [{"InstanceType": name, "WeightedCapacity": 1} for name in wanted.types]
+        return {
+            "Name": kind,
+            "InstanceFleetType": kind,
+            f"Target{market}Capacity": wanted.units,
+            "InstanceTypeConfigs": types,
+            **more,
+        }
+
+    spot = {
+        "SpotSpecification": {
+            "AllocationStrategy": "price-capacity-optimized",
+            "TimeoutDurationMinutes": _SPOT_MINUTES,
+            "TimeoutAction": "SWITCH_TO_ON_DEMAND",
+        }
+    }
+    # Said although it is the default: only so may a fleet have more than five types.
+    cheapest = {"OnDemandSpecification": {"AllocationStrategy": "lowest-price"}}
+    fleets = [
+        fleet("MASTER", wanted.master_fleet, "OnDemand", LaunchSpecifications=cheapest),
+        fleet("CORE", wanted.core_fleet, "OnDemand", LaunchSpecifications=cheapest),
+    ]
+    if wanted.task_fleet.units:
+        fleets.append(fleet("TASK", wanted.task_fleet, "Spot", LaunchSpecifications=spot))
+    return fleets
+
+
+def _bootstrap(wanted: EmrSettings, staging: Storage) -> dict[str, Any]:
+    """The packages of this very checkout: host and cluster must have the same."""
+    script = wanted.bootstrap_uri or _staged(staging, "bootstrap", ".sh", _BOOTSTRAP.read_bytes())
+    requirements = _staged(staging, "requirements", ".lock", _REQUIREMENTS.read_bytes())
+    arguments = [requirements, "--python", f"python{Versions.here().python}"]
+    return {"Name": "install requirements.lock", "ScriptBootstrapAction": {"Path": script, "Args": arguments}}
+
+
+def _staged(staging: Storage, stem: str, suffix: str, content: bytes) -> str:
+    key = f"code/{stem}-{hashlib.sha256(content).hexdigest()}{suffix}"
+    if staging.read(key) is None:
+        staging.write(key, content)
+    return staging.uri(key)

@@ -1,0 +1,78 @@
+"""The code that the cluster runs: one archive of the two packages, named after its content.
+
+Only what is listed here is packed, so no ``.env``, data or virtual environment ever leaves this machine.
+"""
+
+import hashlib
+import io
+import subprocess
+import sys
+import tempfile
+import zipfile
+from functools import cache
+from pathlib import Path
+
+from capstone_dagster.errors import ExpectedError
+from capstone_dagster.settings import CHECKOUT
+from spark_code.storage import Storage
+
+_PACKAGES = ("capstone_dagster", "spark_code")
+_SUFFIXES = (".py", ".properties")
+# The earliest that a zip can hold; with the files' own times every checkout would be another archive.
+_NO_TIME = (1980, 1, 1, 0, 0, 0)
+# Each module is looked at: where this checkout is installed, what the archive lacks would be found there.
+_IMPORTS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import capstone_dagster.emr.on_cluster.remote_step, capstone_dagster.definitions, spark_code.submit
+for name, module in list(sys.modules.items()):
+    if name.partition(".")[0] in ("capstone_dagster", "spark_code"):
+        assert (module.__file__ or "").startswith(sys.argv[1]), f"{name} is not in the archive"
+"""
+
+
+class ArchiveError(ExpectedError):
+    """The packages of this checkout do not import; nothing was submitted."""
+
+
+@cache
+def build(root: Path = CHECKOUT) -> bytes:
+    """The archive; the same files give the same bytes."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for package in _PACKAGES:
+            for path in sorted((root / package).rglob("*")):
+                if path.suffix in _SUFFIXES:
+                    entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), _NO_TIME)
+                    entry.compress_type = zipfile.ZIP_DEFLATED
+                    archive.writestr(entry, path.read_bytes())
+    return packed.getvalue()
+
+
+def upload(staging: Storage, content: bytes) -> str:
+    """Where the archive lies; checked and uploaded unless it is there."""
+    key = f"code/{hashlib.sha256(content).hexdigest()}.zip"
+    if staging.read(key) is None:
+        require_importable(content)
+        staging.write(key, content)
+    return staging.uri(key)
+
+
+@cache
+def require_importable(content: bytes) -> None:
+    """Import what the cluster will import, from the archive and nowhere else."""
+    with tempfile.TemporaryDirectory() as folder:
+        packed = Path(folder, "code.zip")
+        packed.write_bytes(content)
+        # As on the cluster: no .env, no settings.
+        ended = subprocess.run(  # noqa: S603 - our own code
+            [sys.executable, "-I", "-c", _IMPORTS, str(packed)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
+            env={},
+        )
+    if ended.returncode:
+        reason = ended.stderr.strip().rsplit("\n", 1)[-1]
+        raise ArchiveError(f"the packages of {CHECKOUT} cannot be shipped to the cluster, they do not import: {reason}")

@@ -1,0 +1,71 @@
+"""What happens on the cluster, brought into the run storage while it happens."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import dagster as dg
+from dagster._core.definitions.data_version import CODE_VERSION_TAG, compute_logical_data_version
+from dagster._core.events import StepMaterializationData
+from dagster._core.execution.context.system import StepExecutionContext
+from dagster._core.execution.plan.execute_step import _build_data_version_tags, _get_input_provenance_data
+from dagster._core.log_manager import DagsterLogRecordMetadata, set_log_record_metadata
+
+from capstone_dagster.emr.attempt_folder import END, End, events_name
+from spark_code.storage import Storage
+
+
+@dataclass
+class Relay:
+    """Reads the batches of one attempt in their order, each once."""
+
+    step: StepExecutionContext
+    storage: Storage
+    is_decided: bool = False
+    """Whether the step itself has said how it ended: success, failure, or to be tried again."""
+    _read: int = field(default=0, repr=False)
+
+    def new_events(self) -> Iterator[dg.DagsterEvent]:
+        """Store and show what has come since the last time."""
+        while (content := self.storage.read(events_name(self._read + 1))) is not None:
+            self._read += 1
+            for entry in map(self._with_inputs, dg.deserialize_value(content.decode(), list)):
+                self.step.instance.handle_new_event(entry)
+                self._show(entry)
+                if event := entry.dagster_event:
+                    self.is_decided |= event.is_step_success or event.is_step_failure or event.is_step_up_for_retry
+                    yield event
+
+    def end(self) -> End | None:
+        """The last word of the cluster, if it came to it."""
+        content = self.storage.read(END)
+        return End.from_json(content) if content else None
+
+    def _with_inputs(self, entry: dg.EventLogEntry) -> dg.EventLogEntry:
+        """A materialization with the data versions of its inputs, of which the cluster's own instance knows nothing."""
+        event = entry.dagster_event
+        data = event.event_specific_data if event else None
+        if event is None or not isinstance(data, StepMaterializationData):
+            return entry
+        made = data.materialization
+        inputs = _get_input_provenance_data(made.asset_key, self.step)
+        code_version = (made.tags or {})[CODE_VERSION_TAG]
+        version = compute_logical_data_version(code_version, {key: of["data_version"] for key, of in inputs.items()})
+        tags = {**(made.tags or {}), **_build_data_version_tags(version, code_version, inputs, False)}
+        known = StepMaterializationData(made._replace(tags=tags), data.asset_lineage)
+        return entry._replace(dagster_event=event._replace(event_specific_data=known))
+
+    def _show(self, entry: dg.EventLogEntry) -> None:
+        """The run's own loggers (the terminal of ``capstone run``) know nothing of what is stored directly."""
+        record = logging.LogRecord("dagster", int(entry.level), __file__, 0, entry.message, None, None)
+        metadata = DagsterLogRecordMetadata(
+            **self.step.log.metadata,
+            dagster_event=entry.dagster_event,
+            dagster_event_batch_metadata=None,
+            orig_message=entry.user_message,
+            log_message_id="",
+            log_timestamp="",
+        )
+        set_log_record_metadata(record, metadata)
+        for logger in self.step.log._dagster_handler._loggers:  # noqa: SLF001 - no other way leads to them
+            logger.handle(record)

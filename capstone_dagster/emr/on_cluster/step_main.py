@@ -1,0 +1,54 @@
+"""The program of a step on the cluster: is it the right cluster, and then ``remote_step``.
+
+Uploaded beside the step and named to spark-submit, which has put the archive on the path. Nothing that
+needs Dagster is imported before the versions are known to be right.
+"""
+
+import os
+import posixpath
+import sys
+from pathlib import PurePosixPath
+from threading import Thread
+
+import boto3
+from botocore.exceptions import ClientError
+
+from capstone_dagster.emr.attempt_folder import BEGUN, END, LAUNCH, End, Launch
+
+
+def main(bucket: str, step_run_ref_key: str, region: str) -> int:
+    """Run the step; the exit code is that of the step of EMR."""
+    s3, folder = boto3.client("s3", region_name=region), posixpath.dirname(step_run_ref_key)
+
+    def read(name: str) -> bytes:
+        content: bytes = s3.get_object(Bucket=bucket, Key=f"{folder}/{name}")["Body"].read()
+        return content
+
+    launch = Launch.from_json(read(LAUNCH))
+    if refusal := launch.refusal():
+        s3.put_object(Bucket=bucket, Key=f"{folder}/{END}", Body=End(0, refusal).to_json())
+        return 1
+    try:
+        s3.put_object(Bucket=bucket, Key=f"{folder}/{BEGUN}", Body=b"", IfNoneMatch="*")
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 412:
+            raise
+        return 0  # submitted twice after all, by an answer that was lost: the other one has done the work
+    # The settings of the host: the definitions are built anew here.
+    os.environ.update(launch.environment)
+    # Spark's session starts in the JVM meanwhile; if it cannot, the step will say so when it asks for it.
+    Thread(target=_start_spark, daemon=True).start()
+
+    from capstone_dagster.emr.on_cluster.remote_step import run  # noqa: PLC0415 - needs the versions and the environment
+
+    return run(f"s3://{bucket}/{folder}", read(PurePosixPath(step_run_ref_key).name))
+
+
+def _start_spark() -> None:
+    from spark_code.session import start  # noqa: PLC0415 - starts beside the imports of Dagster
+
+    start({})
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

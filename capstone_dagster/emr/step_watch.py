@@ -1,0 +1,176 @@
+"""Waiting for a step of EMR: its events, its end, and what to do when it does not end well.
+
+A step that is given up is told to the lake first: whatever goes on of it can publish nothing any more. Then
+it is cancelled. A failure tells the reason EMR gives, the driver's last words and where its log lies.
+"""
+
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import dagster as dg
+from dagster._core.execution.context.system import StepExecutionContext
+
+from capstone_dagster.emr.api import Answer, EmrApiError, jittered
+from capstone_dagster.emr.cluster import ACTIVE, RunCluster, describe, told
+from capstone_dagster.emr.event_relay import Relay
+from capstone_dagster.emr.steps import ENDED, Steps, last_of_stderr, log_folder
+from capstone_dagster.settings import EmrSettings, Settings
+from capstone_dagster.steps.inputs import made_tables
+from capstone_dagster.steps.retries import Retries
+from spark_code.lake import Lake, LakeError
+from spark_code.locations import StorageError
+from spark_code.manifest import Attempt
+
+_POLLS_TO_SEE_A_CANCEL = 2
+
+
+@dataclass
+class Watch:
+    """One attempt at one step, from before its submission to its end."""
+
+    step: StepExecutionContext
+    settings: Settings
+    cluster: RunCluster
+    name: str
+    attempt: Attempt
+    relay: Relay
+    step_id: str | None = None
+    """None until EMR has said so; an answer may be lost."""
+    _has_ended: bool = field(default=False, repr=False)
+
+    def until_ended(self, step_id: str) -> Iterator[dg.DagsterEvent]:
+        """The events of the step; an error if it does not end as the step itself has said."""
+        self.step_id = step_id
+        ended = yield from self._poll(step_id)
+        self._has_ended = True
+        yield from self.relay.new_events()
+        if not self.relay.is_decided:
+            raise self._failure(ended)
+        if ended["Status"]["State"] != "COMPLETED":
+            folder = log_folder(describe(self.cluster.emr, self._cluster_id), step_id)
+            self.step.log.info("EMR: step %s is %s; its log: %s/", step_id, told(ended), folder)
+
+    def give_up(self) -> list[dg.DagsterEvent]:
+        """Whatever goes on of the attempt shall end, and can publish nothing; returns what it has said since."""
+        self._forbid()
+        log, steps = self.step.log, Steps(self.cluster.emr.steadfast())
+        try:
+            step_id = self.step_id or steps.find(self._cluster_id, self.name)
+            if step_id and not self._has_ended:
+                log.info("EMR: step %s was asked to end, and is %s", step_id, told(self._cancel(steps, step_id)))
+            return list(self.relay.new_events())
+        except (EmrApiError, StorageError) as error:
+            log.warning("%s was not cancelled, the sensor emr_reaper tries again: %s", self.name, error)
+            return []
+
+    def lost_cluster(self, error: EmrApiError) -> Exception | None:
+        """What the error means if the cluster is no more; None if it lives, or nobody can say."""
+        with suppress(EmrApiError):
+            cluster = describe(self.cluster.emr, self._cluster_id)
+            if cluster["Status"]["State"] not in ACTIVE:
+                failure = dg.Failure(f"{error}; cluster {self._cluster_id} is {told(cluster)}", allow_retries=False)
+                return self._tried_again(failure, is_lost=True)
+        return None
+
+    def _cancel(self, steps: Steps, step_id: str) -> Answer:
+        steps.cancel(self._cluster_id, [step_id])
+        for _ in range(_POLLS_TO_SEE_A_CANCEL):
+            steps.emr.pause(self._wanted.poll_seconds)
+            step = steps.describe(self._cluster_id, step_id)
+            if step["Status"]["State"] in ENDED:
+                break
+        return step
+
+    def _poll(self, step_id: str) -> Generator[dg.DagsterEvent, None, Answer]:
+        emr, steps = self.cluster.emr, Steps(self.cluster.emr)
+        before: tuple[str, bool] | None = None
+        since = 0.0
+        while True:
+            step = steps.describe(self._cluster_id, step_id)
+            state = step["Status"]["State"]
+            if state in ENDED:
+                return step
+            yield from self.relay.new_events()
+            now = (state, self.relay.is_decided)
+            if now != before:
+                before, since = now, emr.clock()
+                self.step.log.info("EMR: step %s is %s", step_id, state)
+            self._require_in_time(step, emr.clock() - since)
+            emr.pause(jittered(self._wanted.poll_seconds))
+
+    def _require_in_time(self, step: Answer, seconds: float) -> None:
+        """Nothing waits for ever; the time counts from the last change."""
+        state, wanted = step["Status"]["State"], self._wanted
+        if state == "PENDING":
+            limit, setting = wanted.start_minutes, "CAPSTONE_EMR_START_MINUTES"
+        elif state == "CANCEL_PENDING" or self.relay.is_decided:  # its process has only to end
+            limit, setting = wanted.patience_minutes, "CAPSTONE_EMR_PATIENCE_MINUTES"
+        else:
+            limit, setting = wanted.step_minutes, "CAPSTONE_EMR_STEP_MINUTES"
+        if seconds > limit * 60:
+            cluster = describe(self.cluster.emr, self._cluster_id)
+            raise dg.Failure(
+                f"step {step['Id']} of EMR is {told(step)} for {seconds / 60:.0f} minutes, more than {setting} "
+                f"allows; cluster {self._cluster_id} is {told(cluster)}",
+                allow_retries=False,
+            )
+
+    def _forbid(self) -> None:
+        lake, day = Lake(self.settings.lake_uri), date.fromisoformat(self.step.partition_key)
+        for table in made_tables(self.step):
+            try:
+                lake.give_up(table, day, self.attempt.name)
+            except (LakeError, StorageError) as error:
+                self.step.log.warning("what goes on of %s may still publish: %s", self.name, error)
+
+    def _failure(self, ended: Answer) -> Exception:
+        """Why the step failed although it has not said so itself; a request to try again where that may help."""
+        end = self.relay.end()
+        if end and end.refusal:
+            return dg.Failure(end.refusal, allow_retries=False)
+        state, step_id, cluster = ended["Status"]["State"], ended["Id"], describe(self.cluster.emr, self._cluster_id)
+        is_lost = cluster["Status"]["State"] not in ACTIVE
+        reasons = [f"step {step_id} of EMR ended {told(ended)}"]
+        if is_lost:
+            reasons.append(f"cluster {self._cluster_id} is {told(cluster)}")
+        metadata: dict[str, Any] = {"emr_cluster": self._cluster_id, "emr_step": step_id}
+        if folder := log_folder(cluster, step_id):
+            reasons.append(f"log: {folder}/")
+            metadata["log"] = dg.MetadataValue.path(f"{folder}/")
+            if last := self._last_words(folder):
+                reasons.append(f"its last lines:\n{last}")
+        failure = dg.Failure("; ".join(reasons), metadata, allow_retries=False)
+        if state == "CANCELLED" and not is_lost:  # somebody wanted it to end
+            return failure
+        return self._tried_again(failure, is_lost=is_lost)
+
+    def _tried_again(self, failure: dg.Failure, *, is_lost: bool) -> Exception:
+        """The failure as a request to try again, where that may help: a taken cluster that is lost stays lost."""
+        if is_lost and not self._wanted.create_cluster:
+            return failure
+        retries: Retries = self.step.resources.retries
+        return retries.request(failure, self.step.previous_attempt_count)
+
+    def _last_words(self, folder: str) -> str | None:
+        """EMR brings logs to S3 minutes later; the cluster costs meanwhile, so the wait is short."""
+        emr = self.cluster.emr
+        until = emr.clock() + self._wanted.log_seconds
+        while True:
+            if last := last_of_stderr(folder):
+                return last
+            if emr.clock() >= until:
+                return None
+            emr.pause(jittered(self._wanted.poll_seconds))
+
+    @property
+    def _wanted(self) -> EmrSettings:
+        assert self.settings.emr  # noqa: S101
+        return self.settings.emr
+
+    @property
+    def _cluster_id(self) -> str:
+        assert self.cluster.id  # noqa: S101
+        return self.cluster.id

@@ -1,0 +1,126 @@
+"""Whether a run may begin: it is of one trading day, or of all days from one trading day to another.
+
+To Dagster any text is a partition. Asked for a day that is not a trading day, it answers with the next trading day,
+whose tables the run would replace. So every way of starting a run passes here before its first step: the queue and its
+launcher ask, the executor asks, and so does the resource ``trading_day`` for those who bring an executor of their own.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+
+import dagster as dg
+
+from capstone_dagster.assets.job_of_run import job_of_assets, lacks_steps
+from capstone_dagster.assets.jobs import JOB_NAMES
+from capstone_dagster.assets.tables import NOTHING
+from capstone_dagster.errors import ExpectedError
+from capstone_dagster.run_tags import (
+    MAX_RETRIES_TAG,
+    PARTITION_PREFIX,
+    PARTITION_TAG,
+    RANGE_TAGS,
+    REFUSED_TAG,
+    is_over_days,
+)
+from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
+
+_NO_DAY = (
+    "this run names no trading day: choose a partition in the UI, or name one, as in "
+    f'--tags \'{{"{PARTITION_TAG}": "2020-08-06"}}\''
+)
+_PART_OF_DAYS = "a run over several days runs jobs or assets as a whole: choose ops, steps or checks for one day"
+
+
+class RunRefusedError(ExpectedError):
+    """A run that is of no trading day; none of its steps has begun."""
+
+
+def why_refused(run: dg.DagsterRun, first_day: date) -> str | None:
+    """Why the run must not begin, by the sentences of ``capstone run``; None if it may."""
+    if not _names_a_day(run.tags):
+        return _NO_DAY if _makes_tables(run) else None
+    try:
+        _require_days(run.tags, first_day)
+        if is_over_days(run) and not _is_whole(run):
+            return _PART_OF_DAYS
+    except NoTradingDayError as error:
+        return str(error)
+    return None
+
+
+def require_days(instance: dg.DagsterInstance, run: dg.DagsterRun, first_day: date) -> None:
+    """Refuse to execute a run that must not begin, and mark it as refused."""
+    if reason := why_refused(run, first_day):
+        mark_refused(instance, run)
+        raise RunRefusedError(reason)
+
+
+def refused(instance: dg.DagsterInstance, run: dg.DagsterRun, first_day: date) -> dg.DagsterRun | None:
+    """Record that a run which must not begin has failed by that, and return it; None if it may begin."""
+    reason = why_refused(run, first_day)
+    if reason is None:
+        return None
+    mark_refused(instance, run)
+    instance.report_run_failed(run, reason)
+    return instance.get_run_by_id(run.run_id) or run
+
+
+def mark_refused(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Let the run be no attempt at a job, and let nobody try it again."""
+    instance.add_run_tags(run.run_id, {REFUSED_TAG: run.run_id, MAX_RETRIES_TAG: "0"})
+
+
+def trading_day(first_day: date) -> dg.ResourceDefinition:
+    """The resource: the trading day of the run. It is made before the first step, and fails the run that has none."""
+
+    @dg.resource(
+        config_schema=NOTHING,
+        description="The trading day of the run; a run that is of none is refused before its first step.",
+    )
+    def trading_day(context: dg.InitResourceContext) -> date:
+        run, instance = context.run, context.instance
+        if run is None or instance is None:
+            raise RunRefusedError(_NO_DAY)
+        require_days(instance, run, first_day)
+        if PARTITION_TAG in run.tags:
+            return parse_day(run.tags[PARTITION_TAG])
+        recorded = instance.get_run_by_id(run.run_id)
+        if recorded is None or not recorded.is_finished:  # the executor that goes through the days has been replaced
+            raise RunRefusedError("days of a range are run one after another: use capstone run, or dg launch")
+        return parse_day(run.tags[RANGE_TAGS[0]])  # `dg launch` makes the resources once more when all is over
+
+    return trading_day
+
+
+def _names_a_day(tags: Mapping[str, str]) -> bool:
+    return any(tag in (PARTITION_TAG, *RANGE_TAGS) or tag.startswith(PARTITION_PREFIX) for tag in tags)
+
+
+def _require_days(tags: Mapping[str, str], first_day: date) -> None:
+    """Nothing but one day, or both ends of a range."""
+    named = {tag for tag in tags if _names_a_day({tag: ""})}
+    calendar = trading_days(first_day)
+    if named == {PARTITION_TAG}:
+        calendar.require(parse_day(tags[PARTITION_TAG]))
+    elif named == set(RANGE_TAGS):
+        first, last = (calendar.require(parse_day(tags[tag])) for tag in RANGE_TAGS)
+        if first > last:
+            raise NoTradingDayError(f"{first}..{last}: {first} is after {last}")
+    else:
+        raise NoTradingDayError(
+            f"a run must name one day ({PARTITION_TAG}) or a range ({' and '.join(RANGE_TAGS)}), but this one has the "
+            f"tags {', '.join(sorted(named))}"
+        )
+
+
+def _is_whole(run: dg.DagsterRun) -> bool:
+    """Whether it does a whole job, or some assets, and not just steps or checks of them."""
+    job = job_of_assets(run)
+    return not lacks_steps(run, job) if job else bool(run.asset_selection)
+
+
+def _makes_tables(run: dg.DagsterRun) -> bool:
+    """Whether it does more than to look: runs of checks alone need no day."""
+    if run.asset_selection or not run.asset_check_selection:
+        return run.job_name in JOB_NAMES or run.job_name.startswith("__ASSET_JOB")
+    return False

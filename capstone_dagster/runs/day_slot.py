@@ -1,0 +1,129 @@
+"""One run per trading day at a time, whoever starts it.
+
+The queue of Dagster's daemon holds back a day that is in progress. Those who start a day without the
+queue (``capstone run``, ``capstone track``) take the day's slot here. Both sides first mark their run as
+starting and then look at the others while they hold the day's lock, so that of two only one goes on.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+
+import dagster as dg
+from dagster_postgres import PostgresRunStorage
+
+from capstone_dagster.assets.job_of_run import what, what_ran
+from capstone_dagster.errors import ExpectedError
+from capstone_dagster.run_storage.locks import locked
+from capstone_dagster.run_tags import PARTITION_TAG
+from capstone_dagster.runs.lease import Lease
+from capstone_dagster.runs.worker import Worker
+
+IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+
+
+class SlotTakenError(ExpectedError):
+    """Another run of the trading day is in progress."""
+
+    def __init__(self, day: date, holder: dg.RunRecord, known_as: str) -> None:
+        run, lease = holder.dagster_run, Lease.of(holder.dagster_run)
+        self.run_id = run.run_id
+        began = holder.start_time and datetime.fromtimestamp(holder.start_time, UTC)
+        since = f" since {began:%H:%M:%S} UTC" if began else ""
+        until = _outside(lease, known_as) if lease else "; wait until it has ended, or stop it in the UI"
+        super().__init__(f"{day} is being worked on by {known_as} ({run.status.value}{since}, run {run.run_id}){until}")
+
+
+@contextmanager
+def day_locked(instance: dg.DagsterInstance, day: str) -> Iterator[None]:
+    """Keep everybody else from deciding about the day's slot meanwhile."""
+    storage = instance.run_storage
+    if not isinstance(storage, PostgresRunStorage):  # in memory: nobody else is there
+        yield
+        return
+    with locked(storage, f"capstone {day}"):
+        yield
+
+
+def holder(instance: dg.DagsterInstance, day: str, besides: str | None = None) -> dg.RunRecord | None:
+    """The run that holds the day's slot, other than ``besides``; one that is lost is ended, and holds none."""
+    in_progress = instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS, tags={PARTITION_TAG: day}))
+    others = [record for record in in_progress if record.dagster_run.run_id != besides]
+    return next((record for record in others if not end_if_dead(instance, record.dagster_run)), None)
+
+
+def end_if_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """If the process that works on the run is gone, or its lease is over, record that the run has ended."""
+    if _lost(run) is None:
+        return False
+    current = instance.get_run_by_id(run.run_id)  # since it was read, it may have ended well, or been heard of
+    if current is None or current.is_finished:
+        return True
+    reason = _lost(current)
+    if reason is None:
+        return False
+    if current.status == dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(current, reason)
+    else:
+        instance.report_run_failed(current, reason)
+    return True
+
+
+def end_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """The same for those who do not hold the day's lock: of many who look at once, one records the end."""
+    if _lost(run) is None:
+        return False
+    with day_locked(instance, run.tags[PARTITION_TAG]):
+        return end_if_dead(instance, run)
+
+
+def _lost(run: dg.DagsterRun) -> str | None:
+    """Why nobody works on the run any more, if that is certain."""
+    if run.is_finished:
+        return None
+    worker, lease = Worker.of(run), Lease.of(run)
+    if worker and worker.is_dead:
+        return f"{worker}, which worked on this run, is gone without a result"
+    return lease.reason if lease and lease.is_over else None
+
+
+@contextmanager
+def claiming(instance: dg.DagsterInstance, day: date) -> Iterator[None]:
+    """Hold the day's lock while a run is created and marked as starting; refused if the slot is taken."""
+    with day_locked(instance, day.isoformat()):
+        if taken := holder(instance, day.isoformat()):
+            raise SlotTakenError(day, taken, what_ran(instance, taken.dagster_run))
+        yield
+
+
+def mark_starting(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
+    """Record that a run holds the slot of its day from now on."""
+    _report(instance, run, dg.DagsterEventType.RUN_STARTING)
+    return instance.get_run_by_id(run.run_id) or run
+
+
+def back_to_queue(instance: dg.DagsterInstance, run: dg.DagsterRun, taken: dg.RunRecord) -> None:
+    """Let a run wait for its turn once more."""
+    say_who_is_waited_for(instance, run, taken)
+    _report(instance, run, dg.DagsterEventType.RUN_ENQUEUED)
+
+
+def say_who_is_waited_for(instance: dg.DagsterInstance, run: dg.DagsterRun, taken: dg.RunRecord) -> None:
+    """Tell in the log of a run that waits who works on its day."""
+    other, lease = taken.dagster_run, Lease.of(taken.dagster_run)
+    outside = _outside(lease, what_ran(instance, other)) if lease else ""
+    told = f"Waits in the queue: {what(instance, other)} (run {other.run_id}) works on this day{outside}."
+    instance.report_engine_event(told, run)
+
+
+def _report(instance: dg.DagsterInstance, run: dg.DagsterRun, event: dg.DagsterEventType) -> None:
+    instance.report_dagster_event(dg.DagsterEvent(event.value, run.job_name), run.run_id)
+
+
+def _outside(lease: Lease, known_as: str) -> str:
+    """What can be said of work outside Dagster that nobody can look at."""
+    return (
+        f" outside Dagster, last heard of at {lease.heard:%Y-%m-%d %H:%M:%S} UTC. It counts as failed unless it is "
+        f"heard of again by {lease.ends:%Y-%m-%d %H:%M:%S} UTC; to end it now, stop its run in the UI, or call "
+        f"update_job_status('{known_as}', 'FAILURE')"
+    )

@@ -1,0 +1,92 @@
+"""Work that is done outside Dagster, as runs: begun in the slot of its day, ended with its result.
+
+Either a process of ours does it, which can be looked at, or it has a lease.
+"""
+
+from datetime import date
+
+import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableJob
+
+from capstone_dagster.assets.jobs import JobName
+from capstone_dagster.run_tags import OUTSIDE_TAG, PARTITION_TAG
+from capstone_dagster.runs.day_run import begin as begin_run
+from capstone_dagster.runs.day_slot import IN_PROGRESS, day_locked, say_who_is_waited_for
+from capstone_dagster.runs.lease import Lease
+from capstone_dagster.runs.worker import Worker
+from capstone_dagster.settings import Settings
+from capstone_dagster.trading_days import trading_days
+
+
+def is_outside(run: dg.DagsterRun) -> bool:
+    """Whether the run stands for such work; retries come with a copy of another run's tags."""
+    return run.tags.get(OUTSIDE_TAG) == run.run_id
+
+
+def begin(
+    instance: dg.DagsterInstance,
+    job: ReconstructableJob,
+    day: date,
+    *,
+    settings: Settings,
+    worker: Worker | None,
+) -> dg.DagsterRun:
+    """Take the day's slot; it is held until the work is ended, or its worker is gone, or without one its lease is."""
+    trading_days(settings.first_trading_day).require(day)
+    lease = None if worker else Lease.from_now(settings.lease_minutes)
+    run = begin_run(instance, job, day, worker=worker, is_outside=True, lease=lease)
+    _report(instance, run, dg.DagsterEventType.RUN_START, "Work outside Dagster has begun.")
+    _tell_those_who_wait(instance, run)
+    return run
+
+
+def renew(instance: dg.DagsterInstance, run: dg.DagsterRun, minutes: float) -> bool:
+    """Record that the work was heard of, unless it has ended, was asked to stop, or has no lease."""
+    with day_locked(instance, run.tags[PARTITION_TAG]):
+        current = _known(instance, run.run_id)
+        if current.status != dg.DagsterRunStatus.STARTED or Lease.of(current) is None:
+            return False
+        lease = Lease.from_now(minutes)
+        instance.add_run_tags(run.run_id, lease.tag(run.run_id))
+    return True
+
+
+def _tell_those_who_wait(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    of_day = {PARTITION_TAG: run.tags[PARTITION_TAG]}
+    record = instance.get_run_record_by_id(run.run_id)
+    for waits in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED], tags=of_day)):
+        if record:
+            say_who_is_waited_for(instance, waits, record)
+
+
+def begun(instance: dg.DagsterInstance, job: JobName, day: date) -> dg.DagsterRun | None:
+    """The work with a lease that is in progress, if there is any."""
+    tags = {PARTITION_TAG: day.isoformat()}
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=IN_PROGRESS, tags=tags))
+    return next((run for run in runs if is_outside(run) and Lease.of(run)), None)
+
+
+def end(instance: dg.DagsterInstance, run: dg.DagsterRun, *, succeeded: bool, reason: str | None) -> bool:
+    """Record the result; returns whether that was done, which it is not if the run was ended meanwhile."""
+    with day_locked(instance, run.tags[PARTITION_TAG]):
+        current = _known(instance, run.run_id)
+        if current.is_finished:
+            return False
+        if current.status == dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(current, reason)
+        elif succeeded:
+            _report(instance, current, dg.DagsterEventType.RUN_SUCCESS, reason)
+        else:
+            instance.report_run_failed(current, reason)
+    return True
+
+
+def _known(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun:
+    record = instance.get_run_record_by_id(run_id)
+    if record is None:
+        raise LookupError(f"run {run_id} was deleted while its work went on")
+    return record.dagster_run
+
+
+def _report(instance: dg.DagsterInstance, run: dg.DagsterRun, what: dg.DagsterEventType, message: str | None) -> None:
+    instance.report_dagster_event(dg.DagsterEvent(what.value, run.job_name, message=message), run.run_id)

@@ -1,0 +1,95 @@
+"""Which process works on a run, and whether it still lives.
+
+Dagster's launcher for one machine forgets a run whose process was killed together with its parent,
+and never knew those that ``capstone run`` and ``capstone track`` start. So every process that works on
+a run signs it with a tag, and whoever needs the run's slot can look.
+"""
+
+import os
+import re
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import dagster as dg
+import psutil
+
+from capstone_dagster.run_tags import WORKER_TAG
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process on a host; its start tells it from a later one with the same number."""
+
+    host: str
+    pid: int
+    started: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host.partition(':')[0]}"
+
+    @classmethod
+    def process(cls, pid: int | None = None) -> Self:
+        """A living process of this host, or the one that asks."""
+        found = psutil.Process(pid)
+        return cls(_this_host(), found.pid, _start_of(found))
+
+    @classmethod
+    def of(cls, run: dg.DagsterRun) -> Self | None:
+        """Who signed the run, or None if nobody has; retries come with a copy of another run's signature."""
+        signature = re.fullmatch(r"(\S+) (\d+) (\d+(?:\.\d+)?) (\S+)", run.tags.get(WORKER_TAG, ""))
+        if signature is None or signature[4] != run.run_id:
+            return None
+        return cls(signature[1], int(signature[2]), signature[3])
+
+    def signature(self, run_id: str) -> dict[str, str]:
+        """The tag of a run this process works on."""
+        return {WORKER_TAG: f"{self.host} {self.pid} {self.started} {run_id}"}
+
+    @property
+    def is_of_this_host(self) -> bool:
+        """Whether the process can be seen from here."""
+        return self.host == _this_host()
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it is certain that the process is gone; of another host nothing is certain."""
+        return self.is_of_this_host and self._is_gone()
+
+    def terminate(self) -> bool:
+        """Ask the process to end, if it lives on this host."""
+        if not self.is_of_this_host or self._is_gone():
+            return False
+        try:
+            os.kill(self.pid, signal.SIGTERM)
+        except (ProcessLookupError, PermissionError):  # gone meanwhile, or another user's
+            return False
+        return True
+
+    def _is_gone(self) -> bool:
+        try:
+            os.kill(self.pid, 0)
+            process = psutil.Process(self.pid)
+            return _start_of(process) != self.started or process.status() == psutil.STATUS_ZOMBIE
+        except (ProcessLookupError, OverflowError):
+            return True
+        except (PermissionError, psutil.Error):  # another user's, perhaps hidden from us
+            return False
+
+
+def _this_host() -> str:
+    """The host's name, and on Linux which of its containers: each counts its processes for itself."""
+    try:
+        return f"{socket.gethostname()}:{Path('/proc/self/ns/pid').stat().st_ino}"
+    except FileNotFoundError:
+        return socket.gethostname()
+
+
+def _start_of(process: psutil.Process) -> str:
+    """When the process started: on Linux in ticks since the boot, which stay when the clock is set."""
+    try:
+        return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except FileNotFoundError:
+        return str(process.create_time())

@@ -1,0 +1,122 @@
+"""Between Dagster's assets and the lake: inputs are published days, outputs are drafts to publish.
+
+A step whose inputs are not all published fails before any work (see ``inputs``). How a day is
+published is in ``spark_code.lake``.
+"""
+
+import time
+from dataclasses import replace
+from datetime import date
+from functools import partial
+
+import dagster as dg
+from dagster_pyspark import LazyPySparkResource
+from pydantic import Field
+
+from capstone_dagster.assets.metadata import materialization_metadata
+from capstone_dagster.steps.inputs import Need, needed_inputs, require_published
+from capstone_dagster.steps.preview import preview
+from capstone_dagster.steps.recorded_ends import require_in_progress
+from capstone_dagster.steps.retries import Retries
+from capstone_dagster.trading_days import parse_day
+from spark_code.glue import GlueCatalog
+from spark_code.lake import AuditError, Draft, Lake, Published
+from spark_code.manifest import Attempt
+from spark_code.schemas import CLOSES, TABLES
+
+
+class ReportOptions(dg.ConfigurableResource[None]):
+    """What a person may decide for one run of the report.
+
+    A resource of its own, because run config can only replace the whole of a resource's config.
+    """
+
+    allow_missing_closes: bool = Field(
+        default=False,
+        description=(
+            "Build the report although the previous trading day's closes are not published. "
+            "Its close_pr, bid_pr_mv, ask_pr_mv and changes are null then."
+        ),
+    )
+
+
+class LakeIOManager(dg.IOManager):
+    """Reads and publishes one trading day of one table of the lake. A run has one of its own, made when it begins."""
+
+    def __init__(
+        self,
+        *,
+        uri: str,
+        spark: LazyPySparkResource,
+        report_options: ReportOptions,
+        retries: Retries,
+        glue_database: str | None = None,
+    ) -> None:
+        self.uri, self.glue_database = uri, glue_database
+        self.spark, self.report_options, self.retries = spark, report_options, retries
+        self._began: Attempt | None = None
+
+    def begin(self, day: date) -> Attempt:
+        """Take the run's fencing token, before its first step reads its inputs; the step's try is said later."""
+        self._began = self._began or Lake(self.uri).begin(day, run_id="")
+        return self._began
+
+    def load_input(self, context: dg.InputContext) -> Published:
+        """The published day of an upstream table, pinned to one version."""
+        with self.retries.judging_failures(context.step_context.previous_attempt_count, context.step_context):
+            return self._load(context)
+
+    def _load(self, context: dg.InputContext) -> Published:
+        lake, table = Lake(self.uri), TABLES[context.asset_key.to_user_string()]
+        day = parse_day(context.step_context.partition_key)
+        self.begin(day)
+        self.require_inputs(context.step_context)
+        spark, keys = self.spark.spark_session, list(context.asset_partition_keys)
+        if not keys:  # the closes before the first trading day
+            return lake.nothing(spark, table, day)
+        needed = date.fromisoformat(keys[0])
+        if self._may_be_missing((table, needed), day) and lake.manifest(table, needed) is None:
+            context.log.warning("%s of %s is not published; going on without it, as allowed", table.path, needed)
+            return lake.nothing(spark, table, needed)
+        published = lake.read(spark, table, needed)
+        context.log.info("reading %s of %s: %s", table.path, needed, published.as_input())
+        return published
+
+    def require_inputs(self, step: dg.StepExecutionContext) -> None:
+        """Fail if a day that the step reads is not published."""
+        day = parse_day(step.partition_key)
+        needs = [need for need in needed_inputs(step) if not self._may_be_missing(need, day)]
+        require_published(Lake(self.uri), needs, day)
+
+    def _may_be_missing(self, need: Need, day: date) -> bool:
+        return self.report_options.allow_missing_closes and need[0] == CLOSES and need[1] != day
+
+    def handle_output(self, context: dg.OutputContext, obj: Draft) -> None:
+        """Write, audit and publish a draft, and tell the run storage what was published."""
+        with self.retries.judging_failures(context.step_context.previous_attempt_count, context.step_context):
+            self._publish(context, obj)
+
+    def _publish(self, context: dg.OutputContext, draft: Draft) -> None:
+        day = self._day(context)
+        retries, began = context.step_context.previous_attempt_count, self.begin(day)
+        attempt = replace(began, run_id=context.run_id, number=retries + 1, token=began.token + retries)
+        catalog = GlueCatalog(self.glue_database) if self.glue_database else None
+        in_progress = partial(require_in_progress, context.step_context.instance, context.run_id)
+        lake, started = Lake(self.uri, catalog, in_progress), time.monotonic()
+        manifest = lake.publish(draft, day, attempt)
+        seconds = time.monotonic() - started
+        rows = preview(lake, draft.table, manifest, context.log.warning)
+        context.add_output_metadata(materialization_metadata(draft.table, manifest, rows, seconds, lake))
+
+    def _day(self, context: dg.OutputContext) -> date:
+        """The trading day of the run, and only if Dagster has the table's partition from no other day.
+
+        Dagster derives it from the time window of the run's partition, which for a day that is none is another day's.
+        """
+        of_run, of_table = context.step_context.partition_key, context.asset_partition_keys
+        if list(of_table) != [of_run]:
+            raise AuditError(
+                f"{context.asset_key.to_user_string()}: the run is of {of_run}, and Dagster would record the partition "
+                f"{', '.join(of_table) or 'none'}; not published"
+            )
+        return parse_day(of_run)

@@ -1,0 +1,35 @@
+"""The resource ``spark`` of the steps."""
+
+from dagster_pyspark import LazyPySparkResource
+from pyspark.sql import SparkSession
+
+from capstone_dagster.steps.retries import final_failures
+from capstone_dagster.steps.s3_jars import jars
+from capstone_dagster.steps.spark_process import is_forgotten, start_session
+from spark_code.session import s3_conf
+
+
+class StepSpark(LazyPySparkResource):
+    """The Spark session that the steps share."""
+
+    def require_client(self) -> None:
+        """Fail at once, before anything is started, if Spark lacks its client of S3; a cluster has one."""
+
+
+class LocalSpark(StepSpark):
+    """Spark in this process; its S3 client is looked for when the first step wants it, and not on load."""
+
+    needs_s3: bool
+
+    def require_client(self) -> None:
+        """Look for the jars."""
+        if self.needs_s3:
+            jars()
+
+    @property
+    def spark_session(self) -> SparkSession:
+        """The session, started by whoever asks first."""
+        if self._spark_session is None or is_forgotten(self._spark_session):
+            with final_failures():
+                self._spark_session = start_session(self.spark_config | (s3_conf(jars()) if self.needs_s3 else {}))
+        return self._spark_session

@@ -1,0 +1,67 @@
+"""Dagster's webserver behind ``ui.door``: what `make dev` and the host in AWS start.
+
+capstone exec -- python -m capstone_dagster.ui.server --workspace workspace.yaml
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import click
+import dagster as dg
+import uvicorn
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._utils.interrupts import setup_interrupt_handlers
+from dagster._utils.log import configure_loggers
+from dagster_webserver.app import create_app_from_workspace_process_context
+from dagster_webserver.version import __version__
+from starlette.applications import Starlette
+
+from capstone_dagster.settings import Settings
+from capstone_dagster.ui.backfill_page import show_each_day
+from capstone_dagster.ui.door import WebDoor, allowed_hosts
+
+# Dagster's own: how often the pages ask for news, and when the database is given up, so that none waits for ever.
+_POLL_MILLISECONDS = 2_000
+_STATEMENT_MILLISECONDS, _RECYCLE_SECONDS, _MOST_CONNECTIONS = 15_000, 3_600, 20
+# So long pages that are open keep the server from ending.
+_LAST_SECONDS = 5
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=int, default=3000, show_default=True)
+@click.option("--workspace", default="workspace.yaml", show_default=True, help="Which code location is shown.")
+def main(host: str, port: int, workspace: str) -> None:
+    """Serve the Dagster UI to those whom CAPSTONE_UI_HOSTS lets in."""
+    configure_loggers()
+    setup_interrupt_handlers()  # SIGTERM ends it as Ctrl-C does
+    show_each_day()
+    with dg.DagsterInstance.get() as instance:
+        instance.optimize_for_webserver(_STATEMENT_MILLISECONDS, _RECYCLE_SECONDS, _MOST_CONNECTIONS)
+        target = WorkspaceFileTarget([workspace])
+        with WorkspaceProcessContext(instance, target, version=__version__) as context:
+            dagsters = create_app_from_workspace_process_context(
+                context, live_data_poll_rate=_POLL_MILLISECONDS, lifespan=_lifespan
+            )
+            named = f"[{host}]" if ":" in host else host
+            guarded = WebDoor(dagsters, allowed_hosts(Settings.from_environment(), named))
+            config = uvicorn.Config(
+                guarded, host=host, port=port, log_level="warning", timeout_graceful_shutdown=_LAST_SECONDS
+            )
+            listening = config.bind_socket()  # a port that is taken ends it here, before it says that it serves
+            click.echo(f"The UI is served on http://{named}:{port}")
+            with suppress(KeyboardInterrupt):  # raised once more by uvicorn when it has ended
+                uvicorn.Server(config).run(sockets=[listening])
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    del app
+    with suppress(asyncio.CancelledError):  # how uvicorn ends it at Ctrl-C
+        yield
+
+
+if __name__ == "__main__":
+    main()

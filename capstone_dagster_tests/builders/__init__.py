@@ -1,0 +1,1 @@
+"""What tests are made of: rows, deliveries, lakes, histories of runs."""

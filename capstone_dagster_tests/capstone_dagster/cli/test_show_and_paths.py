@@ -1,0 +1,104 @@
+"""``capstone show`` and ``capstone paths``: what they print of published days, and what they refuse."""
+
+import json
+from dataclasses import asdict
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from capstone_dagster_tests.builders.command_line import Run, usage_error
+from spark_code.manifest import Manifest
+from spark_code.schemas import TABLES
+
+# No variable but the home, whatever the machine has set.
+pytestmark = pytest.mark.usefixtures("home")
+
+DAY = date(2020, 8, 5)
+
+
+@pytest.fixture
+def published(home: Path) -> Manifest:
+    """Closes of the day in the lake, written by hand."""
+    manifest = Manifest(
+        trade_dt=DAY.isoformat(),
+        version="v1",
+        paths=[f"eod/closes/data/v1/trade_dt={DAY}/part-{i}.parquet" for i in range(2)],
+        rows=2,
+        bytes=1,
+        run_id="run",
+        attempt=1,
+        token=1,
+        published_at="2020-08-05T23:00:00.000+00:00",
+        inputs={"ingested/events": "v0"},
+    )
+    for path, symbol in zip(manifest.paths, ("SYMA", "SYMB"), strict=True):
+        (home / "lake" / path).parent.mkdir(parents=True, exist_ok=True)
+        rows = [{"symbol": symbol, "exchange": "NYSE", "close_pr": Decimal("1.250000")}]
+        pq.write_table(pa.Table.from_pylist(rows), home / "lake" / path)
+    pointer = home / "lake" / "eod" / "closes" / "_published" / f"{DAY}.json"
+    pointer.parent.mkdir()
+    pointer.write_bytes(manifest.to_json())
+    return manifest
+
+
+def test_published_rows_are_shown(capstone: Run, published: Manifest) -> None:
+    assert capstone("show", "eod/closes", "2020-08-05", "--limit", "1") == (
+        0,
+        "trade_dt    symbol  exchange  close_pr\n2020-08-05  SYMA    NYSE      1.250000\n1 of 2 rows\n",
+        "",
+    )
+    assert published.rows == 2
+
+
+def test_published_files_are_listed(capstone: Run, home: Path, published: Manifest) -> None:
+    files = [f"{home}/lake/{path}" for path in published.paths]
+
+    assert capstone("paths", "eod/closes", "2020-08-05") == (0, "".join(f"{file}\n" for file in files), "")
+    code, out, err = capstone("paths", "eod/closes", "2020-08-05", "--json")
+    assert (code, json.loads(out), err) == (0, asdict(published) | {"paths": files}, "")
+
+
+@pytest.mark.parametrize("command", ["show", "paths"])
+def test_a_published_file_that_was_deleted_is_named_with_the_command_that_makes_it_again(
+    capstone: Run, home: Path, published: Manifest, command: str
+) -> None:
+    gone = home / "lake" / published.paths[0]
+    gone.unlink()
+
+    code, out, err = capstone(command, "eod/closes", "2020-08-05")
+
+    again = "publish eod/closes of 2020-08-05 again: capstone run 2020-08-05 --job preprocessing"
+    assert (code, out, err) == (1, "", f"capstone: {gone} is gone; {again}\n")
+
+
+@pytest.mark.parametrize("command", ["show", "paths"])
+def test_an_unknown_table_is_refused_with_the_tables_there_are(capstone: Run, command: str) -> None:
+    code, out, err = capstone(command, "eod/prices", "2020-08-05")
+
+    assert (code, out) == (2, "")
+    assert usage_error(err) == (
+        f"Error: Invalid value for 'TABLE': 'eod/prices' is not a table; the tables are {', '.join(TABLES)}"
+    )
+
+
+@pytest.mark.parametrize("command", ["show", "paths"])
+@pytest.mark.parametrize("day", ["2020-8-5", "yesterday", "2020-08-05..2020-08-06", ""])
+def test_a_wrong_date_is_refused_with_how_to_write_it(capstone: Run, command: str, day: str) -> None:
+    code, out, err = capstone(command, "eod/closes", day)
+
+    assert (code, out) == (1, "")
+    assert err.startswith(f"capstone: {day!r} is not a date; write yyyy-mm-dd")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["show", "paths"])
+def test_a_missing_day_is_refused_with_the_command_that_makes_it(capstone: Run, home: Path, command: str) -> None:
+    assert capstone(command, "eod/closes", "2020-08-05") == (
+        1,
+        "",
+        f"capstone: eod/closes of 2020-08-05 is not published in {home}/lake; make it with: capstone run 2020-08-05\n",
+    )

@@ -1,0 +1,82 @@
+"""A Postgres of one's own over TCP, with a role and a password, as CAPSTONE_POSTGRES_URL names it."""
+
+import json
+import shlex
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+import pytest
+from psycopg2 import connect
+
+from capstone_dagster.run_storage.postgres_data import DataFolder
+from capstone_dagster.run_storage.postgres_programs import environment, let_user_in, server_user, start
+from capstone_dagster_tests.servers.platform import Platform
+
+PASSWORD = "s3cret @ 100%"  # noqa: S105 - of a server that lives for this test
+ESCAPED = "s3cret%20%40%20100%25"
+DAY = date(2020, 8, 5)
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """The port of a server that knows the role trader and wants its password."""
+    with closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))
+        number: int = unused.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder, Path(folder, "lock").open("w") as lock:
+        data, user = Path(folder) / "data", server_user()
+        if user:
+            let_user_in(user, Path(folder))
+        DataFolder(data, Path(folder) / "initdb.log", user).make_anew(lock.fileno())
+        (data / "pg_hba.conf").write_text("local all postgres trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
+        options = f"-c listen_addresses=127.0.0.1 -p {number} -k {shlex.quote(str(data))}"
+
+        def control(*arguments: str) -> None:
+            assert start("pg_ctl", list(arguments), user, env=environment(PGDATA=str(data)), cwd=data).wait() == 0
+
+        control("start", "-w", "-l", "server.log", "-o", options)
+        try:
+            with closing(connect(f"postgresql://postgres@:{number}/postgres?host={data}")) as connection:
+                connection.autocommit = True
+                cursor = connection.cursor()
+                cursor.execute("CREATE ROLE trader LOGIN PASSWORD %s", (PASSWORD,))
+                cursor.execute("CREATE DATABASE market OWNER trader")
+            yield number
+        finally:
+            control("stop", "-w", "-m", "fast")
+
+
+def _platform(folder: Path, port: int, password: str) -> Platform:
+    return Platform(folder, DAY, postgres_url=f"postgresql://trader:{password}@127.0.0.1:{port}/market")
+
+
+def test_the_tracker_works_on_a_server_over_tcp_with_a_password(tmp_path: Path, port: int) -> None:
+    platform = _platform(tmp_path, port, ESCAPED)
+    platform.sample(DAY)
+
+    assert platform.capstone("migrate").returncode == 0
+    tracked = platform.capstone("track", "--job", "preprocessing", "--date", str(DAY), "--", "true")
+    assert tracked.returncode == 0, tracked.stderr
+    status = json.loads(platform.capstone("status", f"preprocessing_{DAY}", "--json").stdout)
+    by_psql = platform.capstone(
+        "exec", "--", "psql", "-AtXc", "SELECT job_id, status, attempts, run_id FROM job_status"
+    )
+
+    assert by_psql.stdout.strip() == f"preprocessing_{DAY}|SUCCESS|1|{status['run_id']}"
+    assert not (tmp_path / "postgres").exists()
+    for ran in (tracked, by_psql):
+        assert "s3cret" not in ran.stdout + ran.stderr
+
+
+def test_a_wrong_password_is_one_line_that_does_not_repeat_it(tmp_path: Path, port: int) -> None:
+    refused = _platform(tmp_path, port, "wr0ng").capstone("status")
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("capstone: CAPSTONE_POSTGRES_URL: the server cannot be used: ")
+    assert 'password authentication failed for user "trader"' in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert "wr0ng" not in refused.stdout + refused.stderr

@@ -1,0 +1,1 @@
+"""Real servers on loopback and real processes, and the platforms that tests build on them."""

@@ -1,0 +1,1 @@
+"""Everything at once: whole days, real processes, kills and outages."""

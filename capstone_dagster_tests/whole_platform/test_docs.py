@@ -1,0 +1,98 @@
+"""What the documents say is so: the worked day's numbers, and every command, path and setting."""
+
+import re
+from datetime import date
+from pathlib import Path
+
+import click
+import pytest
+from pyspark.sql import SparkSession
+
+from capstone_dagster.assets.metadata import rejects_by_reason
+from capstone_dagster.cli.main import cli
+from capstone_dagster.cli.text_table import as_text
+from capstone_dagster.settings import Settings
+from capstone_dagster.steps.preview import first_rows
+from capstone_dagster_tests.servers.platform import ALL_ROWS, Platform
+from spark_code.schemas import EVENTS, TABLES
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DATA_FLOW = (ROOT / "docs" / "data_flow.md").read_text()
+DAYS = (date(2020, 8, 5), date(2020, 8, 6))
+
+
+def _blocks(kind: str) -> dict[str, str]:
+    """Fenced blocks of a kind, by what stands behind the kind."""
+    return dict(re.findall(rf"^```{kind} (\S.*)\n([\s\S]*?)^```", DATA_FLOW, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def worked_days(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    del spark
+    platform = Platform(tmp_path_factory.mktemp("worked"), DAYS[0])
+    for name, content in (_blocks("csv") | _blocks("json")).items():
+        file = platform.raw / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    for day in DAYS:
+        assert platform.run("daily_pipeline", day).success
+    return platform
+
+
+SHOWN = [title for title in _blocks("text") if not title.startswith("rejects")]
+
+
+@pytest.mark.parametrize("title", SHOWN)
+def test_the_worked_day_has_the_rows_of_the_document(worked_days: Platform, title: str) -> None:
+    name, day = title.split()
+    table, trade_dt = TABLES[name], date.fromisoformat(day)
+    shown = _blocks("text")[title].splitlines()
+    rows = first_rows(worked_days.lake, table, trade_dt, ALL_ROWS)
+    made = as_text(table.columns, rows).splitlines()
+    assert sorted(made) == sorted(shown[:-1])
+    assert shown[-1] == f"{len(rows)} of {len(rows)} rows"
+
+
+def test_the_worked_day_has_the_rejects_of_the_document(worked_days: Platform) -> None:
+    events = worked_days.lake.require(EVENTS, DAYS[1])
+    assert (events.rows, events.measures["trades"], events.measures["quotes"]) == (13, 5, 5)
+    shown = dict(line.split() for line in _blocks("text")["rejects 2020-08-06"].splitlines())
+    assert {reason: str(count) for reason, count in rejects_by_reason(events).items()} == shown
+
+
+def _code(document: Path) -> str:
+    """Fenced blocks and inline code."""
+    text = document.read_text()
+    return "\n".join(re.findall(r"^```[\s\S]*?^```|`[^`\n]+`", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_of_the_documents_exists(document: Path) -> None:
+    targets = re.findall(r"^([\w-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for target in re.findall(r"\bmake ([a-z][a-z0-9-]*)", _code(document)):
+        assert target in targets
+    for command, options in re.findall(r"\bcapstone ([a-z][a-z0-9-]*)([^\n`]*)", _code(document)):
+        found = cli.get_command(click.Context(cli), command)
+        assert found, command
+        known = {name for option in found.params if isinstance(option, click.Option) for name in option.opts}
+        own = options.split(" -- ")[0].split("#")[0]
+        assert set(re.findall(r"--[a-z-]+", own)) <= known, options
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_path_of_the_documents_exists(document: Path) -> None:
+    named = re.findall(
+        r"(?<![\w/<.>-])((?:capstone_dagster|capstone_dagster_tests|spark_code|deploy|docs)/[\w./-]*\w/?)",
+        document.read_text(),
+    )
+    linked = [link for link in re.findall(r"\]\(([^)#]+)\)", document.read_text()) if "://" not in link]
+    for path in named:
+        assert (ROOT / path).exists(), path
+    for link in linked:
+        assert (document.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_setting_of_the_documents_exists(document: Path) -> None:
+    assert set(re.findall(r"CAPSTONE_[A-Z_]+[A-Z]", document.read_text())) <= set(Settings.variables())

@@ -1,0 +1,141 @@
+"""The scripts for plain ``spark-submit``: the tables Dagster makes, and their jobs in the job tracker."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from pyspark.sql import SparkSession
+
+from capstone_dagster.settings import CHECKOUT
+from capstone_dagster.tracker import Tracker
+from capstone_dagster_tests.servers.platform import Platform, Rows
+from spark_code.schemas import TABLES
+
+# Labor Day lies between.
+FRIDAY, TUESDAY = date(2020, 9, 4), date(2020, 9, 8)
+PREPROCESSING, ANALYTICAL = (str(CHECKOUT / f"deploy/submit/{job}.sh") for job in ("preprocessing", "analytical"))
+
+# What the scripts do and publish; the end-of-day load of the first day is Dagster's, as both share a lake.
+SUBMITTED = {
+    f"analytical_{FRIDAY}": ("report",),
+    f"preprocessing_{TUESDAY}": ("ingested", "eod"),
+    f"analytical_{TUESDAY}": ("report",),
+}
+
+
+def rows(platform: Platform) -> dict[tuple[str, date], Rows]:
+    return {(table.path, day): platform.rows(table, day) for table in TABLES.values() for day in (FRIDAY, TUESDAY)}
+
+
+def submit(platform: Platform, script: str, day: date) -> None:
+    submitted = platform.capstone(f"{day}", "--conf", "spark.sql.shuffle.partitions=2", program=(script,))
+    assert submitted.returncode == 0, submitted.stdout + submitted.stderr
+
+
+@pytest.fixture(scope="module")
+def by_dagster(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """Two delivered days, and the first one's end-of-day load by Dagster."""
+    del spark
+    platform = Platform(tmp_path_factory.mktemp("by dagster"), FRIDAY)
+    for day in (FRIDAY, TUESDAY):
+        platform.sample(day)
+    assert platform.run("preprocessing", FRIDAY).success
+    return platform
+
+
+@pytest.fixture(scope="module")
+def platform(by_dagster: Platform) -> Iterator[Platform]:
+    """The same below a path with a space, where the scripts go on."""
+    with tempfile.TemporaryDirectory() as folder:
+        platform = Platform(Path(folder, "my home"), FRIDAY)
+        shutil.copytree(by_dagster.folder, platform.folder)
+        yield platform
+
+
+@pytest.fixture(scope="module")
+def submitted(platform: Platform) -> Iterator[dg.DagsterInstance]:
+    """The run storage behind the scripts' jobs."""
+    with platform.instance() as instance:
+        submit(platform, ANALYTICAL, FRIDAY)
+        submit(platform, PREPROCESSING, TUESDAY)
+        submit(platform, ANALYTICAL, TUESDAY)
+        yield instance
+
+
+def test_the_scripts_make_the_rows_that_dagster_makes(
+    platform: Platform, by_dagster: Platform, submitted: dg.DagsterInstance
+) -> None:
+    assert submitted
+    for job, day in (("analytical", FRIDAY), ("daily_pipeline", TUESDAY)):
+        assert by_dagster.run(job, day).success
+    expected = rows(by_dagster)
+    assert all(expected.values())
+
+    assert rows(platform) == expected
+
+
+def test_the_jobs_of_the_scripts_are_shown_as_done(platform: Platform, submitted: dg.DagsterInstance) -> None:
+    assert submitted
+
+    printed = platform.capstone("status").stdout
+
+    shown = dict(line.split()[:2] for line in printed.splitlines()[1:])
+    assert shown == dict.fromkeys(SUBMITTED, "SUCCESS")
+
+
+@pytest.mark.parametrize("job_id", SUBMITTED)
+def test_what_a_script_published_is_in_the_run_storage_under_its_run(
+    platform: Platform, submitted: dg.DagsterInstance, job_id: str
+) -> None:
+    (attempt,) = Tracker(submitted).history(job_id)
+    day = date.fromisoformat(job_id.rpartition("_")[2])
+    for table in TABLES.values():
+        if table.layer not in SUBMITTED[job_id]:
+            continue
+        manifest = platform.lake.require(table, day)
+        of_day = dg.AssetRecordsFilter(dg.AssetKey(table.path.split("/")), asset_partitions=[day.isoformat()])
+        (record,) = submitted.fetch_materializations(of_day, limit=10).records
+        materialization = record.asset_materialization
+        assert materialization
+        metadata = {name: value.value for name, value in materialization.metadata.items()}
+        assert record.run_id == manifest.run_id == attempt.run_id
+        assert (metadata["dagster/partition_row_count"], metadata["version"]) == (manifest.rows, manifest.version)
+
+
+@pytest.mark.parametrize("script", [PREPROCESSING, ANALYTICAL])
+def test_a_script_without_a_date_says_how_it_is_used(platform: Platform, script: str) -> None:
+    misused = platform.capstone(program=(script,))
+
+    usage = f"usage: deploy/submit/{Path(script).name} DATE [options of spark-submit]\n"
+    assert (misused.returncode, misused.stdout, misused.stderr) == (2, "", usage)
+
+
+@pytest.mark.parametrize(("database", "options"), [("market", ["--glue-database", "market"]), ("", [])])
+def test_the_glue_database_of_the_settings_reaches_the_job(tmp_path: Path, database: str, options: list[str]) -> None:
+    spark_submit = tmp_path / "spark-submit"
+    spark_submit.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    spark_submit.chmod(0o755)
+    tracked = {
+        "CAPSTONE_HOME": str(tmp_path),
+        "CAPSTONE_LAKE_URI": "s3://bucket/lake",
+        "CAPSTONE_GLUE_DATABASE": database,
+        "SPARK_MASTER": "yarn",
+        "TRACKED_RUN_ID": "run",
+        "TRACKED_PREVIOUS_DAY": "",
+        "SPARK_SUBMIT": str(spark_submit),
+    }
+    script = str(CHECKOUT / "deploy/submit/spark_submit.sh")
+
+    called = subprocess.run(
+        [script, "analytical", "2020-09-04"], env=os.environ | tracked, capture_output=True, text=True, check=True
+    )
+
+    job = called.stdout.partition("spark_code/submit.py\n")[2].splitlines()
+    expected = ["analytical", "--date", "2020-09-04", "--lake", "s3://bucket/lake", "--run-id", "run"]
+    assert job == [*expected, *options, "--first-day"]
