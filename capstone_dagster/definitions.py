@@ -4,11 +4,8 @@ import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 
 from capstone_dagster.assets.checks import all_checks
-from capstone_dagster.assets.eod import eod_assets
-from capstone_dagster.assets.ingested import ingested_asset
 from capstone_dagster.assets.jobs import all_jobs, backfills
-from capstone_dagster.assets.raw import raw_assets
-from capstone_dagster.assets.report import report_assets
+from capstone_dagster.assets.stages import all_stages
 from capstone_dagster.automation.landing import landed_check
 from capstone_dagster.automation.schedules import all_schedules
 from capstone_dagster.automation.sensors import all_sensors
@@ -24,12 +21,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
     partitions, policy = trading_days(settings.first_trading_day).partitions, backfills(settings.backfill_days)
     jobs = all_jobs(settings.max_retries)
     return dg.Definitions(
-        assets=[
-            *raw_assets(partitions),
-            ingested_asset(partitions, policy),
-            eod_assets(partitions, policy),
-            report_assets(partitions, policy),
-        ],
+        assets=all_stages(partitions, policy),
         asset_checks=[*all_checks(settings), landed_check(settings)],
         jobs=jobs,
         schedules=all_schedules(settings),

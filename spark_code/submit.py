@@ -5,40 +5,52 @@
     spark-submit --py-files spark_code.zip spark_code/submit.py analytical \
         --date 2020-08-06 --previous-day 2020-08-05 --lake s3://bucket/lake
 
-Arguments in, edges called in order, drafts published; no logic of its own.
+Arguments in, the edges of ``flow`` called in order, drafts published; no logic of its own.
 """
 
 import argparse
 import sys
 import uuid
+from dataclasses import dataclass
 from datetime import date
 
 from pyspark.sql import SparkSession
 
-from spark_code import eod_to_report, ingested_to_eod, raw_to_ingested
+from spark_code.flow import Read, steps_of
 from spark_code.glue import GlueCatalog
-from spark_code.lake import Lake, LakeError
+from spark_code.lake import Lake, LakeError, Published
 from spark_code.locations import StorageError
 from spark_code.manifest import Attempt
 from spark_code.nyse_calendar import CalendarError, NyseCalendar, parse_day
 from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
-from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES
 from spark_code.session import ENGINE_CONF, start
 
 
-def preprocessing(spark: SparkSession, raw: RawFolder, lake: Lake, day: date, attempt: Attempt) -> None:
-    """Raw files to the end-of-day load."""
-    lake.publish(raw_to_ingested.build(spark, raw.deliveries(day), day), day, attempt)
-    for draft in ingested_to_eod.build(lake.read(spark, EVENTS, day)):
-        lake.publish(draft, day, attempt)
+@dataclass(frozen=True)
+class Work:
+    """One job of one trading day."""
 
+    job: str
+    day: date
+    previous_day: date | None
+    """None on the first trading day."""
+    raw_uri: str
+    """Looked at by the steps that read deliveries."""
+    lake: Lake
 
-def analytical(spark: SparkSession, lake: Lake, day: date, previous_day: date | None, attempt: Attempt) -> None:
-    """The end-of-day load to the report."""
-    closes = lake.read(spark, CLOSES, previous_day) if previous_day else lake.nothing(spark, CLOSES, day)
-    trades, quotes = lake.read(spark, TRADES, day), lake.read(spark, QUOTES, day)
-    for draft in eod_to_report.build(trades, quotes, closes):
-        lake.publish(draft, day, attempt)
+    def run(self, spark: SparkSession, attempt: Attempt) -> None:
+        """Read, compute and publish, step by step."""
+        for step in steps_of(self.job):
+            if step.reads_deliveries:
+                drafts = [step.edge(spark, RawFolder(self.raw_uri).deliveries(self.day), self.day)]
+            else:
+                drafts = step.edge(*(self._published(spark, read) for read in step.reads))
+            for draft in drafts:
+                self.lake.publish(draft, self.day, attempt)
+
+    def _published(self, spark: SparkSession, read: Read) -> Published:
+        day = self.previous_day if read.of_previous_day else self.day
+        return self.lake.read(spark, read.table, day) if day else self.lake.nothing(spark, read.table, self.day)
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
@@ -83,12 +95,9 @@ def main(argv: list[str]) -> int:
         _require_trading_days(arguments.date, arguments.previous_day)
         catalog = GlueCatalog(arguments.glue_database) if arguments.glue_database else None
         lake = Lake(arguments.lake, catalog)
-        attempt = lake.begin(arguments.date, arguments.run_id)
-        if arguments.job == "preprocessing":
-            raw = RawFolder(arguments.raw)
-            preprocessing(start(ENGINE_CONF), raw, lake, arguments.date, attempt)
-        else:
-            analytical(start(ENGINE_CONF), lake, arguments.date, arguments.previous_day, attempt)
+        work = Work(arguments.job, arguments.date, arguments.previous_day, arguments.raw, lake)
+        attempt = lake.begin(work.day, arguments.run_id)
+        work.run(start(ENGINE_CONF), attempt)
     except (CalendarError, LakeError, StorageError, MissingDeliveryError, UnreadableNameError) as error:
         sys.stderr.write(f"{arguments.job}_{arguments.date}: {error}\n")
         return 1

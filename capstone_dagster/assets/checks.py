@@ -14,50 +14,61 @@ from capstone_dagster.assets.tables import NOTHING, RETRIES, asset_key
 from capstone_dagster.run_tags import PARTITION_TAG
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import parse_day, trading_days
+from spark_code.flow import Step
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
 from spark_code.schemas import EVENTS, QUOTE_ANALYTICS, Table
 
-_Judge = Callable[[Manifest], dg.AssetCheckResult]
+_Judge = Callable[[Manifest, Settings], dg.AssetCheckResult]
 
 
-def _judges(settings: Settings) -> list[tuple[Table, _Judge]]:
-    """The checks as functions of a published day; their names and texts are those in the UI."""
+def reject_ratio(manifest: Manifest, settings: Settings) -> dg.AssetCheckResult:
+    """Few enough of the day's lines were rejected (CAPSTONE_MAX_REJECT_RATIO)."""
+    ratio = manifest.measures["rejected"] / manifest.rows if manifest.rows else 0.0
+    return _warn_unless(
+        ratio <= settings.max_reject_ratio,
+        reject_ratio=ratio,
+        allowed=settings.max_reject_ratio,
+        rejects=rejects_by_reason(manifest),
+    )
 
-    def reject_ratio(manifest: Manifest) -> dg.AssetCheckResult:
-        """Few enough of the day's lines were rejected (CAPSTONE_MAX_REJECT_RATIO)."""
-        ratio = manifest.measures["rejected"] / manifest.rows if manifest.rows else 0.0
-        return _warn_unless(
-            ratio <= settings.max_reject_ratio,
-            reject_ratio=ratio,
-            allowed=settings.max_reject_ratio,
-            rejects=rejects_by_reason(manifest),
-        )
 
-    def schema_drift(manifest: Manifest) -> dg.AssetCheckResult:
-        """No file brought fields that the contract does not know."""
-        drift = manifest.facts["schema_drift"]
-        return _warn_unless(not drift, unknown_fields=drift)
+def schema_drift(manifest: Manifest, _: Settings) -> dg.AssetCheckResult:
+    """No file brought fields that the contract does not know."""
+    drift = manifest.facts["schema_drift"]
+    return _warn_unless(not drift, unknown_fields=drift)
 
-    def previous_close_known(manifest: Manifest) -> dg.AssetCheckResult:
-        """Every quote could be compared with a close of the previous trading day, if there is one."""
-        is_first = manifest.trade_dt == trading_days(settings.first_trading_day).first.isoformat()
-        without = manifest.rows - manifest.measures["with_close"]
-        return _warn_unless(is_first or without == 0, quotes=manifest.rows, without_close=without)
 
-    return [(EVENTS, reject_ratio), (EVENTS, schema_drift), (QUOTE_ANALYTICS, previous_close_known)]
+def previous_close_known(manifest: Manifest, settings: Settings) -> dg.AssetCheckResult:
+    """Every quote could be compared with a close of the previous trading day, if there is one."""
+    is_first = manifest.trade_dt == trading_days(settings.first_trading_day).first.isoformat()
+    without = manifest.rows - manifest.measures["with_close"]
+    return _warn_unless(is_first or without == 0, quotes=manifest.rows, without_close=without)
+
+
+# Their names and texts are those in the UI.
+CHECKS: tuple[tuple[Table, _Judge], ...] = (
+    (EVENTS, reject_ratio),
+    (EVENTS, schema_drift),
+    (QUOTE_ANALYTICS, previous_close_known),
+)
+
+
+def check_steps(step: Step) -> list[str]:
+    """As Dagster's plan names the checks of what a step makes."""
+    return [f"{table.layer}__{table.name}_{judge.__name__}" for table, judge in CHECKS if table in step.makes]
 
 
 def all_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of what a run has published, for runs of Dagster."""
-    return [_check(settings, table, judge) for table, judge in _judges(settings)]
+    return [_check(settings, table, judge) for table, judge in CHECKS]
 
 
 def evaluations(settings: Settings, table: Table, manifest: Manifest) -> Iterator[dg.AssetCheckEvaluation]:
     """The same checks of a table that was published outside Dagster."""
-    for judged, judge in _judges(settings):
+    for judged, judge in CHECKS:
         if judged == table:
-            result = judge(manifest)
+            result = judge(manifest, settings)
             yield dg.AssetCheckEvaluation(
                 asset_key=asset_key(table),
                 check_name=judge.__name__,
@@ -81,7 +92,7 @@ def _check(settings: Settings, table: Table, judge: _Judge) -> dg.AssetChecksDef
             raise dg.Failure("this check looks at one trading day: run it with a job of that day", allow_retries=False)
         with context.resources.retries.judging_failures(context.op_execution_context.retry_number):
             wanted = trading_days(settings.first_trading_day).require(parse_day(day))
-            return judge(Lake(settings.lake_uri).require(table, wanted))
+            return judge(Lake(settings.lake_uri).require(table, wanted), settings)
 
     return check
 

@@ -10,7 +10,7 @@ from spark_code.lake import Draft, Published
 from spark_code.schemas import CLOSES, QUOTES, TRADES
 
 
-def eod_assets(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> dg.AssetsDefinition:
+def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> list[dg.AssetsDefinition]:
     """The assets ``eod/trades``, ``eod/quotes`` and ``eod/closes``, one step."""
 
     @dg.multi_asset(
@@ -37,4 +37,4 @@ def eod_assets(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -
         for draft in drafts:
             yield dg.Output(draft, output_name=draft.table.name)
 
-    return eod
+    return [eod]

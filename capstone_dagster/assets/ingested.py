@@ -12,7 +12,7 @@ from spark_code.raw_files import SOURCES
 from spark_code.schemas import EVENTS
 
 
-def ingested_asset(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> dg.AssetsDefinition:
+def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> list[dg.AssetsDefinition]:
     """The asset ``ingested/events``."""
 
     @dg.multi_asset(
@@ -42,4 +42,4 @@ def ingested_asset(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolic
                 step.wipe_input_asset_version_info(raw_key(delivery.source))  # that of before the step
             return raw_to_ingested.build(context.resources.spark.spark_session, deliveries, day)
 
-    return ingested_events
+    return [ingested_events]

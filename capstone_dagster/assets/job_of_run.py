@@ -8,8 +8,9 @@ from collections.abc import Collection
 
 import dagster as dg
 
-from capstone_dagster.assets.jobs import ASSETS, HALVES, JOB_NAMES, TABLE_STEPS, JobName, job_id
+from capstone_dagster.assets.jobs import ASSETS, JOB_NAMES, JobName, job_id
 from capstone_dagster.run_tags import PARTITION_TAG, RANGE_TAGS, RESUME_TAGS, is_over_days
+from spark_code.flow import steps_of
 
 # How Dagster names its own job of all assets, which it uses for any selection of them.
 _ALL_ASSETS = "__ASSET_JOB"
@@ -84,7 +85,7 @@ def _resumes(run: dg.DagsterRun) -> bool:
 
 def table_steps(job: JobName) -> frozenset[str]:
     """The steps that make the tables of a job."""
-    return TABLE_STEPS.intersection(step for half in HALVES if job in (half, "daily_pipeline") for step in HALVES[half])
+    return frozenset(step.name for step in steps_of(job))
 
 
 def lacks_steps(run: dg.DagsterRun, job: JobName) -> bool:

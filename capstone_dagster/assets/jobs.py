@@ -5,45 +5,28 @@ from typing import Any, Literal, get_args
 
 import dagster as dg
 
+from capstone_dagster.assets.checks import check_steps
+from capstone_dagster.assets.tables import asset_key
 from capstone_dagster.run_tags import MAX_RETRIES_TAG
+from spark_code.flow import WHOLE, steps_of, tables_of
 
 JobName = Literal["daily_pipeline", "preprocessing", "analytical"]
 JOB_NAMES: tuple[JobName, ...] = get_args(JobName)
 
-# The steps of the two jobs, in the order in which `daily_pipeline` runs them: what its halves consist of.
+# The steps of the two halves of `daily_pipeline`, each with the checks of what it makes.
 HALVES: Mapping[JobName, tuple[str, ...]] = {
-    "preprocessing": (
-        "ingested__events",
-        "ingested__events_reject_ratio",
-        "ingested__events_schema_drift",
-        "eod",
-    ),
-    "analytical": ("report", "report__quote_analytics_previous_close_known"),
+    job: tuple(name for step in steps_of(job) for name in (step.name, *check_steps(step)))
+    for job in JOB_NAMES
+    if job != WHOLE
 }
 
-# Those that make tables, which a run must have all of to do a job; a check may be left out.
-TABLE_STEPS = frozenset({"ingested__events", "eod", "report"})
-
-# The tables of the jobs. Whoever asks which job a run does needs no definitions for it, which take seconds to load.
-_LOADED = ("ingested/events", "eod/trades", "eod/quotes", "eod/closes")
-_REPORTED = ("report/quote_analytics", "report/daily_summary")
-
-
-def _keys(*paths: str) -> frozenset[dg.AssetKey]:
-    return frozenset(dg.AssetKey(path.split("/")) for path in paths)
-
-
+# The tables of the jobs.
 ASSETS: Mapping[JobName, frozenset[dg.AssetKey]] = {
-    "daily_pipeline": _keys(*_LOADED, *_REPORTED),
-    "preprocessing": _keys(*_LOADED),
-    "analytical": _keys(*_REPORTED),
+    job: frozenset(asset_key(table) for table in tables_of(job)) for job in JOB_NAMES
 }
 
 # Asks whether the day that is due has landed, whatever day a run is of: part of no job.
 LANDED = dg.AssetCheckKey(dg.AssetKey(["report", "daily_summary"]), "landed")
-
-_PREPROCESSING = dg.AssetSelection.groups("ingested", "eod")
-_ANALYTICAL = dg.AssetSelection.groups("report") - dg.AssetSelection.checks(LANDED)
 
 
 def job_id(job: str, day: object) -> str:
@@ -58,13 +41,18 @@ def backfills(days_per_run: int | None) -> dg.BackfillPolicy:
 
 def all_jobs(max_retries: int) -> list[Any]:
     """The three jobs; what ``define_asset_job`` returns has no public name, hence Any."""
-    selections: dict[JobName, tuple[dg.AssetSelection, str]] = {
-        "daily_pipeline": (_PREPROCESSING | _ANALYTICAL, "Raw files to report, one run"),
-        "preprocessing": (_PREPROCESSING, "Raw files to the end-of-day load"),
-        "analytical": (_ANALYTICAL, "The end-of-day load to the report; preprocessing must have run"),
+    texts: dict[JobName, str] = {
+        "daily_pipeline": "Raw files to report, one run",
+        "preprocessing": "Raw files to the end-of-day load",
+        "analytical": "The end-of-day load to the report; preprocessing must have run",
     }
     return [
         # A run whose process was lost is tried again by Dagster's daemon so often.
-        dg.define_asset_job(name, selection, description=description, tags={MAX_RETRIES_TAG: f"{max_retries}"})
-        for name, (selection, description) in selections.items()
+        dg.define_asset_job(
+            name,
+            dg.AssetSelection.assets(*ASSETS[name]) - dg.AssetSelection.checks(LANDED),
+            description=text,
+            tags={MAX_RETRIES_TAG: f"{max_retries}"},
+        )
+        for name, text in texts.items()
     ]

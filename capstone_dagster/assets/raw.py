@@ -16,7 +16,7 @@ def raw_key(source: Source) -> dg.AssetKey:
     return dg.AssetKey(source.raw_table.split("/"))
 
 
-def raw_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetSpec]:
+def stage(partitions: dg.PartitionsDefinition, _: dg.BackfillPolicy) -> list[dg.AssetSpec]:
     """One external asset per exchange."""
     return [
         dg.AssetSpec(

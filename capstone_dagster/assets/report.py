@@ -13,7 +13,7 @@ from spark_code.schemas import DAILY_SUMMARY, QUOTE_ANALYTICS
 _PREVIOUS_TRADING_DAY = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
 
 
-def report_assets(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> dg.AssetsDefinition:
+def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> list[dg.AssetsDefinition]:
     """The assets ``report/quote_analytics`` and ``report/daily_summary``, one step."""
 
     @dg.multi_asset(
@@ -47,4 +47,4 @@ def report_assets(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy
         for draft in drafts:
             yield dg.Output(draft, output_name=draft.table.name)
 
-    return report
+    return [report]

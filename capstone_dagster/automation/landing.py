@@ -1,4 +1,4 @@
-"""Whether a trading day has landed: both tables of its report are published.
+"""Whether a trading day has landed: all tables of its report are published.
 
 The asset check ``landed`` says it of the day that is due by now, by the clock and not by a partition: it is part of no
 job. Who tells people is in ``alerts.late_days``.
@@ -20,10 +20,11 @@ from capstone_dagster.run_tags import covers
 from capstone_dagster.runs.unfinished import in_words, unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, trading_days
+from spark_code.flow import tables_of
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
 from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
-from spark_code.schemas import CLOSES, DAILY_SUMMARY, QUOTE_ANALYTICS
+from spark_code.schemas import CLOSES
 
 # Of a precondition. Dagster gives a tick a minute, in which several days may have to be looked at.
 _COMMAND_SECONDS = 2.0
@@ -45,7 +46,8 @@ def expected_day(settings: Settings, moment: datetime) -> date | None:
 
 def has_landed(lake: Lake, day: date) -> bool:
     """Whether the day's report can be read."""
-    return all(lake.manifest(table, day) for table in (DAILY_SUMMARY, QUOTE_ANALYTICS))
+    published = [lake.manifest(table, day) for table in tables_of("analytical")]  # an error if one cannot be read
+    return all(published)
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,12 @@ from capstone_dagster.assets.jobs import JobName, job_id
 from capstone_dagster.automation.same_rows import have_same_rows
 from capstone_dagster.run_tags import DELIVERIES_TAG, PARTITION_TAG, PRIORITY_TAG, RUN_KEY_TAG, covers
 from capstone_dagster.runs.unfinished import in_words
+from spark_code.flow import inputs_of, steps_of
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
 from spark_code.manifest import Manifest
 from spark_code.raw_files import Delivery
-from spark_code.schemas import CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES
+from spark_code.schemas import CLOSES
 
 _STATUS = dg.DagsterRunStatus
 # A live day goes before the queued pieces of a backfill, which have none.
@@ -57,17 +58,21 @@ def fingerprint(deliveries: Sequence[Delivery]) -> str:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What the report of a day is computed from."""
+    """What the report of a day is computed from, as it is published."""
 
-    trades: Manifest
-    quotes: Manifest
+    of_day: Sequence[Manifest]
     closes: Manifest | None
     """Of the trading day before; None on the first."""
 
     @property
     def digest(self) -> str:
         """Changes with every publish of any of them."""
-        return _digest(manifest.version for manifest in (self.trades, self.quotes, self.closes) if manifest)
+        return _digest(manifest.version for manifest in (*self.of_day, self.closes) if manifest)
+
+    @property
+    def loaded(self) -> Manifest:
+        """A table of the run that has loaded the day."""
+        return self.of_day[0]
 
     @property
     def were_at_hand(self) -> bool:
@@ -75,7 +80,7 @@ class _Inputs:
         if self.closes is None:
             return True
         published = datetime.fromisoformat(self.closes.published_at).timestamp()
-        return self.trades.token > published * 1_000_000
+        return self.loaded.token > published * 1_000_000
 
 
 class _Finding(NamedTuple):
@@ -124,11 +129,15 @@ class Judge:
 
     def is_loaded(self, day: date, deliveries: Sequence[Delivery]) -> bool:
         """Whether the end-of-day load was made from these files."""
-        events = self.lake.manifest(EVENTS, day)
-        if events is None or events.inputs != {found.source.raw_table: found.fingerprint for found in deliveries}:
-            return False
-        loaded = (self.lake.manifest(table, day) for table in (TRADES, QUOTES, CLOSES))
-        return all(manifest and manifest.inputs == {EVENTS.path: events.version} for manifest in loaded)
+        files = {found.source.raw_table: found.fingerprint for found in deliveries}
+        for step in steps_of("preprocessing"):
+            read = {read.table.path: self.lake.manifest(read.table, day) for read in step.reads}
+            versions = {path: manifest.version for path, manifest in read.items() if manifest}
+            wanted = files if step.reads_deliveries else versions
+            made = [self.lake.manifest(table, day) for table in step.makes]
+            if not all(manifest and manifest.inputs == wanted for manifest in made):
+                return False
+        return True
 
     def busy_with(self, day: date) -> dg.DagsterRun | None:
         """The run that waits or works on the day, or that failed and is tried again."""
@@ -167,7 +176,7 @@ class Judge:
         tried = next((run for run in runs if run.status != _STATUS.NOT_STARTED), None)
         if tried:
             return self._tried(day, tried, "with these inputs")
-        loaded_by = self.instance.get_run_by_id(inputs.trades.run_id)
+        loaded_by = self.instance.get_run_by_id(inputs.loaded.run_id)
         if loaded_by and inputs.were_at_hand:
             is_whole = job_of(self.instance, loaded_by) == "daily_pipeline"
             if is_whole and loaded_by.is_failure_or_canceled:
@@ -191,24 +200,26 @@ class Judge:
         )
 
     def _find(self, day: date, previous: date | None) -> _Finding:
-        trades, quotes = (self.lake.manifest(table, day) for table in (TRADES, QUOTES))
+        of_day = [self.lake.manifest(read.table, day) for read in inputs_of("analytical") if not read.of_previous_day]
+        loaded = [manifest for manifest in of_day if manifest]
         closes = self.lake.manifest(CLOSES, previous) if previous else None
         # Of different ingests they are while a day is loaded, and no report is computed from them.
-        if trades is None or quotes is None or trades.inputs != quotes.inputs:
+        if len(loaded) < len(of_day) or any(manifest.inputs != loaded[0].inputs for manifest in loaded):
             return _Finding("waiting", f"the report of {day} waits for its end-of-day load")
         if previous and closes is None:
             return _Finding("waiting", f"the report of {day} waits for the closes of {previous}")
-        inputs = _Inputs(trades, quotes, closes)
-        reports = [self.lake.manifest(table, day) for table in (QUOTE_ANALYTICS, DAILY_SUMMARY)]
-        made_from = [report.inputs for report in reports if report]
-        if len(made_from) < len(reports):
-            return _Finding("outdated", "there is no report of it yet", inputs)
-        for table, manifest in ((TRADES, trades), (QUOTES, quotes)):
-            if any(used.get(table.path) != manifest.version for used in made_from):
-                return _Finding("outdated", f"its report was made from other {table.name}", inputs)
-        versions = {used.get(CLOSES.path) for used in made_from}
-        if closes and not all(have_same_rows(self.lake, CLOSES, closes, version) for version in versions):
-            return _Finding("outdated", f"its report was made from other closes of {previous}", inputs)
+        inputs = _Inputs(loaded, closes)
+        for step in steps_of("analytical"):
+            made = [self.lake.manifest(table, day) for table in step.makes]
+            if not all(made):
+                return _Finding("outdated", "there is no report of it yet", inputs)
+            for read in step.reads:
+                used = {manifest.inputs.get(read.table.path) for manifest in made if manifest}
+                if read.of_previous_day:
+                    if closes and not all(have_same_rows(self.lake, read.table, closes, version) for version in used):
+                        return _Finding("outdated", f"its report was made from other closes of {previous}", inputs)
+                elif (source := self.lake.manifest(read.table, day)) and used != {source.version}:
+                    return _Finding("outdated", f"its report was made from other {read.table.name}", inputs)
         return _Finding("current", f"{day} is up to date")
 
 

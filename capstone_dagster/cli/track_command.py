@@ -30,21 +30,16 @@ from capstone_dagster.run_storage.outages import outlasting_restarts
 from capstone_dagster.runs import outside_run
 from capstone_dagster.runs.worker import Worker
 from capstone_dagster.settings import Settings
-from capstone_dagster.steps.inputs import Need, missing_inputs
+from capstone_dagster.steps.inputs import missing_inputs
 from capstone_dagster.steps.preview import preview
 from capstone_dagster.trading_days import parse_day, trading_days
 from capstone_dagster.wording import say
+from spark_code.flow import inputs_of, steps_of, tables_of
 from spark_code.lake import Lake
 from spark_code.raw_files import Delivery
-from spark_code.schemas import CLOSES, QUOTES, TABLES, TRADES, Table
+from spark_code.schemas import Table
 
 _log = logging.getLogger(__name__)
-
-_LAYERS: Mapping[JobName, tuple[str, ...]] = {
-    "preprocessing": ("ingested", "eod"),
-    "analytical": ("report",),
-    "daily_pipeline": ("ingested", "eod", "report"),
-}
 
 
 class TrackError(ExpectedError):
@@ -75,9 +70,9 @@ class TrackedJob:
         return trading_days(self.settings.first_trading_day).previous(self.day)
 
     @property
-    def tables(self) -> list[Table]:
+    def tables(self) -> tuple[Table, ...]:
         """What the job makes."""
-        return [table for table in TABLES.values() if table.layer in _LAYERS[self.job]]
+        return tables_of(self.job)
 
     def versions(self) -> dict[Table, str]:
         """The published version of each of the job's tables that has one."""
@@ -87,13 +82,10 @@ class TrackedJob:
     def require_inputs(self) -> list[Delivery]:
         """Refuse a command whose deliveries or published inputs are missing; returns the deliveries it will find."""
         deliveries: list[Delivery] = []
-        if "ingested" in _LAYERS[self.job]:
+        if any(step.reads_deliveries for step in steps_of(self.job)):
             deliveries = GuardedRawFolder(self.settings.raw_uri, self.settings.preconditions).deliveries(self.day)
-        needs: list[Need] = []
-        if self.job == "analytical":
-            needs += [(TRADES, self.day), (QUOTES, self.day)]
-        if "report" in _LAYERS[self.job] and self.previous_day:
-            needs.append((CLOSES, self.previous_day))
+        days = ((read.table, self.previous_day if read.of_previous_day else self.day) for read in inputs_of(self.job))
+        needs = [(table, day) for table, day in days if day]
         if missing := missing_inputs(self.lake, needs):
             raise TrackError(f"{missing}, and then {self.id}")
         return deliveries

@@ -11,10 +11,10 @@ import dagster as dg
 
 from capstone_dagster.runs.failure_reasons import failure_reason, retry_reason
 from capstone_dagster.wording import printable
-from spark_code.schemas import TABLES
+from spark_code.flow import STEPS
 
-# A step is named after the table or the layer it makes; the others are checks, quick and silent.
-_STEPS = {name for table in TABLES.values() for name in (table.path, table.layer)}
+# The other steps are checks, quick and silent.
+_STEPS = {step.name.replace("__", "/") for step in STEPS}
 
 # What the launcher says while a person would otherwise see nothing for minutes: clusters take time to start.
 _NEWS = "EMR: "

@@ -10,8 +10,9 @@ import dagster as dg
 
 from capstone_dagster.assets.raw import record_arrivals
 from capstone_dagster.trading_days import parse_day
+from spark_code.flow import maker_of
 from spark_code.lake import Lake
-from spark_code.schemas import CLOSES, TABLES, Table
+from spark_code.schemas import TABLES, Table
 
 Need = tuple[Table, date]
 
@@ -42,8 +43,9 @@ def missing_inputs(lake: Lake, needs: list[Need]) -> str | None:
     if not missing:
         return None
     what = ", ".join(f"{table.path} of {of}" for table, of in missing)
-    jobs = {of: f"preprocessing_{of} (capstone run {of} --job preprocessing)" for _, of in missing}
-    return f"not published: {what}. Run first: {', then '.join(jobs[of] for of in sorted(jobs))}"
+    jobs = sorted({(of, maker_of(table).job) for table, of in missing})
+    first = ", then ".join(f"{job}_{of} (capstone run {of} --job {job})" for of, job in jobs)
+    return f"not published: {what}. Run first: {first}"
 
 
 def require_inputs(step: dg.StepExecutionContext) -> None:
@@ -57,13 +59,13 @@ def require_inputs(step: dg.StepExecutionContext) -> None:
     resources.lake.require_inputs(step)
 
 
-def require_published(lake: Lake, needs: list[Need], day: date) -> None:
+def require_published(lake: Lake, needs: list[Need], day: date, job: str) -> None:
     """Fail, without retry, if any of the inputs of ``day`` is missing: what, and which job makes it."""
     missing = missing_inputs(lake, needs)
     if missing is None:
         return
-    message = f"{missing}, and then capstone run {day} --job analytical"
-    if any(table == CLOSES and of != day and lake.manifest(table, of) is None for table, of in needs):
+    message = f"{missing}, and then capstone run {day} --job {job}"
+    if any(of != day and lake.manifest(table, of) is None for table, of in needs):
         message += (
             ". To go on without the previous trading day's closes: --allow-missing-closes, or in the UI's launchpad "
             "resources.report_options.config.allow_missing_closes: true"

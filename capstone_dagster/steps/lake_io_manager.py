@@ -14,15 +14,16 @@ from dagster_pyspark import LazyPySparkResource
 from pydantic import Field
 
 from capstone_dagster.assets.metadata import materialization_metadata
-from capstone_dagster.steps.inputs import Need, needed_inputs, require_published
+from capstone_dagster.steps.inputs import Need, made_tables, needed_inputs, require_published
 from capstone_dagster.steps.preview import preview
 from capstone_dagster.steps.recorded_ends import require_in_progress
 from capstone_dagster.steps.retries import Retries
 from capstone_dagster.trading_days import parse_day
+from spark_code.flow import maker_of
 from spark_code.glue import GlueCatalog
 from spark_code.lake import AuditError, Draft, Lake, Published
 from spark_code.manifest import Attempt
-from spark_code.schemas import CLOSES, TABLES
+from spark_code.schemas import TABLES
 
 
 class ReportOptions(dg.ConfigurableResource[None]):
@@ -86,10 +87,10 @@ class LakeIOManager(dg.IOManager):
         """Fail if a day that the step reads is not published."""
         day = parse_day(step.partition_key)
         needs = [need for need in needed_inputs(step) if not self._may_be_missing(need, day)]
-        require_published(Lake(self.uri), needs, day)
+        require_published(Lake(self.uri), needs, day, maker_of(made_tables(step)[0]).job)
 
     def _may_be_missing(self, need: Need, day: date) -> bool:
-        return self.report_options.allow_missing_closes and need[0] == CLOSES and need[1] != day
+        return self.report_options.allow_missing_closes and need[1] != day
 
     def handle_output(self, context: dg.OutputContext, obj: Draft) -> None:
         """Write, audit and publish a draft, and tell the run storage what was published."""

@@ -16,9 +16,8 @@ import spark_code
 from capstone_dagster_tests.builders.rows import DAY, Row
 from spark_code.lake import Lake
 from spark_code.manifest import Attempt
-from spark_code.raw_files import RawFolder
 from spark_code.schemas import TABLES, Table
-from spark_code.submit import analytical, preprocessing
+from spark_code.submit import Work
 
 SOURCES = sorted(Path(spark_code.__file__).parent.glob("*.py"))
 PROJECT = Path(spark_code.__file__).parents[1]
@@ -78,8 +77,8 @@ NASDAQ_LINES = """\
 
 def publish_day(spark: SparkSession, raw: Path, lake: Path) -> None:
     """All three edges of the day, as plain spark-submit runs them."""
-    preprocessing(spark, RawFolder(str(raw)), Lake(str(lake)), DAY, Attempt.begin("preprocessing"))
-    analytical(spark, Lake(str(lake)), DAY, None, Attempt.begin("analytical"))
+    for job in ("preprocessing", "analytical"):
+        Work(job, DAY, None, str(raw), Lake(str(lake))).run(spark, Attempt.begin(job))
 
 
 def names_used(source: str) -> set[str]:

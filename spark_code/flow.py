@@ -1,0 +1,77 @@
+"""The data flow: which step reads and makes which tables, and of which day. Everybody who asks reads it here.
+
+A step without tables to read reads the deliveries of all exchanges (``raw_files.SOURCES``).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from spark_code import eod_to_report, ingested_to_eod, raw_to_ingested
+from spark_code.schemas import CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES, Table
+
+# The job that consists of all steps.
+WHOLE = "daily_pipeline"
+
+
+@dataclass(frozen=True)
+class Read:
+    """A table that a step reads."""
+
+    table: Table
+    of_previous_day: bool = False
+    """Of the trading day before; the first one has none."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One computation, and one step of a run in Dagster."""
+
+    name: str
+    job: str
+    """Which of the two halves of the whole it belongs to."""
+    edge: Callable[..., Any]
+    """What computes its drafts, of what it reads in this order."""
+    reads: tuple[Read, ...]
+    makes: tuple[Table, ...]
+
+    @property
+    def reads_deliveries(self) -> bool:
+        """Whether it begins with the files of the exchanges."""
+        return not self.reads
+
+
+# In the order of the data.
+STEPS = (
+    Step("ingested__events", "preprocessing", raw_to_ingested.build, reads=(), makes=(EVENTS,)),
+    Step("eod", "preprocessing", ingested_to_eod.build, reads=(Read(EVENTS),), makes=(TRADES, QUOTES, CLOSES)),
+    Step(
+        "report",
+        "analytical",
+        eod_to_report.build,
+        reads=(Read(TRADES), Read(QUOTES), Read(CLOSES, of_previous_day=True)),
+        makes=(QUOTE_ANALYTICS, DAILY_SUMMARY),
+    ),
+)
+
+
+def steps_of(job: str) -> tuple[Step, ...]:
+    """The steps of a job, in their order."""
+    return tuple(step for step in STEPS if job in (step.job, WHOLE))
+
+
+def tables_of(job: str) -> tuple[Table, ...]:
+    """What a job makes."""
+    return tuple(table for step in steps_of(job) for table in step.makes)
+
+
+def inputs_of(job: str) -> tuple[Read, ...]:
+    """What a job reads from the lake that it does not make itself."""
+    made = tables_of(job)
+    reads = (read for step in steps_of(job) for read in step.reads)
+    return tuple(dict.fromkeys(read for read in reads if read.of_previous_day or read.table not in made))
+
+
+def maker_of(table: Table) -> Step:
+    """The step that makes a table."""
+    return next(step for step in STEPS if table in step.makes)
