@@ -53,9 +53,9 @@ def by_dagster(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def platform(by_dagster: Platform) -> Iterator[Platform]:
-    """The same below a path with a space, where the scripts go on."""
+    """The same below a path that wants quoting, where the scripts go on."""
     with tempfile.TemporaryDirectory() as folder:
-        platform = Platform(Path(folder, "my home"), FRIDAY)
+        platform = Platform(Path(folder, 'my "home" = a\\b'), FRIDAY)
         shutil.copytree(by_dagster.folder, platform.folder)
         yield platform
 

@@ -41,6 +41,9 @@ def test_every_setting_of_a_local_run_is_a_line(capstone: Run, tmp_path: Path, m
     conf = as_conf(out)
     assert conf == local_conf("3g", home / "logs")
     assert conf["spark.driver.memory"] == "3g"
+    assert conf["spark.driver.extraJavaOptions"].endswith(
+        f' "-Dcapstone.spark.log={tmp_path}/a = \'b\'  \\"c\\" ü/logs/spark.log"'
+    )
     assert not home.exists()
 
 
