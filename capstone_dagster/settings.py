@@ -169,9 +169,14 @@ class Settings:
         return self.home / "logs"
 
     @property
+    def on_s3(self) -> bool:
+        """Whether the raw files or the lake are on S3."""
+        return any(uri.startswith("s3://") for uri in (self.raw_uri, self.lake_uri))
+
+    @property
     def spark_needs_s3(self) -> bool:
-        """Whether Spark on this machine needs an S3 client; a cluster has its own."""
-        return self.deployment == "local" and any(uri.startswith("s3://") for uri in (self.raw_uri, self.lake_uri))
+        """Whether the steps' Spark on this machine needs an S3 client; a cluster has its own."""
+        return self.deployment == "local" and self.on_s3
 
 
 def given_variables() -> Mapping[str, str | None]:

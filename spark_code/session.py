@@ -28,6 +28,8 @@ LOG_CONF = "spark.capstone.log"
 def local_conf(driver_memory: str, log_dir: Path) -> dict[str, str]:
     """Spark inside this process: all cores, a bounded driver, its log in a file."""
     log4j, log = Path(__file__).with_name("log4j2.properties").as_uri(), log_dir / "spark.log"
+    # Java's options are split as a shell splits them, and a folder may have any name.
+    escaped = str(log).replace("\\", r"\\").replace('"', r"\"")
     return {
         **ENGINE_CONF,
         "spark.master": "local[*]",
@@ -35,7 +37,7 @@ def local_conf(driver_memory: str, log_dir: Path) -> dict[str, str]:
         "spark.driver.memory": driver_memory,
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.driver.extraJavaOptions": f'"-Dlog4j2.configurationFile={log4j}" "-Dcapstone.spark.log={log}"',
+        "spark.driver.extraJavaOptions": f'"-Dlog4j2.configurationFile={log4j}" "-Dcapstone.spark.log={escaped}"',
         LOG_CONF: str(log),
         # A day compiles to some 150 classes; with fewer kept, every day would compile all of them again.
         "spark.sql.codegen.cache.maxEntries": "1000",

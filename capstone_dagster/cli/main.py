@@ -38,6 +38,7 @@ _COMMANDS = {
     "migrate": "job_commands:migrate",
     "test-alert": "setup_commands:send_test_alert",
     "s3-jars": "setup_commands:s3_jars",
+    "spark-conf": "setup_commands:spark_conf",
     "glue-sync": "lake_commands:glue_sync",
 }
 

@@ -1,4 +1,4 @@
-"""The commands around the pipeline: ``capstone sample``, ``s3-jars``, ``test-alert`` and ``exec``."""
+"""The commands around the pipeline: ``capstone sample``, ``test-alert``, ``s3-jars``, ``spark-conf`` and ``exec``."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ from capstone_dagster.settings import Settings
 from capstone_dagster.steps.s3_jars import fetch, jars
 from capstone_dagster.trading_days import parse_day, trading_days
 from capstone_dagster.wording import say
-from spark_code.session import s3_conf
+from spark_code.session import local_conf, s3_conf
 
 
 @click.command()
@@ -51,14 +51,24 @@ def send_test_alert() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="An ivysettings.xml of Apache Ivy, that names a repository of your own.",
 )
-@click.option("--conf", is_flag=True, help="Fetch nothing; print the settings of a local Spark that uses the jars.")
-def s3_jars(ivy_settings: Path | None, *, conf: bool) -> None:
+def s3_jars(ivy_settings: Path | None) -> None:
     """Fetch the jars that Spark on this machine needs for s3:// locations; once."""
-    if conf:
-        click.echo("\n".join(f"{name}={value}" for name, value in s3_conf(jars()).items()))
-        return
     require_java()
     fetch(say, ivy_settings)
+
+
+@click.command(name="spark-conf")
+def spark_conf() -> None:
+    """Print every setting of Spark on this machine, one name=value a line.
+
+    If the raw files or the lake are on S3, those of Spark's S3 client are among them.
+    """
+    settings = Settings.from_environment()
+    conf = local_conf(settings.driver_memory, settings.log_dir)
+    if settings.on_s3:
+        conf |= s3_conf(jars())
+    # Not with say: these lines are for programs, which need every character as it is.
+    click.echo("\n".join(f"{name}={value}" for name, value in conf.items()))
 
 
 @click.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import date
@@ -16,6 +17,7 @@ from capstone_dagster.settings import CHECKOUT
 from capstone_dagster.tracker import Tracker
 from capstone_dagster_tests.servers.platform import Platform, Rows
 from spark_code.schemas import TABLES
+from spark_code.session import local_conf
 
 # Labor Day lies between.
 FRIDAY, TUESDAY = date(2020, 9, 4), date(2020, 9, 8)
@@ -51,9 +53,9 @@ def by_dagster(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def platform(by_dagster: Platform) -> Iterator[Platform]:
-    """The same below a path with a space, where the scripts go on."""
+    """The same below a path that wants quoting, where the scripts go on."""
     with tempfile.TemporaryDirectory() as folder:
-        platform = Platform(Path(folder, "my home"), FRIDAY)
+        platform = Platform(Path(folder, 'my "home" = a\\b'), FRIDAY)
         shutil.copytree(by_dagster.folder, platform.folder)
         yield platform
 
@@ -89,6 +91,11 @@ def test_the_jobs_of_the_scripts_are_shown_as_done(platform: Platform, submitted
     assert shown == dict.fromkeys(SUBMITTED, "SUCCESS")
 
 
+def test_spark_logs_into_the_home(platform: Platform, submitted: dg.DagsterInstance) -> None:
+    assert submitted
+    assert (platform.settings.log_dir / "spark.log").is_file()
+
+
 @pytest.mark.parametrize("job_id", SUBMITTED)
 def test_what_a_script_published_is_in_the_run_storage_under_its_run(
     platform: Platform, submitted: dg.DagsterInstance, job_id: str
@@ -116,26 +123,62 @@ def test_a_script_without_a_date_says_how_it_is_used(platform: Platform, script:
     assert (misused.returncode, misused.stdout, misused.stderr) == (2, "", usage)
 
 
-@pytest.mark.parametrize(("database", "options"), [("market", ["--glue-database", "market"]), ("", [])])
-def test_the_glue_database_of_the_settings_reaches_the_job(tmp_path: Path, database: str, options: list[str]) -> None:
-    spark_submit = tmp_path / "spark-submit"
+def called(folder: Path, options: list[str], settings: dict[str, str]) -> list[str]:
+    """The arguments with which the script calls spark-submit, of which this one only shows them."""
+    spark_submit = folder / "spark-submit"
     spark_submit.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     spark_submit.chmod(0o755)
     tracked = {
-        "CAPSTONE_HOME": str(tmp_path),
-        "CAPSTONE_LAKE_URI": "s3://bucket/lake",
-        "CAPSTONE_GLUE_DATABASE": database,
-        "SPARK_MASTER": "yarn",
+        "CAPSTONE_HOME": str(folder),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "TRACKED_RUN_ID": "run",
         "TRACKED_PREVIOUS_DAY": "",
         "SPARK_SUBMIT": str(spark_submit),
     }
     script = str(CHECKOUT / "deploy/submit/spark_submit.sh")
-
-    called = subprocess.run(
-        [script, "analytical", "2020-09-04"], env=os.environ | tracked, capture_output=True, text=True, check=True
+    ended = subprocess.run(
+        [script, "analytical", "2020-09-04", *options],
+        env=os.environ | tracked | settings,
+        capture_output=True,
+        text=True,
+        check=True,
     )
+    return ended.stdout.splitlines()
 
-    job = called.stdout.partition("spark_code/submit.py\n")[2].splitlines()
+
+@pytest.mark.parametrize(("database", "options"), [("market", ["--glue-database", "market"]), ("", [])])
+def test_the_glue_database_of_the_settings_reaches_the_job(tmp_path: Path, database: str, options: list[str]) -> None:
+    settings = {
+        "CAPSTONE_LAKE_URI": "s3://bucket/lake",
+        "CAPSTONE_GLUE_DATABASE": database,
+        "SPARK_MASTER": "yarn",
+    }
+
+    arguments = called(tmp_path, [], settings)
+
+    job = arguments[arguments.index("spark_code/submit.py") + 1 :]
     expected = ["analytical", "--date", "2020-09-04", "--lake", "s3://bucket/lake", "--run-id", "run"]
     assert job == [*expected, *options, "--first-day"]
+
+
+@pytest.mark.parametrize("master", ["local[2]", "yarn"])
+def test_spark_on_this_machine_has_the_settings_of_other_local_runs_and_a_cluster_its_own(
+    tmp_path: Path, master: str
+) -> None:
+    home, own = tmp_path / "a = 'b'  \"c\" $d \\e", "spark.ui.enabled=true"
+    home.mkdir()
+    settings = {
+        "CAPSTONE_HOME": str(home),
+        "CAPSTONE_LAKE_URI": str(home / "lake"),
+        "CAPSTONE_DRIVER_MEMORY": "3g",
+        "SPARK_MASTER": master,
+    }
+
+    arguments = called(tmp_path, ["--conf", own], settings)
+
+    conf = local_conf("3g", home / "logs") if master.startswith("local") else {}
+    assert arguments[: arguments.index("spark_code/submit.py")] == [
+        *("--master", master, "--name", "analytical_2020-09-04", "--py-files", f"{home}/spark_code.zip"),
+        *(argument for name, value in conf.items() for argument in ("--conf", f"{name}={value}")),
+        *("--conf", own),
+    ]

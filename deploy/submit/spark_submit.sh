@@ -20,15 +20,10 @@ rm -rf "$part"
 
 conf=(--master "${SPARK_MASTER:-local[*]}" --name "${job}_$date" --py-files "$package")
 if [[ ${SPARK_MASTER:-local} == local* ]]; then
-    # One process, its log in a file, as in every other local run.
+    # One process, with the settings of every other local run.
     mkdir -p "$CAPSTONE_HOME/logs"
-    conf+=(--driver-memory "$CAPSTONE_DRIVER_MEMORY" --conf spark.ui.enabled=false --conf spark.driver.host=127.0.0.1
-        --conf spark.driver.bindAddress=127.0.0.1 --driver-java-options
-        "\"-Dlog4j2.configurationFile=$PWD/spark_code/log4j2.properties\" \"-Dcapstone.spark.log=$CAPSTONE_HOME/logs/spark.log\"")
-    if [[ "$CAPSTONE_RAW_URI $CAPSTONE_LAKE_URI" == *s3://* ]]; then
-        s3=$(capstone s3-jars --conf)
-        while IFS= read -r setting; do conf+=(--conf "$setting"); done <<<"$s3"
-    fi
+    settings=$(capstone spark-conf)
+    while IFS= read -r setting; do conf+=(--conf "$setting"); done <<<"$settings"
 fi
 
 arguments=(--date "$date" --lake "$CAPSTONE_LAKE_URI" --run-id "$TRACKED_RUN_ID")

@@ -46,7 +46,7 @@ def test_every_command_explains_itself(capstone: Run, command: list[str], option
 
 def test_the_commands_are_these() -> None:
     assert " ".join(sorted(COMMANDS)) == (
-        "dev exec glue-sync history migrate paths run s3-jars sample show status test-alert track"
+        "dev exec glue-sync history migrate paths run s3-jars sample show spark-conf status test-alert track"
     )
 
 

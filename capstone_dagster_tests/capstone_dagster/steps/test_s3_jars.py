@@ -161,33 +161,6 @@ def test_a_run_of_the_ui_without_the_jars_fails_with_the_same_sentence(shelf: Sh
     assert failure(result) == NOT_THERE.format("first-1.0.jar and 1 jar more are", shelf.folder)
 
 
-def test_the_settings_for_a_spark_of_ones_own_hold_no_secret(
-    capstone: Run, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
-    shelf.folder.mkdir()
-    for name, content in JARS.items():
-        (shelf.folder / name).write_bytes(content)
-
-    code, out, _ = capstone("s3-jars", "--conf")
-
-    assert code == 0
-    assert "very-secret" not in out
-    conf = dict(line.split("=", 1) for line in out.splitlines())
-    assert conf["spark.driver.extraClassPath"] == f"{shelf.folder}/first-1.0.jar:{shelf.folder}/second-2.0.jar"
-    assert {name.removeprefix("spark.hadoop.fs.s3a."): value for name, value in conf.items() if "fs.s3a." in name} == {
-        "aws.credentials.provider": "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider",
-        "committer.name": "magic",
-        "endpoint": "http://127.0.0.1:9000",
-        "endpoint.region": "eu-west-1",
-        "path.style.access": "true",
-    }
-
-
 def test_the_pinned_jars_fit_pyspark_and_repeat_none_of_its_own() -> None:
     lines = (CHECKOUT / "deploy" / "s3-jars.lock").read_text().splitlines()
     pinned = {name: version for _, name, version, _ in (line.split() for line in lines if not line.startswith("#"))}
