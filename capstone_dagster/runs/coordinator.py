@@ -21,6 +21,7 @@ class DayRunCoordinator(QueuedRunCoordinator):
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         """Refuse the run, or put it into the queue and tell in its log who works on its day."""
         run = context.dagster_run
+        # Read here, and not handed on: Dagster makes the queue from deploy/dagster.yaml, and knows no settings.
         settings = Settings.from_environment()
         if ended := refused(self._instance, run, settings.first_trading_day):
             return ended

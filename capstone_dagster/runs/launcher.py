@@ -33,6 +33,7 @@ class DayRunLauncher(DefaultRunLauncher):
         somebody who does not use the queue may have taken it.
         """
         run = context.dagster_run
+        # Read here, and not handed on: Dagster makes the launcher from deploy/dagster.yaml, and knows no settings.
         if refused(self._instance, run, Settings.from_environment().first_trading_day):
             return
         day = run.tags.get(PARTITION_TAG)

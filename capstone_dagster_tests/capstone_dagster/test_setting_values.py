@@ -19,6 +19,7 @@ ON_EMR = {
 }
 DATABASE = "postgresql://user:secret@host:5432/database"
 WITHOUT_PORTS = "must be names of hosts with commas between them and without ports, like market.example.com"
+FROM_TO = "must be a date like 2020-08-05, from 2004-01-01 to 2039-12-31"
 AFTER_THE_CLOSE = "must be a time in New York like 19:00, not before the close at 16:00"
 
 
@@ -69,11 +70,12 @@ def test_a_valid_value_is_taken(variable: str, value: str, field: str, expected:
         ("CAPSTONE_HOME", __file__, f"{__file__} is a file, not a folder"),
         ("CAPSTONE_RAW_URI", "s3://", "'s3://' names no bucket; write s3://bucket/prefix"),
         ("CAPSTONE_LAKE_URI", "gs://bucket/a", "'gs://bucket/a' is neither a local path, file:// nor s3://"),
-        ("CAPSTONE_FIRST_TRADING_DAY", "20200805", "must be a date like 2020-08-05"),
-        ("CAPSTONE_FIRST_TRADING_DAY", "2020-8-5", "must be a date like 2020-08-05"),
-        ("CAPSTONE_FIRST_TRADING_DAY", "yesterday", "must be a date like 2020-08-05"),
-        ("CAPSTONE_FIRST_TRADING_DAY", "2020-02-30", "day is out of range for month"),
-        ("CAPSTONE_FIRST_TRADING_DAY", "2003-12-31", "must be from 2004-01-01 to 2039-12-31"),
+        ("CAPSTONE_FIRST_TRADING_DAY", "20200805", FROM_TO),
+        ("CAPSTONE_FIRST_TRADING_DAY", "1596585600", FROM_TO),
+        ("CAPSTONE_FIRST_TRADING_DAY", "2020-8-5", FROM_TO),
+        ("CAPSTONE_FIRST_TRADING_DAY", "yesterday", FROM_TO),
+        ("CAPSTONE_FIRST_TRADING_DAY", "2020-02-30", FROM_TO),
+        ("CAPSTONE_FIRST_TRADING_DAY", "2003-12-31", FROM_TO),
         ("CAPSTONE_DRIVER_MEMORY", "4", "must be a size for Spark like 4g or 1500m"),
         ("CAPSTONE_DRIVER_MEMORY", "0g", "must be a size for Spark like 4g or 1500m"),
         ("CAPSTONE_DRIVER_MEMORY", "4 g", "must be a size for Spark like 4g or 1500m"),
@@ -97,6 +99,7 @@ def test_a_valid_value_is_taken(variable: str, value: str, field: str, expected:
         ("CAPSTONE_SCHEDULE_TIME", "19:00Z", AFTER_THE_CLOSE),
         ("CAPSTONE_LATE_TIME", "09:30", AFTER_THE_CLOSE),
         ("CAPSTONE_LATE_TIME", "24:00", AFTER_THE_CLOSE),
+        ("CAPSTONE_LATE_TIME", "68400", AFTER_THE_CLOSE),
         ("CAPSTONE_BACKFILL_DAYS", "0", "must be a number from 1 to 9999"),
         ("CAPSTONE_BACKFILL_DAYS", "1.5", "must be a number from 1 to 9999"),
         ("CAPSTONE_UI_URL", "127.0.0.1:3000", "must be an address like http://127.0.0.1:3000"),
@@ -111,7 +114,8 @@ def test_a_valid_value_is_taken(variable: str, value: str, field: str, expected:
         ("CAPSTONE_EMR_CORE_FLEET", "2xlarge", "must be machines and their types like 2xm6i.xlarge,m5.xlarge"),
         ("CAPSTONE_EMR_CORE_FLEET", "0xm5.xlarge", "must be at least one machine"),
         ("CAPSTONE_EMR_TASK_FLEET", f"1x{','.join(['m5.xlarge'] * 31)}", "must be at most 30 types"),
-        ("CAPSTONE_EMR_IDLE_MINUTES", "10081", "must be at most 10080, a week"),
+        ("CAPSTONE_EMR_IDLE_MINUTES", "0", "must be a number above 0 and at most 10080, a week"),
+        ("CAPSTONE_EMR_IDLE_MINUTES", "10081", "must be a number above 0 and at most 10080, a week"),
         ("CAPSTONE_EMR_SERVICE_ROLE", "two words", "must be one name without blanks"),
         ("CAPSTONE_EMR_SUBNETS", "subnet-0a1,", "must be one name without blanks"),
         ("CAPSTONE_EMR_STAGING_URI", "/data/staging", "must be a place on S3 like s3://bucket/prefix"),

@@ -5,11 +5,11 @@ What each of them takes and refuses is in ``test_setting_values``.
 
 import os
 import re
-from dataclasses import replace
 from datetime import date, time
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from capstone_dagster.deliveries.conditions import Command, KeyExists, MinimumBytes, PrefixExists
 from capstone_dagster.deliveries.preconditions import Preconditions
@@ -161,8 +161,14 @@ def test_all_variables_together(tmp_path: Path) -> None:
         ),
     )
     # What has passwords in it is for this process alone.
-    assert Settings.from_mapping(settings.as_environment()) == replace(settings, alert_urls=())
+    assert Settings.from_mapping(settings.as_environment()) == settings.model_copy(update={"alert_urls": ()})
     assert "canary" not in f"{settings!r} {settings.as_environment()}"
+    assert "secret" not in f"{settings!r}"
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        DEFAULTS.watch_days = 1  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Which day is due by the clock of New York, and what a day that has not landed waits for."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
@@ -73,7 +72,7 @@ def test_the_time_follows_the_clocks_of_new_york(platform: Platform, utc: str, d
 
 
 def test_the_time_is_a_setting(platform: Platform) -> None:
-    settings = replace(platform.settings, late_time=time(23, 15))
+    settings = platform.settings.model_copy(update={"late_time": time(23, 15)})
 
     assert expected_day(settings, in_new_york(DAY, "23:14")) == FIRST
     assert expected_day(settings, in_new_york(DAY, "23:15")) == DAY
@@ -150,7 +149,7 @@ def test_a_day_whose_preconditions_are_not_met_waits_for_them(platform: Platform
     deliver(platform.raw, DAY)
     preconditions = Preconditions.parse('{"NYSE": [{"minimum_bytes": 1000}]}')
 
-    waits = landing(replace(platform.settings, preconditions=preconditions), histories.instance, DAY)
+    waits = landing(platform.settings.model_copy(update={"preconditions": preconditions}), histories.instance, DAY)
 
     assert waits.hangs == "waiting for NYSE: 7 bytes were delivered, at least 1,000 are due"
 

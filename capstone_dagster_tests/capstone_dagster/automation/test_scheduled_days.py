@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -182,7 +181,7 @@ def test_a_day_whose_preconditions_are_not_met_is_run_so_that_the_tracker_shows_
 ) -> None:
     deliver(platform.raw, DAY)
     preconditions = Preconditions.parse('{"NYSE": [{"minimum_bytes": 1000}]}')
-    ticks = Ticks(replace(platform.settings, preconditions=preconditions), instance)
+    ticks = Ticks(platform.settings.model_copy(update={"preconditions": preconditions}), instance)
 
     # Without the tag of what it was run for: the sensor runs the files when the preconditions are met.
     assert ticks.at(DAY) == asked_for("2024-03-04")

@@ -1,7 +1,6 @@
 """The schedule against the calendar: one request for every trading day, at the right time, and none for any other."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from itertools import takewhile
 from pathlib import Path
@@ -97,7 +96,7 @@ def test_no_tick_is_made_on_weekends(schedule: dg.ScheduleDefinition) -> None:
 
 def test_the_time_is_a_setting(tmp_path: Path) -> None:
     settings = Platform(tmp_path, FIRST).settings
-    (schedule,) = all_schedules(replace(settings, schedule_time=time(23, 30)))
+    (schedule,) = all_schedules(settings.model_copy(update={"schedule_time": time(23, 30)}))
 
     (tick,) = ticks(schedule, date(2024, 7, 3), date(2024, 7, 3))
 
