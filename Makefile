@@ -40,7 +40,7 @@ test: setup ## the whole test suite
 
 check: lint types definitions test ## exactly what CI runs
 
-lint: setup
+lint: setup ## style and the contracts between modules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo --no-cache

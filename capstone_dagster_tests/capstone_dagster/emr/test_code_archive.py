@@ -18,6 +18,7 @@ CODE = (
     "capstone_dagster/__init__.py",
     "capstone_dagster/definitions.py",
     "capstone_dagster/emr/__init__.py",
+    "capstone_dagster/emr/on_cluster/__init__.py",
     "capstone_dagster/emr/on_cluster/remote_step.py",
     "spark_code/__init__.py",
     "spark_code/log4j2.properties",
