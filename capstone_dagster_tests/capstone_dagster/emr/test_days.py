@@ -33,12 +33,14 @@ SECRETS = {
 }
 
 # `capstone`, where a step that failed is tried again at once.
-HARDLY_WAITING = (
-    sys.executable,
-    "-c",
-    "from capstone_dagster import resources; resources.FIRST_SECONDS = 0.1; "
-    "from capstone_dagster.cli import main; main.main()",
-)
+_PROGRAM = """
+from capstone_dagster import resources
+from capstone_dagster.cli import main
+
+resources.FIRST_SECONDS = 0.1
+main.main()
+"""
+HARDLY_WAITING = (sys.executable, "-c", _PROGRAM)
 
 pytestmark = pytest.mark.usefixtures("real_jars")
 
