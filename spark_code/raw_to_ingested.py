@@ -12,7 +12,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
-from spark_code.lake import Draft
+from spark_code.drafts import Draft
 from spark_code.line_survey import survey
 from spark_code.raw_files import Delivery
 from spark_code.raw_lines import REQUIRED, first_of, read_records

@@ -7,7 +7,7 @@ import dagster as dg
 from capstone_dagster.assets.raw import observation, raw_key, record_arrivals
 from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER, TRADING_DAY, table_out
 from spark_code import raw_to_ingested
-from spark_code.lake import Draft
+from spark_code.drafts import Draft
 from spark_code.raw_files import SOURCES
 from spark_code.schemas import EVENTS
 

@@ -6,7 +6,7 @@ import dagster as dg
 
 from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER, TRADING_DAY, table_out
 from spark_code import eod_to_report
-from spark_code.lake import Draft, Published
+from spark_code.drafts import Draft, Published
 from spark_code.schemas import DAILY_SUMMARY, QUOTE_ANALYTICS
 
 # Monday looks at Friday: offsets count partitions, and only trading days are partitions.

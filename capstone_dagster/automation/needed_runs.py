@@ -15,7 +15,6 @@ import dagster as dg
 
 from capstone_dagster.assets.job_of_run import job_of, what, what_ran
 from capstone_dagster.assets.jobs import JobName, job_id
-from capstone_dagster.automation.same_rows import have_same_rows
 from capstone_dagster.run_tags import DELIVERIES_TAG, PARTITION_TAG, PRIORITY_TAG, RUN_KEY_TAG, covers
 from capstone_dagster.runs.unfinished import in_words
 from spark_code.lake import Lake, LakeError
@@ -200,14 +199,13 @@ class Judge:
             return _Finding("waiting", f"the report of {day} waits for the closes of {previous}")
         inputs = _Inputs(trades, quotes, closes)
         reports = [self.lake.manifest(table, day) for table in (QUOTE_ANALYTICS, DAILY_SUMMARY)]
-        made_from = [report.inputs for report in reports if report]
-        if len(made_from) < len(reports):
+        made = [report for report in reports if report]
+        if len(made) < len(reports):
             return _Finding("outdated", "there is no report of it yet", inputs)
         for table, manifest in ((TRADES, trades), (QUOTES, quotes)):
-            if any(used.get(table.path) != manifest.version for used in made_from):
+            if any(report.inputs.get(table.path) != manifest.version for report in made):
                 return _Finding("outdated", f"its report was made from other {table.name}", inputs)
-        versions = {used.get(CLOSES.path) for used in made_from}
-        if closes and not all(have_same_rows(self.lake, CLOSES, closes, version) for version in versions):
+        if closes and not all(report.was_made_from(CLOSES.path, closes) for report in made):
             return _Finding("outdated", f"its report was made from other closes of {previous}", inputs)
         return _Finding("current", f"{day} is up to date")
 

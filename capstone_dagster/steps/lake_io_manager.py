@@ -19,8 +19,9 @@ from capstone_dagster.steps.preview import preview
 from capstone_dagster.steps.recorded_ends import require_in_progress
 from capstone_dagster.steps.retries import Retries
 from capstone_dagster.trading_days import parse_day
+from spark_code.drafts import Draft, Published
 from spark_code.glue import GlueCatalog
-from spark_code.lake import AuditError, Draft, Lake, Published
+from spark_code.lake import AuditError, Lake
 from spark_code.manifest import Attempt
 from spark_code.schemas import CLOSES, TABLES
 

@@ -22,7 +22,7 @@ from capstone_dagster.steps.retries import Retries
 from capstone_dagster.tracker import Tracker
 from capstone_dagster.trading_days import trading_days
 from capstone_dagster_tests.servers.platform import Platform, failure
-from spark_code.lake import Draft
+from spark_code.drafts import Draft
 from spark_code.schemas import CLOSES, TABLES
 
 FIRST = date(2020, 8, 5)
