@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from capstone_dagster.assets.metadata import rejects_by_reason
+from capstone_dagster.assets.metadata import as_text, rejects_by_reason
 from capstone_dagster.assets.tables import NOTHING, RETRIES, asset_key
 from capstone_dagster.run_tags import PARTITION_TAG
 from capstone_dagster.settings import Settings
@@ -37,7 +37,7 @@ def _judges(settings: Settings) -> list[tuple[Table, _Judge]]:
     def schema_drift(manifest: Manifest) -> dg.AssetCheckResult:
         """No file brought fields that the contract does not know."""
         drift = manifest.facts["schema_drift"]
-        return _warn_unless(not drift, unknown_fields=drift)
+        return _warn_unless(not drift, unknown_fields=as_text(drift))
 
     def previous_close_known(manifest: Manifest) -> dg.AssetCheckResult:
         """Every quote could be compared with a close of the previous trading day, if there is one."""
