@@ -12,6 +12,9 @@ from spark_code.lake import require_common_inputs
 from spark_code.schemas import DAILY_SUMMARY, QUOTE_ANALYTICS, conform
 from spark_code.windows import INSTRUMENT, mean_price, trailing_mean_price, up_to_now
 
+# Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
+CODE_VERSION = "1"
+
 MOVING_AVERAGE_MINUTES = 30
 
 

@@ -10,6 +10,9 @@ from pyspark.sql import functions as F
 from spark_code.drafts import Draft, Published
 from spark_code.schemas import CLOSES, QUOTES, TRADES, RecordType, Table, conform
 
+# Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
+CODE_VERSION = "1"
+
 
 def latest_arrivals(events: DataFrame, rec_type: RecordType, table: Table) -> DataFrame:
     """Keep the latest arrival of every event.

@@ -18,6 +18,9 @@ from spark_code.raw_files import Delivery
 from spark_code.raw_lines import REQUIRED, first_of, read_records
 from spark_code.schemas import EVENTS, RecordType, Reject, conform
 
+# Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
+CODE_VERSION = "1"
+
 # The contract's grammars, whole strings. Exponents end at four digits: no price needs more, and
 # rounding 1e-999999999 would take gigabytes. There is no year 0: Python readers cannot hold it.
 _NUMBER = r"\A[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?\z"

@@ -18,13 +18,19 @@ def eod_assets(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -
         ins={"events": dg.AssetIn(["ingested", "events"])},
         outs={
             "trades": table_out(
-                TRADES, "One row per trade: of several deliveries the latest arrival. Source: `ingested/events`."
+                TRADES,
+                "One row per trade: of several deliveries the latest arrival. Source: `ingested/events`.",
+                ingested_to_eod.CODE_VERSION,
             ),
             "quotes": table_out(
-                QUOTES, "One row per quote: of several deliveries the latest arrival. Source: `ingested/events`."
+                QUOTES,
+                "One row per quote: of several deliveries the latest arrival. Source: `ingested/events`.",
+                ingested_to_eod.CODE_VERSION,
             ),
             "closes": table_out(
-                CLOSES, "One row per symbol and exchange that traded: its last price. Source: `eod/trades`."
+                CLOSES,
+                "One row per symbol and exchange that traded: its last price. Source: `eod/trades`.",
+                ingested_to_eod.CODE_VERSION,
             ),
         },
         partitions_def=partitions,

@@ -23,6 +23,7 @@ def ingested_asset(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolic
                 EVENTS,
                 "One row per delivered line: a trade (T), a quote (Q) or a rejected line with its reason (B). "
                 "Source: `raw/nyse` (CSV) and `raw/nasdaq` (JSON lines). Nothing is dropped: lines in = T + Q + B.",
+                raw_to_ingested.CODE_VERSION,
             )
         },
         partitions_def=partitions,

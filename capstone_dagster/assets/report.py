@@ -28,11 +28,13 @@ def report_assets(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy
                 QUOTE_ANALYTICS,
                 "One row per quote: the last trade price and its 30-minute moving average, and the move of bid and "
                 "ask against the previous trading day's close. Source: `eod/trades`, `eod/quotes`, `eod/closes`.",
+                eod_to_report.CODE_VERSION,
             ),
             "daily_summary": table_out(
                 DAILY_SUMMARY,
                 "One row per symbol and exchange: open, high, low, close, volume, average prices and the change "
                 "against the previous trading day. Source: `eod/trades`, `eod/quotes`, `eod/closes`.",
+                eod_to_report.CODE_VERSION,
             ),
         },
         partitions_def=partitions,

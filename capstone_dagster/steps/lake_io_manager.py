@@ -14,6 +14,7 @@ from dagster_pyspark import LazyPySparkResource
 from pydantic import Field
 
 from capstone_dagster.assets.metadata import materialization_metadata
+from capstone_dagster.assets.tables import data_version
 from capstone_dagster.steps.inputs import Need, needed_inputs, require_published
 from capstone_dagster.steps.preview import preview
 from capstone_dagster.steps.recorded_ends import require_in_progress
@@ -107,6 +108,7 @@ class LakeIOManager(dg.IOManager):
         manifest = lake.publish(draft, day, attempt)
         seconds = time.monotonic() - started
         rows = preview(lake, draft.table, manifest, context.log.warning)
+        context.step_context.set_data_version(context.asset_key, data_version(manifest))
         context.add_output_metadata(materialization_metadata(draft.table, manifest, rows, seconds, lake))
 
     def _day(self, context: dg.OutputContext) -> date:
