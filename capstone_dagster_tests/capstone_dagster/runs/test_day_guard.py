@@ -23,7 +23,7 @@ from capstone_dagster.tracker import Tracker
 from capstone_dagster.trading_days import trading_days
 from capstone_dagster_tests.servers.job_status_database import Database
 from capstone_dagster_tests.servers.platform import Platform, failure
-from spark_code.lake import Draft
+from spark_code.drafts import Draft
 from spark_code.schemas import CLOSES, TABLES
 
 FIRST = date(2020, 8, 5)
