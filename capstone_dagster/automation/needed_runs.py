@@ -1,7 +1,14 @@
-"""What a trading day still needs, judged by its delivered files, by what is published, and by the runs there were.
+"""What a trading day still needs, judged by its files, by what is published, and by its runs.
 
-Everything that starts days by itself asks here, so that none of them runs twice what another has run.
-Whether a delivery is complete is asked before, in ``deliveries.scan``.
+The states of a trading day, by the words that are used everywhere:
+
+    complete   every exchange has delivered it (``deliveries.scan``)
+    loaded     its end-of-day load was made from these files
+    current    its report was made from that load and from the closes of the day before; otherwise it is outdated
+    landed     its report is published, current or not (``landing``)
+    settled    there is nothing to run until its files or those closes change
+
+Whatever starts runs by itself asks here first, so that no two of them run the same.
 """
 
 import hashlib
