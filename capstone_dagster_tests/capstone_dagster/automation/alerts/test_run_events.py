@@ -9,7 +9,8 @@ import pytest
 
 from capstone_dagster.automation.alerts.failed_jobs import failed_jobs
 from capstone_dagster.automation.alerts.messages import Alert
-from capstone_dagster.automation.alerts.run_events import Clock, Watched, alert_sensor
+from capstone_dagster.automation.alerts.run_events import Watched, alert_sensor
+from capstone_dagster.automation.ticks import Clock
 from capstone_dagster.settings import Settings
 from capstone_dagster_tests.builders.run_histories import FAILURE, STARTED, Histories
 from capstone_dagster_tests.builders.ticks import Ticks
