@@ -36,7 +36,10 @@ SECRETS = {
 HARDLY_WAITING = (
     sys.executable,
     "-c",
-    "from capstone_dagster import resources; from capstone_dagster.cli import main; resources.FIRST_SECONDS = 0.1; main.main()",
+    (
+        "from capstone_dagster import resources; from capstone_dagster.cli import main; "
+        "resources.FIRST_SECONDS = 0.1; main.main()"
+    ),
 )
 
 pytestmark = pytest.mark.usefixtures("real_jars")
