@@ -90,7 +90,7 @@ def _count(spark: SparkSession, plain: Sequence[tuple[Storage, StoredObject]]) -
     )
     lines, content = counts.collect()[0]
     missing = sum(stored.size for _, stored in plain) - (lines + content)
-    # Spark does not count the BOM of a file, and counts an LF at its end even if there is none.
+    # For each file, the sum may lack a BOM, and contain an LF at the end that the file does not have.
     return int(lines) if -len(plain) <= missing <= len(_BOM) * len(plain) else None
 
 

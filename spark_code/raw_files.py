@@ -114,7 +114,9 @@ class RawFolder:
         for stored in files:
             if stored.key.lower().endswith(_OTHERWISE_PACKED):
                 where = shown(self.storage.uri(stored.key))
-                raise UnreadableNameError(f"{where}: files are read plain, or packed as .gz or .bz2; deliver it so")
+                raise UnreadableNameError(
+                    f"{where}: only plain, .gz and .bz2 files can be read; deliver it as one of these"
+                )
         if self.storage.is_local:
             _refuse_odd_names(Path(self.storage.uri(source.folder(day))))
         return Delivery(source, day, self.storage, files, has_success)

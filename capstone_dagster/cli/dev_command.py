@@ -92,7 +92,7 @@ def _alone(home: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunsAlreadyError(
-                f"the UI and the daemon of {home} run already; open the UI that is there, or end it (Ctrl-C) first"
+                f"the UI and the daemon of {home} are already running; open that UI, or end it (Ctrl-C) first"
             ) from None
         yield
 

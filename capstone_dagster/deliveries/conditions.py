@@ -69,7 +69,7 @@ class MinimumBytes:
     def parse(cls, given: object) -> Self:
         """Read a number of bytes."""
         if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-            raise ValueError("must be a number of bytes from 1 on")
+            raise ValueError("must be a number of bytes, at least 1")
         return cls(given)
 
     def unmet(self, delivery: Delivery) -> str | None:
@@ -134,7 +134,7 @@ def _text(given: object) -> str:
     given.encode()  # an unpaired surrogate raises ValueError here
     for name in re.findall(r"\{(\w*)\}", given):
         if name not in ("day", "exchange"):
-            raise ValueError(f"{{{name}}} is not replaced by anything; there are {{day}} and {{exchange}}")
+            raise ValueError(f"{{{name}}} is not a placeholder; the placeholders are {{day}} and {{exchange}}")
     return given
 
 

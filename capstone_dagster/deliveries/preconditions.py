@@ -95,14 +95,14 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Read a JSON object, and refuse a name that it has twice: one of the two would get lost."""
     names = [name for name, _ in pairs]
     if repeated := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"{repeated[0]} stands there twice")
+        raise ValueError(f"{repeated[0]} appears twice")
     return dict(pairs)
 
 
 def _of_exchange(exchange: str, listed: object) -> tuple[Precondition, ...]:
     known = [source.exchange for source in SOURCES]
     if exchange not in known:
-        raise ValueError(f"{exchange!r} is no exchange; there are {', '.join(known)}")
+        raise ValueError(f"{exchange!r} is not an exchange; the exchanges are {', '.join(known)}")
     if not isinstance(listed, list):
         raise ValueError(f"{exchange}: must be a list like {_EXAMPLE}")  # noqa: TRY004 - the same
     made: list[Precondition] = []
@@ -111,7 +111,7 @@ def _of_exchange(exchange: str, listed: object) -> tuple[Precondition, ...]:
             raise ValueError(f'{exchange}: each must be of one kind, like {{"minimum_bytes": 1000000}}')
         ((kind, given),) = each.items()
         if kind not in KINDS:
-            raise ValueError(f"{exchange}: {kind!r} is no kind of precondition; there are {', '.join(KINDS)}")
+            raise ValueError(f"{exchange}: {kind!r} is not a kind of precondition; the kinds are {', '.join(KINDS)}")
         try:
             made.append(KINDS[kind].parse(given))
         except ValueError as error:

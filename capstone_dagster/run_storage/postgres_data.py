@@ -47,7 +47,7 @@ class DataFolder:
             return
         if not self.path.is_dir():
             raise EmbeddedPostgresError(
-                f"{self.path} is no folder, and the embedded Postgres needs one there; move it away"
+                f"{self.path} is not a folder, and the embedded Postgres needs a folder there; move it away"
             )
         if self.path.stat().st_uid not in {os.geteuid(), self._owner}:
             raise EmbeddedPostgresError(
@@ -107,7 +107,7 @@ class DataFolder:
             failed = True
         if failed:
             raise EmbeddedPostgresError(
-                f"the embedded Postgres could not make its data in {self.path}; what initdb said is in {self.log}"
+                f"the embedded Postgres could not create its data in {self.path}; the output of initdb is in {self.log}"
             )
 
     def _was_never_finished(self) -> bool:

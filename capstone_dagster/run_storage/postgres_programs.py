@@ -42,7 +42,7 @@ def server_user() -> pwd.struct_passwd | None:
         return pwd.getpwnam(_USER_OF_ROOT)
     except KeyError:
         raise EmbeddedPostgresError(
-            f"Postgres does not run as root, and the user {_USER_OF_ROOT} for it could not be made: {made}"
+            f"Postgres does not run as root, and the user {_USER_OF_ROOT} for it could not be created: {made}"
         ) from None
 
 

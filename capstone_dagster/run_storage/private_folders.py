@@ -28,7 +28,7 @@ def own_home(home: Path) -> None:
         home.mkdir(mode=_FOR_ITS_USER, parents=True, exist_ok=True)
         found = home.stat()
     except OSError as error:
-        raise FolderError(f"CAPSTONE_HOME: {home} cannot be made: {error.strerror}") from None
+        raise FolderError(f"CAPSTONE_HOME: {home} cannot be created: {error.strerror}") from None
     if found.st_uid != os.geteuid():
         raise FolderError(
             f"CAPSTONE_HOME: {home} was made by {_name(found.st_uid)}, and you are {_name(os.geteuid())}; "

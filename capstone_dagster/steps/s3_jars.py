@@ -103,7 +103,7 @@ def _fetch_into_place(wanted: Sequence[_Jar], scratch: Path, ivy_settings: Path 
         if not jar.is_right(scratch / jar.file_name):
             raise S3JarsError(
                 f"{jar.file_name} as it was fetched is not the jar that {_LOCK_FILE} pins: its sha256 differs. "
-                "No jar was taken; ask those who keep the repository why, or fetch from another"
+                "No jar was installed; ask the owners of the repository why, or fetch from another"
             )
     for jar in wanted:
         (scratch / jar.file_name).replace(jar.path)
@@ -154,8 +154,8 @@ def _retrieve(wanted: Sequence[_Jar], into: Path, ivy_settings: Path | None) -> 
     missing = [jar for jar in wanted if not (into / jar.file_name).is_file()]
     if ivy.returncode or missing:
         raise S3JarsError(
-            f"the repository did not give {_listed(missing or wanted)}: {_reason(ivy.stdout + ivy.stderr)}; try again "
-            "where it can be reached, or name another with: capstone s3-jars --ivy-settings FILE"
+            f"the repository did not provide {_listed(missing or wanted)}: {_reason(ivy.stdout + ivy.stderr)}; try "
+            "again where it can be reached, or name another with: capstone s3-jars --ivy-settings FILE"
         )
 
 

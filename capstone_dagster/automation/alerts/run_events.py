@@ -54,7 +54,7 @@ def alert_sensor(
         if not looked:
             newest = [record.storage_id for record in watched.fetch(context.instance, None)]
             begin = max(newest, default=0)
-            return dg.SensorResult(skip_reason="tells what happens from now on", cursor=f"{begin} {begin}")
+            return dg.SensorResult(skip_reason="looks at events from now on", cursor=f"{begin} {begin}")
         after, seen = map(int, looked.groups())
         records = watched.fetch(context.instance, after)
         post = _Post(settings, context.instance, context.log, clock)
@@ -84,7 +84,7 @@ class _Post:
     def summary(self, unsettled: int) -> str:
         """What the tick has done, in a sentence."""
         waiting = [f"{unsettled} waiting for the next look"] if unsettled else []
-        return "; ".join([*self.sentences, *waiting]) or "nothing to tell"
+        return "; ".join([*self.sentences, *waiting]) or "nothing to send"
 
     def is_settled(self, watched: Watched, record: dg.EventLogRecord) -> bool:
         """Send the alert if there is one to send; returns whether the event needs nothing more."""

@@ -197,7 +197,7 @@ def test_what_is_recorded_says_how_many_files_how_large_and_when_they_came(senso
     assert told == {"files": 2, "bytes": 3, "newest_file": (NOW - timedelta(seconds=90)).timestamp()}
 
 
-def test_strays_and_days_that_are_too_old_are_told_once(days: HandMadeDays) -> None:
+def test_misplaced_files_and_days_that_are_too_old_are_announced_once(days: HandMadeDays) -> None:
     sensor = Sensor(days, {"CAPSTONE_WATCH_DAYS": "1"})
     sensor.deliver(THURSDAY, FRIDAY, TUESDAY)
     sensor.raw.put("csv/2020-09-07/NYSE/a", "xml/a")

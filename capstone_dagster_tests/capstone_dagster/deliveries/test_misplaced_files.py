@@ -62,7 +62,7 @@ CLOSED = "nothing of this day is run: move the files to their trading day, or aw
         ),
     ],
 )
-def test_a_stray_is_told_with_why_and_what_to_do_and_spoils_nothing(
+def test_a_misplaced_file_is_named_with_why_and_what_to_do_and_spoils_nothing(
     raw: RawFolder, key: str, place: str, why: str
 ) -> None:
     raw.storage.write(key, b"a line")
@@ -84,13 +84,13 @@ def test_a_stray_is_told_with_why_and_what_to_do_and_spoils_nothing(
         f"csv/{DAY}/NYSE/_x/a",
     ],
 )
-def test_names_that_are_no_data_are_no_strays(raw: RawFolder, key: str) -> None:
+def test_names_that_are_no_data_are_not_misplaced(raw: RawFolder, key: str) -> None:
     raw.storage.write(key, b"")
 
     assert look(raw).misplaced == []
 
 
-def test_the_folder_objects_that_the_s3_console_makes_are_no_strays(s3_uri: str) -> None:
+def test_the_folder_objects_that_the_s3_console_makes_are_not_misplaced(s3_uri: str) -> None:
     for key in ("raw/", "raw/csv/", f"raw/csv/{DAY}/", f"raw/csv/{DAY}/NYSE/"):
         s3_client().put_object(Bucket=s3_uri.removeprefix("s3://"), Key=key, Body=b"")
 
@@ -99,7 +99,7 @@ def test_the_folder_objects_that_the_s3_console_makes_are_no_strays(s3_uri: str)
     assert (scan.watched, scan.misplaced) == ([DAY], [])
 
 
-def test_many_of_one_place_are_one_stray(raw: RawFolder) -> None:
+def test_many_files_of_one_place_are_named_together(raw: RawFolder) -> None:
     for number in range(5):
         raw.storage.write(f"csv/{DAY}/LSE/{number}", b"")
 
