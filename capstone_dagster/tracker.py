@@ -3,8 +3,8 @@
 A job id is ``<job>_<yyyy-mm-dd>``, and every run that does that job of that day is an attempt at it, by whatever name
 Dagster started it (``assets.job_of_run``). A run of `daily_pipeline` is also an attempt at each of its halves as soon
 as it gets there, judged by the half's own steps; one that was done outside Dagster has no steps and is judged as a
-whole. A run that does only a part of a job is no attempt, and a note beside it. The rules are in ``job_status``, and in
-SQL in ``job_status.view``.
+whole. A run that does only a part of a job is no attempt, and a note beside it. The rules are in
+``job_status.attempts_sql``.
 """
 
 import re
@@ -15,7 +15,7 @@ import dagster as dg
 
 from capstone_dagster.assets.jobs import JOB_NAMES, JobName, job_id
 from capstone_dagster.errors import ExpectedError
-from capstone_dagster.job_status.attempts import JobAttempt, JobStatus, runs_of
+from capstone_dagster.job_status.attempts import JobAttempt, JobStatus, runs_of, storage_of
 from capstone_dagster.run_tags import PARTITION_TAG
 from capstone_dagster.runs import outside_run
 from capstone_dagster.runs.failure_reasons import run_reason
@@ -50,6 +50,7 @@ class Tracker:
     """The three verbs of a job tracker, and the history behind them, over one Dagster instance."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
+        storage_of(instance)  # asked now: an update would be half done before it came to that
         self._instance = instance
 
     def assign_job_id(self, job: str, day: date | str) -> str:

@@ -32,12 +32,18 @@ def pytest_configure(config: pytest.Config) -> None:
         start_jvms_quickly(Path(cache.mkdir("quick_jvm")))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: so no worker is left alone with them at the end."""
+    items.sort(key=lambda item: "whole_platform" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Spark in this process, UTC, two cores and two shuffle partitions."""
     log_dir: Path = tmp_path_factory.mktemp("spark")
     conf = session.local_conf(driver_memory="2g", log_dir=log_dir)
     small = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2"}
-    running = session.start(conf | small)
+    compiling = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+    running = session.start(conf | small | compiling)
     yield running
     running.stop()

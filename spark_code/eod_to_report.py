@@ -7,9 +7,13 @@ are an input; the caller's calendar decides which day that is.
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_code.lake import Draft, Published, require_common_inputs
+from spark_code.drafts import Draft, Published
+from spark_code.lake import require_common_inputs
 from spark_code.schemas import DAILY_SUMMARY, QUOTE_ANALYTICS, conform
 from spark_code.windows import INSTRUMENT, mean_price, trailing_mean_price, up_to_now
+
+# Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
+CODE_VERSION = "1"
 
 MOVING_AVERAGE_MINUTES = 30
 
@@ -85,8 +89,16 @@ def build(trades: Published, quotes: Published, previous_closes: Published) -> t
     """Draft ``report/quote_analytics`` and ``report/daily_summary`` of the day."""
     require_common_inputs(trades, quotes)
     inputs = trades.as_input() | quotes.as_input() | previous_closes.as_input()
+    digests = trades.digest_as_input() | quotes.digest_as_input() | previous_closes.digest_as_input()
     frames = trades.rows, quotes.rows, previous_closes.rows
     return (
-        Draft(QUOTE_ANALYTICS, quote_analytics(*frames), inputs, expected_rows=quotes.row_count, day=quotes.day),
-        Draft(DAILY_SUMMARY, daily_summary(*frames), inputs, day=trades.day),
+        Draft(
+            QUOTE_ANALYTICS,
+            quote_analytics(*frames),
+            inputs,
+            expected_rows=quotes.row_count,
+            day=quotes.day,
+            input_digests=digests,
+        ),
+        Draft(DAILY_SUMMARY, daily_summary(*frames), inputs, day=trades.day, input_digests=digests),
     )

@@ -7,8 +7,11 @@ Grain in: one row per delivered line. Grain out: one row per event (trades, quot
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_code.lake import Draft, Published
+from spark_code.drafts import Draft, Published
 from spark_code.schemas import CLOSES, QUOTES, TRADES, RecordType, Table, conform
+
+# Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
+CODE_VERSION = "1"
 
 
 def latest_arrivals(events: DataFrame, rec_type: RecordType, table: Table) -> DataFrame:
@@ -36,9 +39,9 @@ def build(events: Published) -> tuple[Draft, Draft, Draft]:
     """Draft ``eod/trades``, ``eod/quotes`` and ``eod/closes`` from the published events."""
     trades = latest_arrivals(events.rows, RecordType.TRADE, TRADES)
     quotes = latest_arrivals(events.rows, RecordType.QUOTE, QUOTES)
-    inputs, day = events.as_input(), events.day
+    inputs, digests, day = events.as_input(), events.digest_as_input(), events.day
     return (
-        Draft(TRADES, trades, inputs, day=day),
-        Draft(QUOTES, quotes, inputs, day=day),
-        Draft(CLOSES, closes(trades), inputs, day=day),
+        Draft(TRADES, trades, inputs, day=day, input_digests=digests),
+        Draft(QUOTES, quotes, inputs, day=day, input_digests=digests),
+        Draft(CLOSES, closes(trades), inputs, day=day, input_digests=digests),
     )

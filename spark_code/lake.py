@@ -3,35 +3,32 @@
     <lake>/<layer>/<table>/data/<version>/trade_dt=<D>/...parquet   immutable
     <lake>/<layer>/<table>/_published/<D>.json                      names the version that counts
 
-A version is written, audited, and then published by replacing that one small object: readers see
-the old day or the new one, never a mix. What a table holds is in ``schemas``; how objects are
-replaced is in ``storage``; what a pointer says is in ``manifest``; how a catalog is told is in ``glue``.
+A version is written, audited, and then published by replacing that one small object: readers see the old day or the
+new one, never a mix. What a table holds is in ``schemas``, how objects are replaced in ``storage``, what a pointer says
+in ``manifest``, what is counted in ``audit``, which versions go in ``retention``, how a catalog is told in ``glue``.
 """
 
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Any, Protocol
+from datetime import UTC, date, datetime
+from typing import Protocol
 
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from spark_code.audit import Audit, audit
+from spark_code.drafts import Draft, Published
 from spark_code.locations import StorageError
-from spark_code.manifest import Attempt, Manifest, given_up_in
+from spark_code.manifest import Attempt, Manifest, given_up_in, giving_up
+from spark_code.retention import remove_old_versions
 from spark_code.schemas import TABLES, Table, conform
-from spark_code.storage import Storage, StoredObject
+from spark_code.storage import Storage
 
 _log = logging.getLogger(__name__)
-
-# Readers that resolved a version may still be reading it: nothing younger than this is removed.
-MIN_AGE_TO_REMOVE = timedelta(days=1)
-# More attempts at one day than can still be going on somewhere.
-_GIVEN_UP_KEPT = 50
 
 
 class LakeError(Exception):
@@ -63,40 +60,6 @@ class AuditError(LakeError):
 
 class StaleAttemptError(LakeError):
     """A newer attempt has published the day already, or this one was given up; it must not publish."""
-
-
-@dataclass(frozen=True)
-class Published:
-    """A day as it was published: its rows, pinned to one version for as long as they are used."""
-
-    table: Table
-    day: date
-    rows: DataFrame
-    manifest: Manifest | None
-    """None where nothing is expected to exist: the day before the first."""
-
-    @property
-    def row_count(self) -> int:
-        """How many rows the version holds."""
-        return self.manifest.rows if self.manifest else 0
-
-    def as_input(self) -> dict[str, str]:
-        """This version, as the manifest of what is computed from it names it."""
-        return {self.table.path: self.manifest.version} if self.manifest else {}
-
-
-@dataclass(frozen=True)
-class Draft:
-    """Computed rows of a day that are not published yet, with what their audit must hold."""
-
-    table: Table
-    rows: DataFrame
-    inputs: Mapping[str, str]
-    expected_rows: int | None = None
-    facts: Callable[[], dict[str, Any]] = dict
-    """Facts for the manifest that are known only once the rows have been computed."""
-    day: date | None = None
-    """The day that the rows were computed for, where the draft knows it: it can be published as no other."""
 
 
 def require_common_inputs(*tables: Published) -> None:
@@ -190,21 +153,23 @@ class Lake:
             raise AuditError(f"{table.path}: computed for {draft.day}, to be published as {day}; not published")
         folder = day_folder(table, version, day)
         self._write(draft, day, folder)
-        measures = self._audit(draft, day, version)
+        found = self._audit(draft, day, version)
         files = [stored for stored in self.storage.objects(folder) if stored.key.endswith(".parquet")]
         manifest = Manifest(
             trade_dt=day.isoformat(),
             version=version,
             paths=[stored.key for stored in files],
-            rows=measures.pop("rows"),
+            rows=found.rows,
             bytes=sum(stored.size for stored in files),
             run_id=attempt.run_id,
             attempt=attempt.number,
             token=attempt.token,
             published_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             inputs=dict(draft.inputs),
-            measures=measures,
+            measures=found.measures,
             facts=draft.facts(),
+            digest=found.digest,
+            input_digests=dict(draft.input_digests),
         )
         published = self._point_to(table, day, manifest)
         if self.catalog:
@@ -221,11 +186,9 @@ class Lake:
 
         def revise(current: bytes | None) -> bytes:
             try:
-                pointer = json.loads(current) if current else {"trade_dt": day.isoformat()}
-                names = [name for name in given_up_in(current) if name != attempt]
+                return giving_up(attempt, current, day)
             except (ValueError, AttributeError) as error:
                 raise LakeError(f"{self.storage.uri(_pointer(table, day))} is no manifest: {error}") from error
-            return json.dumps(pointer | {"given_up": [*names, attempt][-_GIVEN_UP_KEPT:]}, indent=2).encode()
 
         self.storage.replace(_pointer(table, day), revise)
 
@@ -250,23 +213,20 @@ class Lake:
                 raise AuditError(other_day) from error
             raise
 
-    def _audit(self, draft: Draft, day: date, version: str) -> dict[str, int]:
-        """Count what was really written, in one pass over it, and refuse what does not add up."""
+    def _audit(self, draft: Draft, day: date, version: str) -> Audit:
+        """Look at what was really written, and refuse what does not add up."""
         table = draft.table
         written = self._rows(draft.rows.sparkSession, table, day, version)
-        counts = [F.count_if(F.expr(condition)).alias(name) for name, condition in table.measures.items()]
-        groups = written.groupBy(*table.key).agg(F.count("*").alias("rows"), *counts)
-        sums = [F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("rows", *table.measures)]
-        measured = groups.agg(*sums, F.max("rows").alias("rows_of_a_key")).collect()[0].asDict()
-        if draft.expected_rows is not None and measured["rows"] != draft.expected_rows:
+        found = audit(written, table)
+        if draft.expected_rows is not None and found.rows != draft.expected_rows:
             raise AuditError(
-                f"{table.path} of {day}: {measured['rows']} rows were written where {draft.expected_rows} were due; "
+                f"{table.path} of {day}: {found.rows} rows were written where {draft.expected_rows} were due; "
                 f"version {version} is not published"
             )
-        if table.key and measured["rows"] and measured["rows_of_a_key"] > 1:
+        if table.key and found.rows_of_a_key > 1:
             doubled = written.groupBy(*table.key).count().where(F.col("count") > 1).take(1)
             raise AuditError(f"{table.path} of {day}: key not unique, e.g. {doubled[0].asDict()}; not published")
-        return {name: measured[name] for name in ("rows", *table.measures)}
+        return found
 
     def _point_to(self, table: Table, day: date, manifest: Manifest) -> Manifest:
         published = manifest
@@ -274,8 +234,7 @@ class Lake:
         def revise(current: bytes | None) -> bytes:
             nonlocal published
             self._require_right()
-            before = Manifest.of_pointer(current)
-            given_up = given_up_in(current)
+            before, given_up = Manifest.of_pointer(current), given_up_in(current)
             if Attempt(manifest.run_id, manifest.attempt, manifest.token).name in given_up:
                 raise StaleAttemptError(f"{table.path} of {day}: this attempt was given up, its rows are not published")
             if before and before.token > manifest.token:
@@ -283,11 +242,7 @@ class Lake:
                     f"{table.path} of {day}: run {before.run_id}, which began later, has published this day; its rows "
                     f"count and these are not published (token {before.token} > {manifest.token})"
                 )
-            # A put whose answer was lost is tried again: the version before stays the one before.
-            is_repeated = before is not None and before.version == manifest.version
-            previous = before and (before.previous_version if is_repeated else before.version)
-            fields = asdict(manifest) | {"previous_version": previous, "given_up": given_up}
-            published = Manifest(**fields)
+            published = manifest.in_place_of(before, given_up)
             return published.to_json()
 
         self.storage.replace(_pointer(table, day), revise)
@@ -298,15 +253,9 @@ class Lake:
 
         The day is published by now: a store that refuses a deletion must not fail it.
         """
-        data = f"{table.path}/data"
         try:
             current = self.require(table, day)  # read anew: a newer attempt may have published since
-            keep = {current.version, current.previous_version}
-            for version in self.storage.folders(data):
-                if version.startswith(f"{day}-") and version not in keep:
-                    objects = self.storage.objects(f"{data}/{version}")
-                    if _all_older(objects, datetime.now(UTC) - MIN_AGE_TO_REMOVE):
-                        self.storage.delete_folder(f"{data}/{version}")
+            remove_old_versions(self.storage, table, day, keep={current.version, current.previous_version})
         except (LakeError, StorageError) as error:
             _log.warning("old versions of %s of %s were not all removed: %s", table.path, day, error)
 
@@ -318,7 +267,3 @@ def day_folder(table: Table, version: str, day: date) -> str:
 
 def _pointer(table: Table, day: date) -> str:
     return f"{table.path}/_published/{day}.json"
-
-
-def _all_older(objects: list[StoredObject], than: datetime) -> bool:
-    return all(stored.last_modified < than for stored in objects)

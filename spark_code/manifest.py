@@ -4,11 +4,14 @@ Attempts are told apart here, too. How pointers are replaced is in ``lake``.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any, Self
 
 _Stored = bytes  # Manifest has a field named bytes
+# More attempts at one day than can still be going on somewhere.
+_GIVEN_UP_KEPT = 50
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,24 @@ class Manifest:
     previous_version: str | None = None
     given_up: list[str] = field(default_factory=list)
     """Attempts that must not publish any more, however long they go on; see ``Lake.give_up``."""
+    digest: str | None = None
+    """Of the rows; None if an older release has published them. See ``audit``."""
+    input_digests: dict[str, str] = field(default_factory=dict)
+    """Of the rows of those inputs that are tables, as far as it is known."""
+
+    def was_made_from(self, table: str, published: Self) -> bool:
+        """Whether it was computed from the rows that the table's manifest names, in that version or another one."""
+        if self.inputs.get(table) == published.version:
+            return True
+        return published.digest is not None and self.input_digests.get(table) == published.digest
+
+    def in_place_of(self, before: Self | None, given_up: Sequence[str]) -> Self:
+        """What is stored where the pointer has named another version, or none."""
+        if before is None:
+            return replace(self, previous_version=None, given_up=list(given_up))
+        # A put whose answer was lost is tried again: the version before stays the one before.
+        previous = before.previous_version if before.version == self.version else before.version
+        return replace(self, previous_version=previous, given_up=list(given_up))
 
     def to_json(self) -> _Stored:
         """The manifest as it is stored."""
@@ -78,3 +99,10 @@ def given_up_in(pointer: bytes | None) -> list[str]:
     """The attempts that a pointer says must not publish any more."""
     names: list[str] = json.loads(pointer).get("given_up", []) if pointer else []
     return names
+
+
+def giving_up(attempt: str, pointer: bytes | None, day: date) -> bytes:
+    """The pointer with one attempt more that must not publish; what it names stays."""
+    known = json.loads(pointer) if pointer else {"trade_dt": day.isoformat()}
+    names = [name for name in given_up_in(pointer) if name != attempt]
+    return json.dumps(known | {"given_up": [*names, attempt][-_GIVEN_UP_KEPT:]}, indent=2).encode()

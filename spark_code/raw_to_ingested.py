@@ -12,11 +12,14 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
-from spark_code.lake import Draft
+from spark_code.drafts import Draft
 from spark_code.line_survey import survey
 from spark_code.raw_files import Delivery
 from spark_code.raw_lines import REQUIRED, first_of, read_records
 from spark_code.schemas import EVENTS, RecordType, Reject, conform
+
+# Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
+CODE_VERSION = "1"
 
 # The contract's grammars, for whole strings. Exponents have at most four digits: no price needs more, and rounding
 # 1e-999999999 would take gigabytes. There is no year 0, because Python readers cannot represent it.

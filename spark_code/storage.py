@@ -4,23 +4,22 @@ It uses obstore, so listing and publishing need no JVM and no Spark. ``lake`` an
 mean.
 """
 
-import fcntl
 import glob
 import re
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import obstore
 from botocore.exceptions import BotoCoreError, ClientError
 from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, PreconditionError
 from obstore.store import LocalStore, S3Store
 
+from spark_code.file_lock import locked
 from spark_code.locations import StorageError, location, s3_region, s3_store, shown
 from spark_code.object_file import ObjectFile
 
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 # Two writers of one object collide at most a few times; more means that something else keeps writing.
 _MAX_REPLACE_TRIES = 20
-# Replacing takes milliseconds, so a process that holds the lock for this long is frozen.
-_LOCK_SECONDS, _LOCK_PAUSE = 60.0, 0.01
 # The number of objects in one answer of S3 to a list call.
 _PAGE = 1000
 
@@ -207,7 +204,9 @@ class Storage:
         may raise to refuse.
         """
         if self.is_local:
-            with self._lock(key):
+            with ExitStack() as lock:
+                with self._explaining(key):
+                    lock.enter_context(locked(Path(self.uri(key))))
                 self._remove_unfinished(key)
                 self.write(key, revise(self.read(key)))
             return
@@ -250,31 +249,6 @@ class Storage:
             )
             what_to_do = "; rename the file" if isinstance(error, InvalidPathError) else ""
             raise StorageError(shown(f"{self.uri(key)}: {type(error).__name__}: {reason}{what_to_do}")) from error
-
-    @contextmanager
-    def _lock(self, key: str) -> Iterator[None]:
-        target = Path(self.uri(key))
-        lock, deadline = target.parent / f".{target.name}.lock", time.monotonic() + _LOCK_SECONDS
-        with self._explaining(key):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            lock_file = lock.open("w")
-        with lock_file:
-            while not _locked(lock_file):
-                if time.monotonic() > deadline:
-                    raise StorageError(
-                        f"{target} is locked by a process that has made no progress for {_LOCK_SECONDS:.0f} s; "
-                        f"end that process (fuser {lock} shows its id), and try again"
-                    )
-                time.sleep(_LOCK_PAUSE)
-            yield
-
-
-def _locked(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _stored(meta: "ObjectMeta") -> StoredObject:

@@ -16,9 +16,10 @@ from datetime import date
 
 from pyspark.sql import SparkSession
 
+from spark_code.drafts import Published
 from spark_code.flow import Read, steps_of
 from spark_code.glue import GlueCatalog
-from spark_code.lake import Lake, LakeError, Published
+from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
 from spark_code.manifest import Attempt
 from spark_code.nyse_calendar import CalendarError, NyseCalendar, parse_day

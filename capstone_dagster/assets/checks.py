@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from capstone_dagster.assets.metadata import rejects_by_reason
+from capstone_dagster.assets.metadata import as_text, rejects_by_reason
 from capstone_dagster.assets.tables import NOTHING, RETRIES, asset_key
 from capstone_dagster.run_tags import PARTITION_TAG
 from capstone_dagster.settings import Settings
@@ -36,7 +36,7 @@ def reject_ratio(manifest: Manifest, settings: Settings) -> dg.AssetCheckResult:
 def schema_drift(manifest: Manifest, _: Settings) -> dg.AssetCheckResult:
     """No file brought fields that the contract does not know."""
     drift = manifest.facts["schema_drift"]
-    return _warn_unless(not drift, unknown_fields=drift)
+    return _warn_unless(not drift, unknown_fields=as_text(drift))
 
 
 def previous_close_known(manifest: Manifest, settings: Settings) -> dg.AssetCheckResult:

@@ -6,7 +6,7 @@ import dagster as dg
 
 from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER, TRADING_DAY, table_out
 from spark_code import ingested_to_eod
-from spark_code.lake import Draft, Published
+from spark_code.drafts import Draft, Published
 from spark_code.schemas import CLOSES, QUOTES, TRADES
 
 
@@ -18,13 +18,19 @@ def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> lis
         ins={"events": dg.AssetIn(["ingested", "events"])},
         outs={
             "trades": table_out(
-                TRADES, "One row per trade: of several deliveries the latest arrival. Source: `ingested/events`."
+                TRADES,
+                "One row per trade: of several deliveries the latest arrival. Source: `ingested/events`.",
+                ingested_to_eod.CODE_VERSION,
             ),
             "quotes": table_out(
-                QUOTES, "One row per quote: of several deliveries the latest arrival. Source: `ingested/events`."
+                QUOTES,
+                "One row per quote: of several deliveries the latest arrival. Source: `ingested/events`.",
+                ingested_to_eod.CODE_VERSION,
             ),
             "closes": table_out(
-                CLOSES, "One row per symbol and exchange that traded: its last price. Source: `eod/trades`."
+                CLOSES,
+                "One row per symbol and exchange that traded: its last price. Source: `eod/trades`.",
+                ingested_to_eod.CODE_VERSION,
             ),
         },
         partitions_def=partitions,

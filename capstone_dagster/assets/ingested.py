@@ -7,7 +7,7 @@ import dagster as dg
 from capstone_dagster.assets.raw import observation, raw_key, record_arrivals
 from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER, TRADING_DAY, table_out
 from spark_code import raw_to_ingested
-from spark_code.lake import Draft
+from spark_code.drafts import Draft
 from spark_code.raw_files import SOURCES
 from spark_code.schemas import EVENTS
 
@@ -23,6 +23,7 @@ def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> lis
                 EVENTS,
                 "One row per delivered line: a trade (T), a quote (Q) or a rejected line with its reason (B). "
                 "Source: `raw/nyse` (CSV) and `raw/nasdaq` (JSON lines). Nothing is dropped: lines in = T + Q + B.",
+                raw_to_ingested.CODE_VERSION,
             )
         },
         partitions_def=partitions,

@@ -40,7 +40,7 @@ def materialization_metadata(
     return {
         "dagster/partition_row_count": manifest.rows,
         **counts,
-        **{name: dg.MetadataValue.json(fact) for name, fact in manifest.facts.items()},
+        **{name: dg.MetadataValue.json(as_text(fact)) for name, fact in manifest.facts.items()},
         "bytes": manifest.bytes,
         "files": len(manifest.paths),
         "version": manifest.version,
@@ -71,6 +71,13 @@ def _records(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.Metada
     schema = dg.TableSchema([dg.TableColumn(name) for name in columns])
     cells = [dict(zip(columns, map(_cell, row), strict=True)) for row in rows]
     return dg.MetadataValue.table([dg.TableRecord(record) for record in cells], schema)
+
+
+def as_text(fact: Any) -> Any:
+    """A fact of a manifest with the names in it, which come from lines and files, as people may see them."""
+    if isinstance(fact, dict):
+        return {printable(str(name)): as_text(value) for name, value in fact.items()}
+    return [as_text(value) for value in fact] if isinstance(fact, list) else _cell(fact)
 
 
 def _cell(value: object) -> str | int:

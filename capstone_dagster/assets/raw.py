@@ -38,19 +38,32 @@ def observation(delivery: Delivery) -> dg.AssetObservation:
     return dg.AssetObservation(**_event(delivery))
 
 
-def arrival(delivery: Delivery) -> dg.AssetMaterialization:
-    """That a delivery has come: what makes its day show among the partitions of the asset."""
-    return dg.AssetMaterialization(**_event(delivery))
+def arrival(delivery: Delivery) -> tuple[dg.AssetObservation, dg.AssetMaterialization]:
+    """That a delivery has come, as the events that say so.
+
+    The observation is what Dagster judges tables by that were made from other files; the materialization makes the
+    day show among the partitions of the asset. Tables refer to the latter, so the former must be known by then.
+    """
+    return observation(delivery), dg.AssetMaterialization(**_event(delivery))
 
 
 def record_arrivals(instance: dg.DagsterInstance, deliveries: Iterable[Delivery]) -> None:
-    """Record the deliveries of which the run storage knows no event, or none with these files."""
+    """Record the deliveries of which the run storage does not know that they came, or came with these files."""
     for delivery in (found for found in deliveries if found.files):
-        day = dg.AssetRecordsFilter(raw_key(delivery.source), asset_partitions=[delivery.day.isoformat()])
-        latest = instance.fetch_materializations(day, limit=1).records
-        known = latest[0].asset_materialization if latest else None
-        if known is None or known.tags != _data_version(delivery):
-            instance.report_runless_asset_event(arrival(delivery))
+        if not _is_recorded(instance, delivery):
+            for event in arrival(delivery):
+                instance.report_runless_asset_event(event)
+
+
+def _is_recorded(instance: dg.DagsterInstance, delivery: Delivery) -> bool:
+    key, days = raw_key(delivery.source), [delivery.day.isoformat()]
+    came = instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=days), limit=1).records
+    if not came:
+        return False
+    before = dg.AssetRecordsFilter(key, asset_partitions=days, before_storage_id=came[0].storage_id)
+    seen = instance.fetch_observations(before, limit=1).records  # older releases recorded none before
+    events = [came[0].asset_materialization, *(record.asset_observation for record in seen)]
+    return len(events) > 1 and all(event and event.tags == _data_version(delivery) for event in events)
 
 
 def _event(delivery: Delivery) -> dict[str, Any]:

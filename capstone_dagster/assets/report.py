@@ -6,7 +6,7 @@ import dagster as dg
 
 from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER, TRADING_DAY, table_out
 from spark_code import eod_to_report
-from spark_code.lake import Draft, Published
+from spark_code.drafts import Draft, Published
 from spark_code.schemas import DAILY_SUMMARY, QUOTE_ANALYTICS
 
 # Monday looks at Friday: offsets count partitions, and only trading days are partitions.
@@ -28,11 +28,13 @@ def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> lis
                 QUOTE_ANALYTICS,
                 "One row per quote: the last trade price and its 30-minute moving average, and the move of bid and "
                 "ask against the previous trading day's close. Source: `eod/trades`, `eod/quotes`, `eod/closes`.",
+                eod_to_report.CODE_VERSION,
             ),
             "daily_summary": table_out(
                 DAILY_SUMMARY,
                 "One row per symbol and exchange: open, high, low, close, volume, average prices and the change "
                 "against the previous trading day. Source: `eod/trades`, `eod/quotes`, `eod/closes`.",
+                eod_to_report.CODE_VERSION,
             ),
         },
         partitions_def=partitions,

@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from spark_code.manifest import Manifest
 from spark_code.schemas import Table
 
 # What every step that makes tables needs: where it runs (a launcher, or none where it runs in this process), how often
@@ -19,12 +20,21 @@ def asset_key(table: Table) -> dg.AssetKey:
     return dg.AssetKey(table.path.split("/"))
 
 
-def table_out(table: Table, description: str) -> dg.AssetOut:
-    """One table of a step that makes several."""
+def data_version(manifest: Manifest) -> dg.DataVersion:
+    """Of a published version: the same for the same rows, so that nothing is out of date that would be made anew alike.
+
+    Where no digest is known, every version is another.
+    """
+    return dg.DataVersion(manifest.digest or manifest.version)
+
+
+def table_out(table: Table, description: str, code_version: str) -> dg.AssetOut:
+    """One table of a step that makes several, with the version of the edge that computes it."""
     return dg.AssetOut(
         key=asset_key(table),
         io_manager_key="lake",
         group_name=table.layer,
         kinds={"pyspark", "parquet"},
         description=description,
+        code_version=code_version,
     )

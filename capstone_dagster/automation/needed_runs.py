@@ -1,7 +1,14 @@
-"""What a trading day still needs, judged by its delivered files, by what is published, and by the runs there were.
+"""What a trading day still needs, judged by its files, by what is published, and by its runs.
 
-Everything that starts days by itself asks here, so that none of them runs twice what another has run.
-Whether a delivery is complete is asked before, in ``deliveries.scan``.
+The states of a trading day, by the words that are used everywhere:
+
+    complete   every exchange has delivered it (``deliveries.scan``)
+    loaded     its end-of-day load was made from these files
+    current    its report was made from that load and from the closes of the day before; otherwise it is outdated
+    landed     its report is published, current or not (``landing``)
+    settled    there is nothing to run until its files or those closes change
+
+Whatever starts runs by itself asks here first, so that no two of them run the same.
 """
 
 import hashlib
@@ -15,7 +22,6 @@ import dagster as dg
 
 from capstone_dagster.assets.job_of_run import job_of, what, what_ran
 from capstone_dagster.assets.jobs import JobName, job_id
-from capstone_dagster.automation.same_rows import have_same_rows
 from capstone_dagster.run_tags import DELIVERIES_TAG, PARTITION_TAG, PRIORITY_TAG, RUN_KEY_TAG, covers
 from capstone_dagster.runs.unfinished import in_words
 from spark_code.flow import inputs_of, steps_of
@@ -210,15 +216,17 @@ class Judge:
             return _Finding("waiting", f"the report of {day} waits for the closes of {previous}")
         inputs = _Inputs(loaded, closes)
         for step in steps_of("analytical"):
-            made = [self.lake.manifest(table, day) for table in step.makes]
-            if not all(made):
+            tables = [self.lake.manifest(table, day) for table in step.makes]
+            made = [manifest for manifest in tables if manifest]
+            if len(made) < len(tables):
                 return _Finding("outdated", "there is no report of it yet", inputs)
             for read in step.reads:
-                used = {manifest.inputs.get(read.table.path) for manifest in made if manifest}
                 if read.of_previous_day:
-                    if closes and not all(have_same_rows(self.lake, read.table, closes, version) for version in used):
+                    if closes and not all(manifest.was_made_from(read.table.path, closes) for manifest in made):
                         return _Finding("outdated", f"its report was made from other closes of {previous}", inputs)
-                elif (source := self.lake.manifest(read.table, day)) and used != {source.version}:
+                elif (source := self.lake.manifest(read.table, day)) and any(
+                    manifest.inputs.get(read.table.path) != source.version for manifest in made
+                ):
                     return _Finding("outdated", f"its report was made from other {read.table.name}", inputs)
         return _Finding("current", f"{day} is up to date")
 

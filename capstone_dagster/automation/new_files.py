@@ -80,7 +80,7 @@ class NewFilesTick:
     now: datetime
     clock: Clock = time.monotonic
     requests: list[dg.RunRequest] = field(default_factory=list)
-    arrived: list[dg.AssetMaterialization] = field(default_factory=list)
+    arrived: list[dg.AssetObservation | dg.AssetMaterialization] = field(default_factory=list)
     """The deliveries that are complete and were not recorded yet."""
     warnings: list[str] = field(default_factory=list)
     """Logged once."""
@@ -160,7 +160,7 @@ class NewFilesTick:
         if why := why_incomplete(delivery, self.settings.quiet_seconds, self.now, seen.since):
             return why
         if not seen.is_recorded:
-            self.arrived.append(arrival_of(delivery))
+            self.arrived += arrival_of(delivery)
             seen.is_recorded = True
         try:
             unmet = self.settings.preconditions.unmet(delivery, _COMMAND_SECONDS)

@@ -32,6 +32,7 @@ from capstone_dagster.runs.worker import Worker
 from capstone_dagster.settings import Settings
 from capstone_dagster.steps.inputs import missing_inputs
 from capstone_dagster.steps.preview import preview
+from capstone_dagster.steps.provenance import Provenance
 from capstone_dagster.trading_days import parse_day, trading_days
 from capstone_dagster.wording import say
 from spark_code.flow import inputs_of, steps_of, tables_of
@@ -115,9 +116,11 @@ def run_tracked(instance: dg.DagsterInstance, work: TrackedJob, command: Sequenc
         try:
             record_arrivals(instance, work.require_inputs())
             before = work.versions()
+            graph = form.get_definition().asset_layer.asset_graph
+            provenance = Provenance(instance, graph, work.tables, work.day)
             ended = run_apart(command, work.environment(run.run_id))
             with deferring_signals():  # the work is done: let it be recorded
-                _report_published(instance, work, run.run_id, before)
+                _report_published(instance, work, run.run_id, before, provenance)
                 reason = _how_it_ended(command, ended)
                 outside_run.end(instance, run, succeeded=not ended.exit_code, reason=reason)
                 recorded = instance.get_run_by_id(run.run_id) or run
@@ -133,7 +136,9 @@ def _how_it_ended(command: Sequence[str], ended: Ended) -> str:
     return f"{Path(command[0]).name} ended with exit code {ended.exit_code}{after}"
 
 
-def _report_published(instance: dg.DagsterInstance, work: TrackedJob, run_id: str, before: Mapping[Table, str]) -> None:
+def _report_published(
+    instance: dg.DagsterInstance, work: TrackedJob, run_id: str, before: Mapping[Table, str], provenance: Provenance
+) -> None:
     """Report every table that the command has published anew, as a step would, even if the command failed."""
     now = work.versions()
     published = [table for table in work.tables if now.get(table) != before.get(table)]
@@ -146,6 +151,7 @@ def _report_published(instance: dg.DagsterInstance, work: TrackedJob, run_id: st
             metadata=materialization_metadata(
                 table, manifest, preview(work.lake, table, manifest, _log.warning), None, work.lake
             ),
+            tags=provenance.tags(table, manifest),
         )
         events: list[tuple[dg.DagsterEventType, Any]] = [
             (types.ASSET_MATERIALIZATION, StepMaterializationData(materialization))
@@ -154,6 +160,7 @@ def _report_published(instance: dg.DagsterInstance, work: TrackedJob, run_id: st
         for what, data in events:
             event = dg.DagsterEvent(what.value, work.job, event_specific_data=data)
             instance.report_dagster_event(event, run_id)
+        provenance.was_reported(table)
     if not published:
         nothing = f"The command has published nothing of {work.id}."
         instance.report_engine_event(nothing, instance.get_run_by_id(run_id))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import dagster as dg
-from dagster._core.definitions.data_version import CODE_VERSION_TAG, compute_logical_data_version
+from dagster._core.definitions.data_version import CODE_VERSION_TAG, DATA_VERSION_TAG
 from dagster._core.events import StepMaterializationData
 from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.execution.plan.execute_step import _build_data_version_tags, _get_input_provenance_data
@@ -42,16 +42,19 @@ class Relay:
         return End.from_json(content) if content else None
 
     def _with_inputs(self, entry: dg.EventLogEntry) -> dg.EventLogEntry:
-        """Add the data versions of the inputs to a materialization; the cluster's own instance does not know them."""
+        """Add the data versions of the inputs to a materialization; the cluster's own instance does not know them.
+
+        Its own version is already right: it comes from what was published.
+        """
         event = entry.dagster_event
         data = event.event_specific_data if event else None
         if event is None or not isinstance(data, StepMaterializationData):
             return entry
         made = data.materialization
+        tags = made.tags or {}
         inputs = _get_input_provenance_data(made.asset_key, self.step)
-        code_version = (made.tags or {})[CODE_VERSION_TAG]
-        version = compute_logical_data_version(code_version, {key: of["data_version"] for key, of in inputs.items()})
-        tags = {**(made.tags or {}), **_build_data_version_tags(version, code_version, inputs, False)}
+        version, code_version = dg.DataVersion(tags[DATA_VERSION_TAG]), tags[CODE_VERSION_TAG]
+        tags = {**tags, **_build_data_version_tags(version, code_version, inputs, True)}
         known = StepMaterializationData(made._replace(tags=tags), data.asset_lineage)
         return entry._replace(dagster_event=event._replace(event_specific_data=known))
 

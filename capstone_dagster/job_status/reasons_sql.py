@@ -1,6 +1,6 @@
 """The functions with which the SQL view ``job_status`` reads Dagster's texts, by the rules of ``failure_reasons``.
 
-A test compares the two.
+Python tells reasons of events that it has before it, as in the terminal and in alerts; a test compares the two.
 """
 
 from capstone_dagster.runs.failure_reasons import INTERRUPTED, NOT_RECORDED

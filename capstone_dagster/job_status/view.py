@@ -1,8 +1,7 @@
 """The SQL view ``job_status``, for people with psql: one row per job id, with its current attempt.
 
-It says what ``tracker`` says, over the same tables of Dagster's run storage; a test compares the two and
-another pins the columns it stands on. Columns are only ever added at the end, so that the view can be
-replaced in place and keeps its grants.
+It says what ``tracker`` says, by the same SQL text; a test pins the columns of Dagster's run storage it stands on.
+Columns are only ever added at the end, so that the view can be replaced in place and keeps its grants.
 """
 
 from contextlib import suppress

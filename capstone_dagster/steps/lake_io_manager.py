@@ -13,14 +13,16 @@ from dagster_pyspark import LazyPySparkResource
 from pydantic import Field
 
 from capstone_dagster.assets.metadata import materialization_metadata
+from capstone_dagster.assets.tables import data_version
 from capstone_dagster.steps.inputs import Need, made_tables, needed_inputs, require_published
 from capstone_dagster.steps.preview import preview
 from capstone_dagster.steps.recorded_ends import require_in_progress
 from capstone_dagster.steps.retries import Retries
 from capstone_dagster.trading_days import parse_day
+from spark_code.drafts import Draft, Published
 from spark_code.flow import maker_of
 from spark_code.glue import GlueCatalog
-from spark_code.lake import AuditError, Draft, Lake, Published
+from spark_code.lake import AuditError, Lake
 from spark_code.manifest import Attempt
 from spark_code.schemas import TABLES
 
@@ -106,6 +108,7 @@ class LakeIOManager(dg.IOManager):
         manifest = lake.publish(draft, day, attempt)
         seconds = time.monotonic() - started
         rows = preview(lake, draft.table, manifest, context.log.warning)
+        context.step_context.set_data_version(context.asset_key, data_version(manifest))
         context.add_output_metadata(materialization_metadata(draft.table, manifest, rows, seconds, lake))
 
     def _day(self, context: dg.OutputContext) -> date:

@@ -16,20 +16,20 @@ _BATCH_ROWS = 1000
 
 def first_rows(lake: Lake, table: Table, day: date, limit: int) -> list[list[Any]]:
     """The first rows of the published version, in schema order."""
-    return list(islice(rows_in(lake, table, day, lake.require(table, day).paths), limit))
+    return list(islice(_rows_in(lake, table, day, lake.require(table, day).paths), limit))
 
 
 def preview(lake: Lake, table: Table, published: Manifest, warn: Callable[[str], object]) -> list[list[Any]]:
     """A few rows, read without Spark because a Spark job takes longer. An error is logged: the day is published."""
     paths = published.paths[::-1]  # the rejected lines come first
     try:
-        return list(islice(rows_in(lake, table, date.fromisoformat(published.trade_dt), paths), _PREVIEW_ROWS))
+        return list(islice(_rows_in(lake, table, date.fromisoformat(published.trade_dt), paths), _PREVIEW_ROWS))
     except (LakeError, StorageError) as error:
         warn(f"no preview of {table.path}: {error}")
         return []
 
 
-def rows_in(lake: Lake, table: Table, day: date, paths: Sequence[str]) -> Iterator[list[Any]]:
+def _rows_in(lake: Lake, table: Table, day: date, paths: Sequence[str]) -> Iterator[list[Any]]:
     """The rows of a day's files, in schema order."""
     import pyarrow as pa  # noqa: PLC0415 - takes 0.15 s, and is needed only to read rows
     import pyarrow.parquet as pq  # noqa: PLC0415 - the same

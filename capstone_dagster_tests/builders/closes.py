@@ -5,7 +5,8 @@ from decimal import Decimal
 
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_code.lake import Draft, Lake
+from spark_code.drafts import Draft
+from spark_code.lake import Lake
 from spark_code.manifest import Attempt, Manifest
 from spark_code.schemas import CLOSES
 

@@ -3,14 +3,11 @@
 What a run reads and publishes happens when a test says so, so that everything else can happen in between.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 
 import dagster as dg
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from capstone_dagster.assets.job_of_run import table_steps
 from capstone_dagster.assets.jobs import JobName
@@ -18,7 +15,7 @@ from capstone_dagster.automation.needed_runs import Judge
 from capstone_dagster.runs.unfinished import unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster_tests.builders.run_histories import QUEUED, STARTED, STARTING, SUCCESS, Event, Histories
-from spark_code.lake import Lake, day_folder
+from spark_code.lake import Lake
 from spark_code.manifest import Attempt, Manifest
 from spark_code.raw_files import SOURCES, Delivery
 from spark_code.schemas import CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES, Table
@@ -27,9 +24,6 @@ from spark_code.storage import Storage, StoredObject
 # Labor Day lies between the last two.
 THURSDAY, FRIDAY, TUESDAY = date(2020, 9, 3), date(2020, 9, 4), date(2020, 9, 8)
 PREVIOUS = {THURSDAY: None, FRIDAY: THURSDAY, TUESDAY: FRIDAY}
-
-# The prices of one file by their symbols.
-Closes = Mapping[str, str]
 
 _EARLIER = datetime(2020, 9, 8, 22, 0, tzinfo=UTC)
 
@@ -54,6 +48,7 @@ class HandMadeDays:
         )
         self.lake = Lake(self.settings.lake_uri)
         self._now = _EARLIER
+        self._digests: dict[tuple[str, str], str] = {}  # by table and version
 
     def judge(self) -> Judge:
         return Judge(self.instance, self.lake, unfinished_runs(self.instance))
@@ -75,7 +70,7 @@ class HandMadeDays:
         day: date,
         content: str = "A",
         *,
-        price: str = "10",
+        price: str | None = "10",
         end: Event = SUCCESS,
         tags: Mapping[str, str] | None = None,
     ) -> "HandMadeRun":
@@ -93,13 +88,13 @@ class HandMadeDays:
         return self._now
 
     def publish(
-        self, attempt: Attempt, table: Table, day: date, inputs: Mapping[str, str], paths: Sequence[str] = ()
+        self, attempt: Attempt, table: Table, day: date, inputs: Mapping[str, str], digest: str | None = None
     ) -> None:
         """Name a version in the day's pointer, and tell the event log of it."""
         manifest = Manifest(
             trade_dt=day.isoformat(),
             version=attempt.version(day),
-            paths=list(paths),
+            paths=[],
             rows=0,
             bytes=0,
             run_id=attempt.run_id,
@@ -107,19 +102,13 @@ class HandMadeDays:
             token=attempt.token,
             published_at=self.tick().isoformat(timespec="milliseconds"),
             inputs=dict(inputs),
+            digest=digest,
+            input_digests={used[0]: self._digests[used] for used in inputs.items() if used in self._digests},
         )
+        if digest:
+            self._digests[table.path, manifest.version] = digest
         self.lake.storage.write(pointer(table, day), manifest.to_json())
         self.instance.report_runless_asset_event(dg.AssetMaterialization(table.path.split("/"), partition=f"{day}"))
-
-    def put_closes(self, version: str, day: date, files: Sequence[Closes]) -> list[str]:
-        """The files of a version of `eod/closes`; their paths below the lake."""
-        paths = [f"{day_folder(CLOSES, version, day)}/part-{number}.parquet" for number in range(len(files))]
-        for path, closes in zip(paths, files, strict=True):
-            target = Path(self.lake.storage.uri(path))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            rows = [{"symbol": name, "exchange": "NYSE", "close_pr": Decimal(price)} for name, price in closes.items()]
-            pq.write_table(pa.Table.from_pylist(rows), target)
-        return paths
 
 
 class HandMadeRun:
@@ -134,15 +123,14 @@ class HandMadeRun:
         self.days.histories.happened(self.run_id, STARTING, STARTED)
         self._attempt = Attempt(self.run_id, 1, int(self.days.tick().timestamp() * 1_000_000))
 
-    def loads(self, content: str = "A", *, price: str = "10", closes: Sequence[Closes] | None = None) -> None:
-        """Publish the end-of-day load from these files."""
+    def loads(self, content: str = "A", *, price: str | None = "10") -> None:
+        """Publish the end-of-day load from these files; without a price as a release does that makes no digests."""
         inputs = {delivery.source.raw_table: delivery.fingerprint for delivery in files(content, self.day)}
         self.days.publish(self._attempt, EVENTS, self.day, inputs)
         loaded = {EVENTS.path: self._attempt.version(self.day)}
         self.days.publish(self._attempt, TRADES, self.day, loaded)
         self.days.publish(self._attempt, QUOTES, self.day, loaded)
-        paths = self.days.put_closes(self._attempt.version(self.day), self.day, closes or [{"IBM": price}])
-        self.days.publish(self._attempt, CLOSES, self.day, loaded, paths)
+        self.days.publish(self._attempt, CLOSES, self.day, loaded, price and f"closes at {price}")
 
     def reads(self) -> dict[str, str]:
         """The versions that a report made now is made from."""

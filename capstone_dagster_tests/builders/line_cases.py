@@ -20,7 +20,7 @@ from capstone_dagster_tests.builders.deliveries import (
     trade_row,
 )
 from capstone_dagster_tests.builders.field_cases import ACCEPTED, FIELD_FAULTS, REJECTED
-from spark_code.lake import Draft
+from spark_code.drafts import Draft
 from spark_code.raw_files import RawFolder
 from spark_code.raw_to_ingested import build
 

@@ -13,7 +13,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from capstone_dagster_tests.builders.manifests import manifest_of
-from spark_code.lake import Published
+from spark_code.drafts import Published
 from spark_code.schemas import EVENTS, QUOTES, TRADES, RecordType, Table
 
 Row = tuple[Any, ...]

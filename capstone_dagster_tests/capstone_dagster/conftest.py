@@ -1,4 +1,4 @@
-"""The command line in this process, with a home of its own; the tracker over an instance in memory."""
+"""The command line in this process, with a home of its own; a run storage in memory, or on Postgres."""
 
 import signal
 import sys
@@ -13,6 +13,7 @@ from capstone_dagster.settings import Settings
 from capstone_dagster.tracker import Tracker
 from capstone_dagster_tests.builders.command_line import Run
 from capstone_dagster_tests.builders.run_histories import Histories
+from capstone_dagster_tests.servers.job_status_database import Database, job_status_database
 from capstone_dagster_tests.servers.webhook_server import second_webhook, webhook  # noqa: F401 -- pytest finds fixtures so
 
 
@@ -45,20 +46,40 @@ def capstone(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
 
 
 @pytest.fixture(scope="module")
-def instance() -> Iterator[dg.DagsterInstance]:
-    """In memory, and empty again for every test that writes histories."""
+def in_memory() -> Iterator[dg.DagsterInstance]:
+    """For tests that ask for no status: quicker than Postgres."""
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Database]:
+    """A run storage on Postgres, one for all tests of a process: to start a server takes seconds."""
+    with job_status_database() as database:
+        yield database
+
+
+@pytest.fixture
+def database(server: Database) -> Database:
+    """That storage, empty again."""
+    server.wipe()
+    return server
+
+
+@pytest.fixture
+def instance(in_memory: dg.DagsterInstance) -> dg.DagsterInstance:
+    """Empty again for every test. Files whose tests ask for statuses have one on Postgres in its place."""
+    in_memory.wipe()
+    return in_memory
 
 
 @pytest.fixture
 def histories(instance: dg.DagsterInstance) -> Histories:
     """What writes runs into it."""
-    instance.wipe()
     return Histories(instance)
 
 
 @pytest.fixture
-def tracker(histories: Histories) -> Tracker:
+def tracker(instance: dg.DagsterInstance) -> Tracker:
     """The tracker over the same runs."""
-    return Tracker(histories.instance)
+    return Tracker(instance)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime
 
+import dagster as dg
 import pytest
 
 from capstone_dagster.definitions import code_location
@@ -13,8 +14,15 @@ from capstone_dagster.runs.worker import Worker
 from capstone_dagster.settings import Settings
 from capstone_dagster.tracker import JobIdError, Tracker
 from capstone_dagster_tests.builders.run_histories import CANCELING, QUEUED, STARTED, Event, Histories
+from capstone_dagster_tests.servers.job_status_database import Database
 
 ID = "preprocessing_2020-08-06"
+
+
+@pytest.fixture
+def instance(database: Database) -> dg.DagsterInstance:
+    """Statuses are read from Postgres."""
+    return database.instance
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,9 @@ from capstone_dagster_tests.builders.rows import (
     renamed,
     trade,
 )
+from spark_code.drafts import Published
 from spark_code.eod_to_report import build, daily_summary, quote_analytics
-from spark_code.lake import LakeError, Published
+from spark_code.lake import LakeError
 from spark_code.schemas import CLOSES, DAILY_SUMMARY, QUOTE_ANALYTICS, QUOTES, TRADES
 
 PREVIOUS_DAY = date(2020, 8, 5)

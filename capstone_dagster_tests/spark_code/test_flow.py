@@ -28,8 +28,10 @@ MOST_ACTIVE = Table(
 TABLES = {**TABLES, MOST_ACTIVE.path: MOST_ACTIVE}
 """
 EDGE = """
-from spark_code.lake import Draft
+from spark_code.drafts import Draft
 from spark_code.schemas import MOST_ACTIVE, conform
+
+CODE_VERSION = "1"
 
 
 def build(daily_summary):
@@ -49,7 +51,11 @@ def stage(partitions, policy):
     @dg.multi_asset(
         name="most_active",
         ins={"daily_summary": dg.AssetIn(["report", "daily_summary"])},
-        outs={"most_active": table_out(MOST_ACTIVE, "One row per symbol. Source: `report/daily_summary`.")},
+        outs={
+            "most_active": table_out(
+                MOST_ACTIVE, "One row per symbol. Source: `report/daily_summary`.", most_active.CODE_VERSION
+            )
+        },
         partitions_def=partitions,
         backfill_policy=policy,
         required_resource_keys={RETRIES, STEP_LAUNCHER, TRADING_DAY},

@@ -31,7 +31,8 @@ from capstone_dagster_tests.builders.closes import (
     point_to,
     publish_closes,
 )
-from spark_code.lake import AuditError, Draft, Lake, LakeError, Published, require_common_inputs
+from spark_code.drafts import Draft, Published
+from spark_code.lake import AuditError, Lake, LakeError, require_common_inputs
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, Table
 
 
@@ -71,6 +72,7 @@ def test_events_are_split_by_record_type(local_lake: Lake, spark: SparkSession) 
 
 def test_the_manifest_says_what_was_published(any_local_lake: Lake, spark: SparkSession) -> None:
     draft = Draft(EVENTS, events(spark), inputs={"raw/nyse": "a1", "raw/nasdaq": "b2"}, expected_rows=3)
+    draft = replace(draft, input_digests={"eod/trades": "c3"})
     before = datetime.now(UTC)
     returned = any_local_lake.publish(replace(draft, facts=lambda: {"drift": {"x": 1}}), DAY, attempt(7))
 
@@ -91,6 +93,8 @@ def test_the_manifest_says_what_was_published(any_local_lake: Lake, spark: Spark
         "facts": {"drift": {"x": 1}},
         "previous_version": None,
         "given_up": [],
+        "digest": returned.digest,
+        "input_digests": {"eod/trades": "c3"},
     }
     assert measures == {"trades": 1, "quotes": 1, "rejected": 1, "rejected_bad_number": 1}
     assert sorted(files) == sorted(Path(any_local_lake.storage.root).rglob("*.parquet"))
@@ -110,6 +114,18 @@ def test_a_field_of_a_newer_release_in_the_manifest_is_no_obstacle(any_lake: Lak
     any_lake.storage.write(POINTER, json.dumps(asdict(manifest_of(5)) | {"of_release_9": 1}).encode())
 
     assert any_lake.manifest(CLOSES, DAY) == manifest_of(5)
+
+
+def test_a_manifest_of_an_older_release_has_no_digests(any_lake: Lake) -> None:
+    stored = asdict(manifest_of(5))
+    for field in ("digest", "input_digests"):
+        del stored[field]
+    any_lake.storage.write(POINTER, json.dumps(stored).encode())
+
+    read = any_lake.manifest(CLOSES, DAY)
+
+    assert read == manifest_of(5)
+    assert (read.digest, read.input_digests) == (None, {})
 
 
 # --- rows ---

@@ -19,7 +19,8 @@ from capstone_dagster_tests.builders.closes import (
     die_half_way,
     publish_closes,
 )
-from spark_code.lake import AuditError, Draft, Lake, MissingFilesError, NotPublishedError
+from spark_code.drafts import Draft
+from spark_code.lake import AuditError, Lake, MissingFilesError, NotPublishedError
 from spark_code.schemas import CLOSES
 
 

@@ -25,7 +25,7 @@ from capstone_dagster_tests.builders.closes import (
     put_version,
     version_of,
 )
-from spark_code import lake as lake_module
+from spark_code import retention
 from spark_code.lake import Lake
 from spark_code.schemas import CLOSES
 from spark_code.storage import Storage
@@ -45,7 +45,7 @@ def let_a_day_pass(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     if lake.storage.is_local:
         make_old(Path(lake.storage.root))
     else:
-        monkeypatch.setattr(lake_module, "MIN_AGE_TO_REMOVE", timedelta(0))
+        monkeypatch.setattr(retention, "MIN_AGE_TO_REMOVE", timedelta(0))
 
 
 def make_old(folder: Path, age: timedelta = TWO_DAYS) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from capstone_dagster_tests.servers.s3_server import PLACES, VERSIONED
-from spark_code import storage as storage_module
+from spark_code import file_lock
 from spark_code.locations import StorageError
 from spark_code.storage import Storage
 
@@ -90,7 +90,7 @@ def test_what_killed_writers_left_beside_an_object_goes_when_it_is_replaced(loca
 def test_a_writer_that_is_frozen_stops_the_others_with_an_error_that_says_how_to_end_it(
     local_storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage_module, "_LOCK_SECONDS", 0.0)
+    monkeypatch.setattr(file_lock, "_LONGEST_SECONDS", 0.0)
 
     def frozen(current: bytes | None) -> bytes:
         lock = re.escape(f"{local_storage.root}/folder/.name.lock")

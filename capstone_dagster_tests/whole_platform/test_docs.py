@@ -1,6 +1,7 @@
 """What the documents say is so: the worked day's numbers, and every command, path and setting."""
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from capstone_dagster.cli.text_table import as_text
 from capstone_dagster.settings import Settings
 from capstone_dagster.steps.preview import first_rows
 from capstone_dagster_tests.servers.platform import ALL_ROWS, Platform
+from spark_code import eod_to_report, ingested_to_eod, raw_to_ingested
 from spark_code.schemas import EVENTS, TABLES
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +61,29 @@ def test_the_worked_day_has_the_rejects_of_the_document(worked_days: Platform) -
     assert (events.rows, events.measures["trades"], events.measures["quotes"]) == (13, 5, 5)
     shown = dict(line.split() for line in _blocks("text")["rejects 2020-08-06"].splitlines())
     assert {reason: str(count) for reason, count in rejects_by_reason(events).items()} == shown
+
+
+# The code version of the edge that makes a layer, and what it makes of the worked day.
+MADE: Mapping[str, tuple[str, list[str | None]]] = {
+    "ingested": ("1", ["a0538a62cbad7ea4cbef0f7bf626d951"]),
+    "eod": (
+        "1",
+        ["40f9285d55ddae4bb61c5bb7c8a4449b", "b5d19815bedf89612b0a62fb105183c4", "8a6754373ef0c5cf63e7744831e5346c"],
+    ),
+    "report": ("1", ["823030d4b2372b7b32a20de4710189db", "fe39bf8d5f7402d9ad2fe040fec2e045"]),
+}
+EDGES = {"ingested": raw_to_ingested, "eod": ingested_to_eod, "report": eod_to_report}
+
+
+@pytest.mark.parametrize("layer", MADE)
+def test_an_edge_that_makes_other_rows_has_another_code_version(worked_days: Platform, layer: str) -> None:
+    """So that the UI shows what was made before as out of date."""
+    edge, tables = EDGES[layer], [table for table in TABLES.values() if table.layer == layer]
+    digests = [worked_days.lake.require(table, DAYS[1]).digest for table in tables]
+
+    assert (edge.CODE_VERSION, digests) == MADE[layer], (
+        f"unless the worked day or an edge before it has changed, raise CODE_VERSION in {edge.__name__}; note both here"
+    )
 
 
 def _code(document: Path) -> str:

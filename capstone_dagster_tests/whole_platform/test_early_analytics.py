@@ -11,7 +11,8 @@ from pyspark.sql import SparkSession
 
 from capstone_dagster_tests.servers.platform import Platform, failure
 from spark_code import eod_to_report
-from spark_code.lake import Draft, Lake
+from spark_code.drafts import Draft
+from spark_code.lake import Lake
 from spark_code.manifest import Attempt, Manifest
 from spark_code.schemas import CLOSES, DAILY_SUMMARY, QUOTE_ANALYTICS, QUOTES, TRADES
 

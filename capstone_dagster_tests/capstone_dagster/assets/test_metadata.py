@@ -9,7 +9,9 @@ import dagster as dg
 import pytest
 from pyspark.sql import Row
 
+from capstone_dagster.assets.checks import evaluations
 from capstone_dagster.assets.metadata import column_schema, materialization_metadata, rejects_by_reason
+from capstone_dagster.settings import Settings
 from capstone_dagster_tests.builders.manifests import manifest_of
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
@@ -133,6 +135,10 @@ def test_a_day_without_rejects_says_none(tmp_path: Path) -> None:
         pytest.param("a\x00b\x1b[2J\u202ec", "a\\x00b\\x1b[2J\\u202ec", id="control characters are written out"),
         pytest.param("x" * 81, "x" * 80, id="a long line is cut"),
         pytest.param(None, "", id="null"),
+        pytest.param(b"\xff\x00", "b'\\xff\\x00'", id="bytes"),
+        pytest.param("\ud800", "\\ud800", id="half of a surrogate pair"),
+        pytest.param(float("nan"), "nan", id="what JSON has no number for"),
+        pytest.param(True, True, id="a truth"),
         pytest.param(2**53 - 1, 2**53 - 1, id="a whole number"),
         pytest.param(2**53, "9007199254740992", id="one that a browser would round"),
     ],
@@ -143,6 +149,19 @@ def test_what_a_delivered_line_holds_is_shown_as_text(tmp_path: Path, value: obj
     metadata = materialization_metadata(CLOSES, manifest(), [row], 0.0, Lake(str(tmp_path)))
 
     assert metadata["preview"] == table(CLOSES.columns, ("2020-08-05", cell, "NYSE", ""))
+
+
+def test_names_of_files_and_fields_that_drift_are_shown_as_text(tmp_path: Path) -> None:
+    drift = {"json/2020-08-05/NASDAQ/a\x1b[2J.json": ["ok", "![x](http://evil.example/x)", "a\u202eb\x00", "x" * 81]}
+    shown = {"json/2020-08-05/NASDAQ/a\\x1b[2J.json": ["ok", "![x](http://evil.example/x)", "a\\u202eb\\x00", "x" * 80]}
+    known = manifest(measures={"rejected": 0}, facts={"schema_drift": drift})
+
+    metadata = materialization_metadata(EVENTS, known, [], 0.0, Lake(str(tmp_path)))
+    checked = {each.check_name: each for each in evaluations(Settings.from_mapping({}), EVENTS, known)}
+
+    assert metadata["schema_drift"] == dg.MetadataValue.json(shown)
+    assert checked["schema_drift"].metadata["unknown_fields"] == dg.MetadataValue.json(shown)
+    assert not checked["schema_drift"].passed
 
 
 @pytest.mark.parametrize("of", TABLES.values(), ids=list(TABLES))

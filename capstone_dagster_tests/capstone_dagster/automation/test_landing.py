@@ -21,12 +21,19 @@ from capstone_dagster_tests.builders.run_histories import (
     failed,
 )
 from capstone_dagster_tests.capstone_dagster.test_trading_days import in_new_york
+from capstone_dagster_tests.servers.job_status_database import Database
 from capstone_dagster_tests.servers.platform import Platform
 from spark_code.raw_files import SOURCES
 from spark_code.schemas import CLOSES, DAILY_SUMMARY
 
 FIRST, DAY = date(2020, 8, 5), date(2020, 8, 6)
 NYSE, NASDAQ = SOURCES
+
+
+@pytest.fixture
+def instance(database: Database) -> dg.DagsterInstance:
+    """Statuses are read from Postgres."""
+    return database.instance
 
 
 @pytest.fixture

@@ -63,9 +63,12 @@ def asked_for(tick: NewFilesTick) -> list[tuple[str | None, str | None]]:
 
 
 def recorded(tick: NewFilesTick) -> list[tuple[str, str | None, object]]:
-    return [
-        (event.asset_key.to_user_string(), event.partition, event.metadata["bytes"].value) for event in tick.arrived
-    ]
+    """What has come; each is observed first and then materialized."""
+    observed, arrived = tick.arrived[::2], tick.arrived[1::2]
+    assert all(isinstance(event, dg.AssetObservation) for event in observed)
+    assert all(isinstance(event, dg.AssetMaterialization) for event in arrived)
+    assert [(event.asset_key, event.tags) for event in observed] == [(event.asset_key, event.tags) for event in arrived]
+    return [(event.asset_key.to_user_string(), event.partition, event.metadata["bytes"].value) for event in arrived]
 
 
 def tagged(content: str = "A", day: date = FRIDAY) -> dict[str, str]:
@@ -191,7 +194,7 @@ def test_what_is_recorded_says_how_many_files_how_large_and_when_they_came(senso
     sensor.deliver(THURSDAY)
     sensor.raw.put(f"csv/{THURSDAY}/NYSE/part-2", content="BB", at=NOW - timedelta(seconds=90))
 
-    [nyse, _] = sensor.tick().arrived
+    nyse = sensor.tick().arrived[0]
 
     told = {name: nyse.metadata[name].value for name in ("files", "bytes", "newest_file")}
     assert told == {"files": 2, "bytes": 3, "newest_file": (NOW - timedelta(seconds=90)).timestamp()}
@@ -302,7 +305,11 @@ def test_dagster_takes_what_the_sensor_gives(days: HandMadeDays, capfd: pytest.C
 
     [request] = ticked.run_requests or []
     assert (request.job_name, request.tags["dagster/partition"]) == ("daily_pipeline", f"{THURSDAY}")
-    assert len(ticked.asset_events) == 3
+    assert [(type(event), event.partition) for event in ticked.asset_events] == [
+        (kind, f"{day}")
+        for day in (THURSDAY, THURSDAY, FRIDAY)
+        for kind in (dg.AssetObservation, dg.AssetMaterialization)
+    ]
     assert Ledger.parse(ticked.cursor).days.keys() == {THURSDAY, FRIDAY}
     log = capfd.readouterr().err
     assert f"WARNING - {raw}/xml: only csv and json are read" in log

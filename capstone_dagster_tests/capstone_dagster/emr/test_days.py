@@ -33,14 +33,14 @@ SECRETS = {
 }
 
 # `capstone`, where a step that failed is tried again at once.
-HARDLY_WAITING = (
-    sys.executable,
-    "-c",
-    (
-        "from capstone_dagster import resources; from capstone_dagster.cli import main; "
-        "resources.FIRST_SECONDS = 0.1; main.main()"
-    ),
-)
+_PROGRAM = """
+from capstone_dagster import resources
+from capstone_dagster.cli import main
+
+resources.FIRST_SECONDS = 0.1
+main.main()
+"""
+HARDLY_WAITING = (sys.executable, "-c", _PROGRAM)
 
 pytestmark = pytest.mark.usefixtures("real_jars")
 
@@ -103,6 +103,8 @@ def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_
     for made, of in (("ingested/events", "raw/nyse"), ("eod/closes", "ingested/events")):
         of_its_partitions = sha256(versions[of]["dagster/data_version"].encode()).hexdigest()
         assert versions[made][f"dagster/input_data_version/{of}"] == of_its_partitions
+        assert versions[made]["dagster/data_version"] == platform.lake.require(TABLES[made], DAY).digest
+        assert versions[made]["dagster/data_version_is_user_provided"] == "true"
 
     local = Platform(tmp_path / "local", DAY)
     local.sample(DAY)

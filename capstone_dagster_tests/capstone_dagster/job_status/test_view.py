@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import dagster as dg
 import psycopg2
@@ -9,14 +10,9 @@ import pytest
 
 from capstone_dagster.job_status import view
 from capstone_dagster.job_status.view import COLUMNS, JobStatusViewError, migrate
-from capstone_dagster_tests.builders.run_histories import STARTED, SUCCESS, Histories
-from capstone_dagster_tests.servers.job_status_database import Database, job_status_database
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[Database]:
-    with job_status_database() as database:
-        yield database
+from capstone_dagster.tracker import Tracker
+from capstone_dagster_tests.builders.run_histories import DAY, FAILURE, STARTED, SUCCESS, Histories, failed
+from capstone_dagster_tests.servers.job_status_database import Database
 
 
 @pytest.fixture
@@ -157,6 +153,22 @@ def test_who_may_read_another_schema_s_job_status_may_not_read_this_one(database
 
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         database.jobs_of(database.next_day(), user=reader)
+
+
+def test_a_role_that_may_only_read_gets_statuses_in_python_before_the_first_migration(
+    database: Database, reader: str, tmp_path: Path
+) -> None:
+    run_id = Histories(database.instance).run("daily_pipeline", STARTED, failed("eod", "no raw files"), FAILURE)
+    made = database.query("SELECT oid::regprocedure::text FROM pg_proc WHERE proname LIKE 'job\\_status\\_%'")
+    database.query(f"DROP VIEW job_status; DROP FUNCTION {', '.join(name for (name,) in made)}")
+    database.query(f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{reader}"')
+    try:
+        with database.instance_of(reader, tmp_path) as instance:
+            status = Tracker(instance).get_job_status(f"preprocessing_{DAY}")
+    finally:
+        migrate(database.instance)
+
+    assert (status.status, status.run_id, status.error) == ("FAILURE", run_id, "no raw files")
 
 
 @pytest.mark.parametrize("role", ["100%", "of :capstone"])

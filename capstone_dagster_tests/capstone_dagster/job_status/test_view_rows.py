@@ -1,7 +1,6 @@
-"""What the SQL view job_status says: the same as the tracker; and what it stands on in Dagster's tables."""
+"""What the SQL view job_status says beside the tracker, and what both stand on in Dagster's tables."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -14,13 +13,12 @@ from dagster._core.events import EngineEventData, JobFailureData
 from dagster._core.execution.plan.objects import StepFailureData
 from dagster_shared.error import SerializableErrorInfo
 
-from capstone_dagster.assets.jobs import HALVES, JOB_NAMES
+from capstone_dagster.assets.job_of_run import job_of
+from capstone_dagster.assets.jobs import HALVES, JOB_NAMES, job_id
 from capstone_dagster.job_status.view import COLUMNS
 from capstone_dagster.job_status.view_sql import VIEW_COLUMNS
-from capstone_dagster.run_storage.instance import ready
-from capstone_dagster.run_tags import OUTSIDE_TAG, PARTITION_TAG, REFUSED_TAG
+from capstone_dagster.run_tags import OUTSIDE_TAG, PARTITION_TAG, REFUSED_TAG, was_refused
 from capstone_dagster.runs.worker import Worker
-from capstone_dagster.settings import Settings
 from capstone_dagster.tracker import Tracker
 from capstone_dagster_tests.builders.run_histories import (
     CANCELED,
@@ -38,7 +36,7 @@ from capstone_dagster_tests.builders.run_histories import (
     failed,
     succeeded,
 )
-from capstone_dagster_tests.servers.job_status_database import Database, Rows, job_status_database
+from capstone_dagster_tests.servers.job_status_database import Database, Rows
 
 # Of Dagster's own tables. If a release of Dagster changes one, see whether the view still reads it right.
 TYPES = {
@@ -63,14 +61,6 @@ TYPES = {
         "event": "text",
     },
 }
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[Database]:
-    with job_status_database() as database:
-        # As the webserver does: hundreds of runs over one connection.
-        database.instance.optimize_for_webserver(statement_timeout=60_000, pool_recycle=600, max_overflow=10)
-        yield database
 
 
 def tracked(instance: dg.DagsterInstance) -> Rows:
@@ -197,12 +187,13 @@ def make_a_run(histories: Histories, day: date, chance: Random, before: Sequence
     return run_id, [*odd, *chance.choice(ENDINGS)]
 
 
-def test_the_view_says_what_the_tracker_says(database: Database, rounds: Callable[[int], int]) -> None:
-    for seed in range(rounds(4)):
+def test_view_tracker_and_job_of_agree_on_random_histories(database: Database, rounds: Callable[[int], int]) -> None:
+    instance, tracker = database.instance, Tracker(database.instance)
+    for seed in range(rounds(2)):
         chance = Random(seed)  # noqa: S311
         for _ in range(12):
             day = database.next_day()
-            histories = Histories(database.instance)
+            histories = Histories(instance)
             runs: list[tuple[str, list[Event]]] = []
             for _ in range(chance.randint(1, 4)):
                 runs.append(make_a_run(histories, day, chance, [run_id for run_id, _ in runs]))
@@ -210,30 +201,47 @@ def test_the_view_says_what_the_tracker_says(database: Database, rounds: Callabl
                 histories.happened(run_id, *later)
 
             # Where all runs of the newest day were refused, the tracker goes on to the day before.
-            assert database.all_of(day) == [row for row in tracked(database.instance) if day in row], seed
+            assert database.all_of(day) == [row for row in tracked(instance) if day in row], seed
+            known = [run for run_id, _ in runs if (run := instance.get_run_by_id(run_id)) and not was_refused(run)]
+            for job in JOB_NAMES:
+                own = [attempt for attempt in tracker.history(job_id(job, day)) if attempt.run_job == job]
+                done = [(run.run_id, run.status.value) for run in known if job_of(instance, run) == job]
+                assert [(attempt.run_id, attempt.status) for attempt in own] == done, seed
 
 
-def test_view_and_tracker_agree_on_work_outside_dagster_that_has_steps(database: Database) -> None:
-    day = database.next_day()
+def test_work_outside_dagster_that_has_steps_is_judged_as_a_whole(database: Database) -> None:
+    day, begun, ended = database.next_day(), FIRST_EVENT, FIRST_EVENT + timedelta(minutes=len(did(*STEPS)) + 1)
     tags = {OUTSIDE_TAG: "itself"}
-    Histories(database.instance).run(
-        "daily_pipeline", STARTED, *did(*STEPS), SUCCESS, day=day, run_id="itself", tags=tags
+    happened = [STARTED, *did(*STEPS), SUCCESS]
+    Histories(database.instance).run("daily_pipeline", *happened, day=day, run_id="itself", tags=tags)
+
+    assert database.all_of(day) == tracked(database.instance)
+    assert [(row[5], row[1], row[7], row[8], row[10]) for row in database.all_of(day)] == [
+        (job, "SUCCESS", begun, ended, "outside Dagster") for job in sorted(JOB_NAMES)
+    ]
+
+
+def test_a_run_that_resumes_one_of_another_day_is_about_what_that_one_was_about(database: Database) -> None:
+    histories, before, day = Histories(database.instance), database.next_day(), database.next_day()
+    first = histories.run("__ASSET_JOB", STARTED, FAILURE, day=before, assets=[*LOADED, *REPORTED])
+    second = histories.run(
+        "__ASSET_JOB", STARTED, began("report"), day=day, assets=REPORTED, tags=RESUMES[0], parent=first
     )
 
+    assert [row[:4:3] for row in database.all_of(day)] == [
+        (f"analytical_{day}", second),
+        (f"daily_pipeline_{day}", second),
+        (f"preprocessing_{day}", second),
+    ]
     assert database.all_of(day) == tracked(database.instance)
 
 
-def test_the_time_of_a_status_is_right_on_a_server_in_new_york(
-    database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_time_of_a_status_is_right_on_a_server_in_new_york(database: Database, tmp_path: Path) -> None:
     database.query("CREATE ROLE new_yorker SUPERUSER LOGIN")
     database.query("ALTER ROLE new_yorker SET timezone TO 'America/New_York'")
-    for variable in ("DAGSTER_HOME", "DAGSTER_COMPUTE_LOGS", "CAPSTONE_POSTGRES_URL"):
-        monkeypatch.setenv(variable, os.environ.get(variable, ""))
-    home = {"CAPSTONE_HOME": str(tmp_path), "CAPSTONE_POSTGRES_URL": database.url_of("new_yorker")}
     day = database.next_day()
 
-    with ready(Settings.from_mapping(home)), dg.DagsterInstance.get() as instance:
+    with database.instance_of("new_yorker", tmp_path) as instance:
         Histories(instance).run("preprocessing", STARTED, SUCCESS, day=day)
         [(_, _, updated_time, *_)] = tracked(instance)
 

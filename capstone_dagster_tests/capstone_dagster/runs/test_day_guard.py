@@ -21,8 +21,9 @@ from capstone_dagster.steps.lake_io_manager import LakeIOManager, ReportOptions
 from capstone_dagster.steps.retries import Retries
 from capstone_dagster.tracker import Tracker
 from capstone_dagster.trading_days import trading_days
+from capstone_dagster_tests.servers.job_status_database import Database
 from capstone_dagster_tests.servers.platform import Platform, failure
-from spark_code.lake import Draft
+from spark_code.drafts import Draft
 from spark_code.schemas import CLOSES, TABLES
 
 FIRST = date(2020, 8, 5)
@@ -181,7 +182,9 @@ def test_of_two_thousand_texts_exactly_the_trading_days_that_have_begun_may_be_r
     assert accepted * 20 > refused > accepted
 
 
-def test_no_text_but_a_trading_day_gets_a_run_to_its_first_step(tmp_path: Path, rounds: Callable[[int], int]) -> None:
+def test_no_text_but_a_trading_day_gets_a_run_to_its_first_step(
+    tmp_path: Path, database: Database, rounds: Callable[[int], int]
+) -> None:
     """With the real definitions and Dagster's own executor in place of ours; Spark is never needed."""
     platform = Platform(tmp_path, FIRST)
     platform.sample(FIRST)
@@ -193,21 +196,21 @@ def test_no_text_but_a_trading_day_gets_a_run_to_its_first_step(tmp_path: Path, 
     print(f"seed {seed}")  # noqa: T201 -- pytest shows it with a failure
     texts = [f"{SATURDAY}", *partitions(rounds(12), seed)]
 
-    with dg.DagsterInstance.ephemeral() as instance:
-        for text in texts:
-            for job in (preprocessing, analytical):
-                try:
-                    ran = job.execute_in_process(tags={PARTITION_TAG: text}, instance=instance, raise_on_error=False)
-                except ValueError:  # Dagster itself makes no run of what its calendar cannot read
-                    assert refusal({PARTITION_TAG: text}), text
-                    continue
-                begun = [event.step_key for event in ran.all_events if event.is_step_start]
-                sentence = refusal({PARTITION_TAG: text})
-                assert not ran.success
-                assert bool(begun) == (sentence is None), text
-                if sentence:
-                    assert run_reason(instance, ran.run_id) == sentence
-        tracked = {job.job_id.rpartition("_")[2] for job in Tracker(instance).latest(1_000)}
+    instance = database.instance
+    for text in texts:
+        for job in (preprocessing, analytical):
+            try:
+                ran = job.execute_in_process(tags={PARTITION_TAG: text}, instance=instance, raise_on_error=False)
+            except ValueError:  # Dagster itself makes no run of what its calendar cannot read
+                assert refusal({PARTITION_TAG: text}), text
+                continue
+            begun = [event.step_key for event in ran.all_events if event.is_step_start]
+            sentence = refusal({PARTITION_TAG: text})
+            assert not ran.success
+            assert bool(begun) == (sentence is None), text
+            if sentence:
+                assert run_reason(instance, ran.run_id) == sentence
+    tracked = {job.job_id.rpartition("_")[2] for job in Tracker(instance).latest(1_000)}
     assert tracked == {text for text in texts if refusal({PARTITION_TAG: text}) is None}
     assert all(platform.lake.days(table) == [] for table in TABLES.values())
 

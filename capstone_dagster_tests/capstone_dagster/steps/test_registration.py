@@ -20,7 +20,8 @@ from capstone_dagster_tests.servers.s3_server import (  # noqa: F401 -- pytest f
     s3_endpoint,
     s3_uri,
 )
-from spark_code.lake import Draft, Lake
+from spark_code.drafts import Draft
+from spark_code.lake import Lake
 from spark_code.schemas import CLOSES
 
 DAY = date(2020, 8, 5)

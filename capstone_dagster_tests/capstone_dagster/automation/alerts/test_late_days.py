@@ -15,6 +15,7 @@ from capstone_dagster.trading_days import trading_days
 from capstone_dagster_tests.builders.lakes import break_storage, deliver, land
 from capstone_dagster_tests.builders.run_histories import FAILURE, STARTED, Histories, failed
 from capstone_dagster_tests.capstone_dagster.test_trading_days import in_new_york
+from capstone_dagster_tests.servers.job_status_database import Database
 from capstone_dagster_tests.servers.platform import Platform
 
 FIRST = date(2020, 8, 3)
@@ -80,6 +81,12 @@ class Alarm:
         records = self._instance.event_log_storage.get_asset_check_execution_history(LANDED, limit=100)
         evaluations = [record.evaluation for record in reversed(records)]
         return [(str(judged.metadata["day"].value), judged.passed) for judged in evaluations if judged]
+
+
+@pytest.fixture
+def instance(database: Database) -> dg.DagsterInstance:
+    """Statuses are read from Postgres."""
+    return database.instance
 
 
 @pytest.fixture

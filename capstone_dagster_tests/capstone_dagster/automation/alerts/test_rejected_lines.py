@@ -89,3 +89,28 @@ def test_a_materialization_that_somebody_has_reported_by_hand_is_passed_over(
     ticks.tick()
 
     assert webhook.titles == ["analytical_2020-08-06: 90.00% of the lines were rejected"]
+
+
+@pytest.mark.parametrize(
+    "reasons",
+    [
+        pytest.param(dg.MetadataValue.md("| reason | lines |\n|---|---|\n| blank | 9 |"), id="of an older release"),
+        pytest.param(dg.MetadataValue.text("none"), id="none"),
+        pytest.param(dg.MetadataValue.table([dg.TableRecord({"why": "blank", "lines": 9})]), id="another table"),
+        pytest.param(dg.MetadataValue.table([dg.TableRecord({"reason": "blank", "lines": "nine"})]), id="no numbers"),
+    ],
+)
+def test_a_day_whose_reasons_are_not_recorded_as_numbers_is_told_once_without_them(
+    histories: Histories, ticks: Ticks, webhook: Webhook, reasons: Any
+) -> None:
+    """Before an upgrade, reasons were Markdown for people; the counts were numbers all along."""
+    run_id = histories.run("preprocessing", STARTED)
+    reported(histories, run_id, {"rejected": 9, "lines_in": 10, "rejects_by_reason": reasons})
+
+    assert ticks.tick() == "preprocessing_2020-08-06: 90.00% of the lines were rejected: sent to 1 channel"
+    assert [ticks.tick(), ticks.tick()] == ["nothing to tell"] * 2
+    (message,) = webhook.messages
+    assert message["message"].splitlines()[1:3] == [
+        "Rejected: 9 of 10 lines, which is 90.00%; allowed are 5.00%",
+        "Mostly: not recorded",
+    ]

@@ -1,0 +1,171 @@
+"""What the UI shows as out of date, and why: by the versions of deliveries, tables and code, and not by re-runs."""
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
+from pyspark.sql import SparkSession
+
+from capstone_dagster.assets.raw import arrival, record_arrivals
+from capstone_dagster.settings import CHECKOUT
+from capstone_dagster_tests.servers.platform import Platform
+from spark_code import eod_to_report
+from spark_code.raw_files import RawFolder
+from spark_code.schemas import TABLES
+
+# Labor Day lies between.
+FRIDAY, TUESDAY = date(2020, 9, 4), date(2020, 9, 8)
+PREPROCESSING, ANALYTICAL = (str(CHECKOUT / f"deploy/submit/{job}.sh") for job in ("preprocessing", "analytical"))
+
+# What is out of date, and for which reasons.
+Causes = Mapping[str, list[str]]
+NOTHING: Causes = {}
+NEW = "has a new dependency data version"
+
+
+@pytest.fixture
+def platform(tmp_path: Path, spark: SparkSession) -> Platform:
+    del spark
+    platform = Platform(tmp_path, FRIDAY)
+    for day in (FRIDAY, TUESDAY):
+        platform.sample(day)
+    return platform
+
+
+@pytest.fixture
+def instance(platform: Platform) -> Iterator[dg.DagsterInstance]:
+    """The run storage in Postgres, whose events Dagster compares."""
+    with platform.instance() as instance:
+        yield instance
+
+
+def run(platform: Platform, instance: dg.DagsterInstance, day: date, job: str = "daily_pipeline") -> None:
+    definition = Platform(platform.folder, FRIDAY).defs.resolve_job_def(job)
+    assert definition.execute_in_process(partition_key=f"{day}", instance=instance).success
+
+
+def out_of_date(platform: Platform, instance: dg.DagsterInstance, day: date) -> Causes:
+    """As the UI is told: every table has been made, or it would be missing."""
+    graph = Platform(platform.folder, FRIDAY).defs.resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+    causes: dict[str, list[str]] = {}
+    for path in TABLES:
+        key = dg.AssetKey(path.split("/"))
+        found = resolver.get_stale_causes(key, f"{day}")
+        assert resolver.get_status(key, f"{day}") == (StaleStatus.STALE if found else StaleStatus.FRESH)
+        if found:
+            of = (
+                f" {cause.dependency_asset_key.to_user_string()}" if cause.dependency_asset_key else ""
+                for cause in found
+            )
+            causes[path] = sorted(f"{cause.reason}{dependency}" for cause, dependency in zip(found, of, strict=True))
+    return causes
+
+
+def correct(platform: Platform, instance: dg.DagsterInstance, day: date, line: str) -> None:
+    """Another delivery of NYSE, as the sensor records it."""
+    with next(platform.raw.glob(f"csv/{day}/NYSE/part*")).open("a") as file:
+        file.write(line)
+    record_arrivals(instance, RawFolder(platform.settings.raw_uri).deliveries(day))
+
+
+def trade(day: date, price: str, clock: str = "15:59:59") -> str:
+    return f"{day},{day} 16:15:00,T,AAA,{day} {clock},900000001,NYSE,{price},100\n"
+
+
+def test_a_day_is_up_to_date_until_it_is_delivered_anew_and_again_when_it_has_been_run(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    for day in (FRIDAY, TUESDAY):
+        run(platform, instance, day)
+    assert [out_of_date(platform, instance, day) for day in (FRIDAY, TUESDAY)] == [NOTHING, NOTHING]
+
+    correct(platform, instance, FRIDAY, trade(FRIDAY, "12.5"))
+    assert out_of_date(platform, instance, FRIDAY) == {"ingested/events": [f"{NEW} raw/nyse"]}
+
+    run(platform, instance, FRIDAY, "preprocessing")
+    reports = ("report/quote_analytics", "report/daily_summary")
+    assert out_of_date(platform, instance, FRIDAY) == {report: [f"{NEW} eod/trades"] for report in reports}
+    assert out_of_date(platform, instance, TUESDAY) == {report: [f"{NEW} eod/closes"] for report in reports}
+
+    run(platform, instance, FRIDAY, "analytical")
+    run(platform, instance, TUESDAY, "analytical")
+    assert [out_of_date(platform, instance, day) for day in (FRIDAY, TUESDAY)] == [NOTHING, NOTHING]
+
+
+def test_what_is_run_again_with_the_same_result_makes_nothing_out_of_date(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    for day in (FRIDAY, TUESDAY):
+        run(platform, instance, day)
+    run(platform, instance, FRIDAY, "preprocessing")
+    assert [out_of_date(platform, instance, day) for day in (FRIDAY, TUESDAY)] == [NOTHING, NOTHING]
+
+    # Another delivery with the same lines: only what reads it is made again.
+    part = next(platform.raw.glob(f"csv/{FRIDAY}/NYSE/part*"))
+    first, *rest = part.read_text().splitlines(keepends=True)
+    part.write_text("".join([*rest, first]))
+    correct(platform, instance, FRIDAY, "")
+    assert out_of_date(platform, instance, FRIDAY) == {"ingested/events": [f"{NEW} raw/nyse"]}
+    run(platform, instance, FRIDAY, "preprocessing")
+    assert [out_of_date(platform, instance, day) for day in (FRIDAY, TUESDAY)] == [NOTHING, NOTHING]
+
+
+def test_a_computation_that_has_changed_shows_at_what_it_makes_alone(
+    platform: Platform, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(platform, instance, FRIDAY)
+    monkeypatch.setattr(eod_to_report, "CODE_VERSION", "of tomorrow")
+
+    reports = ("report/quote_analytics", "report/daily_summary")
+    assert out_of_date(platform, instance, FRIDAY) == {report: ["has a new code version"] for report in reports}
+    run(platform, instance, FRIDAY, "analytical")
+    assert out_of_date(platform, instance, FRIDAY) == NOTHING
+
+
+def test_deliveries_that_an_older_release_has_recorded_are_compared_too(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    for delivery in RawFolder(platform.settings.raw_uri).deliveries(FRIDAY):
+        _, materialization = arrival(delivery)
+        instance.report_runless_asset_event(materialization)
+    run(platform, instance, FRIDAY)
+    assert out_of_date(platform, instance, FRIDAY) == NOTHING
+
+
+def test_tables_that_were_made_outside_dagster_are_judged_like_those_of_its_steps(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    def submit(script: str) -> None:
+        submitted = platform.capstone(f"{FRIDAY}", "--conf", "spark.sql.shuffle.partitions=2", program=(script,))
+        assert submitted.returncode == 0, submitted.stdout + submitted.stderr
+
+    def tags() -> dict[str, dict[str, str]]:
+        found = {}
+        for path in TABLES:
+            event = instance.get_latest_materialization_event(dg.AssetKey(path.split("/")))
+            assert event
+            assert event.asset_materialization
+            made = event.asset_materialization.tags or {}
+            found[path] = {name: value for name, value in made.items() if "event_pointer" not in name}
+        return found
+
+    submit(PREPROCESSING)
+    submit(ANALYTICAL)
+    assert out_of_date(platform, instance, FRIDAY) == NOTHING
+    by_hand = tags()
+
+    run(platform, instance, FRIDAY)
+    assert out_of_date(platform, instance, FRIDAY) == NOTHING
+    assert tags() == by_hand
+
+    correct(platform, instance, FRIDAY, trade(FRIDAY, "12.5"))
+    submit(PREPROCESSING)
+    reports = ("report/quote_analytics", "report/daily_summary")
+    assert out_of_date(platform, instance, FRIDAY) == {report: [f"{NEW} eod/trades"] for report in reports}
+    submit(ANALYTICAL)
+    assert out_of_date(platform, instance, FRIDAY) == NOTHING
