@@ -1,4 +1,4 @@
-"""The code location: everything above wired together, and nothing else."""
+"""The code location: wires everything together, and does nothing else."""
 
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableRepository
@@ -36,5 +36,5 @@ defs = build_defs(Settings.from_environment())
 
 
 def code_location() -> ReconstructableRepository:
-    """These definitions in the form in which Dagster executes their jobs, here and in other processes."""
+    """These definitions in the form that Dagster needs to execute their jobs, here and in other processes."""
     return ReconstructableRepository.for_module(__name__, "defs")

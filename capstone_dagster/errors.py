@@ -1,9 +1,9 @@
-"""The base of all errors that are expected: the message says what, where and what to do.
+"""The base of all expected errors: the message says what was wrong, where, and what to do.
 
-The command line prints it without a stack and exits with 1. ``spark_code``, which knows nothing of this
-package, has expected errors of its own.
+The command line prints it without a stack trace and exits with 1. ``spark_code``, which knows nothing of this package,
+has its own expected errors.
 """
 
 
 class ExpectedError(Exception):
-    """Something that a person can mend, told in one sentence."""
+    """Something that people can fix; the message is one sentence."""

@@ -1,9 +1,9 @@
-"""What the assets run on, one dict per deployment.
+"""The resources of the assets, one dict per deployment.
 
-The seam between deployments: the same assets and code everywhere, only these values differ.
+Only these values differ between deployments; assets and code are the same everywhere.
 
-Values that name a place, a command or an option of the engine come from the settings, and their resources take no
-config: whoever can start a run, perhaps through the UI's port, must not be able to replace them for it.
+Locations, commands and engine options come from the settings, and their resources take no config: people who can
+start a run, perhaps through the UI's port, must not be able to replace them.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ from spark_code.session import local_conf
 
 
 def _local(settings: Settings) -> dict[str, Any]:
-    """Spark inside the run's process, started by the first step that needs it."""
+    """Spark runs inside the run's process; the first step that needs it starts it."""
     conf = local_conf(settings.driver_memory, settings.log_dir)
     return {
         **_storage(settings, lambda: LocalSpark(spark_config=conf, needs_s3=settings.spark_needs_s3)),
@@ -33,14 +33,14 @@ def _local(settings: Settings) -> dict[str, Any]:
 
 
 def _emr(settings: Settings) -> dict[str, Any]:
-    """Spark on the run's cluster; in this process there is none."""
+    """Spark runs on the run's cluster, and not in this process."""
     from capstone_dagster.emr.launcher import step_launcher  # noqa: PLC0415 - takes 0.3 s, for those who have EMR
 
     return {**_storage(settings, _sparks_own), STEP_LAUNCHER: step_launcher(settings)}
 
 
 def _cluster(settings: Settings) -> dict[str, Any]:
-    """The other end of it: a step on the cluster, with the session that spark-submit has configured."""
+    """A step on the cluster, with the session that spark-submit has configured."""
     return {**_storage(settings, _sparks_own), STEP_LAUNCHER: _no_launcher}
 
 
@@ -61,7 +61,9 @@ def _storage(settings: Settings, spark: Callable[[], StepSpark]) -> dict[str, An
 
 
 def _spark(make: Callable[[], StepSpark]) -> dg.ResourceDefinition:
-    @dg.resource(config_schema=NOTHING, description="The Spark session of the steps, started by the first that asks.")
+    @dg.resource(
+        config_schema=NOTHING, description="The Spark session of the steps; the first step that needs it starts it."
+    )
     def spark(_: dg.InitResourceContext) -> StepSpark:
         return make()
 
@@ -71,7 +73,7 @@ def _spark(make: Callable[[], StepSpark]) -> dg.ResourceDefinition:
 def _raw_folder(settings: Settings) -> dg.ResourceDefinition:
     @dg.resource(
         config_schema=NOTHING,
-        description="Where the exchanges drop their files; the preconditions of each must hold before they are read.",
+        description="The folder of the exchanges' files; their preconditions must hold before a run reads them.",
     )
     def raw_folder(_: dg.InitResourceContext) -> RawFolder:
         return GuardedRawFolder(settings.raw_uri, settings.preconditions)
@@ -102,9 +104,9 @@ def _no_launcher(_: dg.InitResourceContext) -> None:
     pass
 
 
-@dg.io_manager(config_schema=NOTHING, description="Unused: what the steps make goes to the lake.")
+@dg.io_manager(config_schema=NOTHING, description="Unused: the steps publish into the lake.")
 def _no_io_manager(_: dg.InitResourceContext) -> dg.InMemoryIOManager:
-    """In the place of Dagster's default, whose folder a run config could name."""
+    """Replaces Dagster's default, whose folder a run config could set."""
     return dg.InMemoryIOManager()  # type: ignore[no-untyped-call]
 
 

@@ -1,6 +1,6 @@
 """The trading days of the platform: which days are partitions, and why others are not.
 
-Weekends and holidays are known to ``spark_code.nyse_calendar``, and to nothing else in the project.
+Only ``spark_code.nyse_calendar`` knows weekends and holidays.
 """
 
 import re
@@ -20,7 +20,7 @@ EARLIEST_FIRST_DAY, LATEST_FIRST_DAY = FIRST_KNOWN_DAY, date(2039, 12, 31)
 
 
 class NoTradingDayError(ExpectedError):
-    """A day that cannot be run, with the reason."""
+    """A day cannot be run; the message says why."""
 
 
 class TradingDays:
@@ -43,11 +43,11 @@ class TradingDays:
     def partitions(self) -> dg.DailyPartitionsDefinition:
         """One partition per trading day, in New York time.
 
-        Daily windows with holes, not a weekday cron: a cron's Friday window would last until Monday.
-        The offset makes a day a partition from its midnight on, so that it can run in its evening;
-        whether its files are there is asked when it runs.
+        These are daily windows with exclusions, not a weekday cron, whose Friday window would last until Monday. The
+        offset makes a day a partition from midnight on, so that it can run in the evening. The run itself checks
+        whether the day's files are there.
         """
-        # The excluded days are part of the partitions' identity: fixed years ahead, they do not grow with the clock.
+        # The excluded days are part of the partitions' identity; they are fixed for years ahead, so it never changes.
         holidays = [datetime(day.year, day.month, day.day) for day in self._closed_weekdays()]  # noqa: DTZ001 - Dagster wants them naive
         return dg.DailyPartitionsDefinition(
             start_date=self.first.isoformat(),
@@ -62,16 +62,16 @@ class TradingDays:
         return (day for day in before if day in self._days)
 
     def previous(self, day: date) -> date | None:
-        """The trading day before, or None for the first."""
+        """The trading day before; None before the first."""
         return next(self.back_from(day - timedelta(days=1)), None)
 
     def next(self, day: date) -> date | None:
-        """The trading day after, or None where the calendar ends."""
+        """The trading day after; None at the end of the calendar."""
         after = (day + timedelta(days=i) for i in range(1, (LAST_KNOWN_DAY - day).days + 1))
         return next((day for day in after if day in self._days), None)
 
     def why_closed(self, day: date) -> str | None:
-        """Why the day is no trading day of ours, past or to come; None if it is one."""
+        """Why the day is not one of these trading days, past or future; None if it is."""
         if day < self._start:
             return f"it is before the first trading day {self.first} (CAPSTONE_FIRST_TRADING_DAY)"
         if day > LAST_KNOWN_DAY:
@@ -79,13 +79,13 @@ class TradingDays:
         return self._calendar.why_closed(day)
 
     def require(self, day: date) -> date:
-        """The day itself, if it can be run; otherwise an error that says why not."""
+        """Return the day if it can be run; raise an error that says why if it cannot."""
         if reason := self.why_closed(day) or why_to_come(day, datetime.now(NEW_YORK)):
             raise NoTradingDayError(f"{day} cannot be run: {reason}")
         return day
 
     def parse(self, spec: str) -> list[date]:
-        """The trading days of ``DATE`` or ``FROM..TO``; holidays inside are left out, three dots are as good."""
+        """The trading days in ``DATE`` or ``FROM..TO``; it skips holidays, and accepts three dots too."""
         if ".." not in spec:
             return [self.require(parse_day(spec))]
         first, last = (parse_day(part) for part in re.split(r"\.{2,3}", spec, maxsplit=1))
@@ -109,12 +109,12 @@ class TradingDays:
 
 @cache
 def trading_days(first: date) -> TradingDays:
-    """The calendar from a first day on, made once per process."""
+    """The calendar from a first day on, created once per process."""
     return TradingDays(first)
 
 
 def parse_day(text: str) -> date:
-    """A date written as yyyy-mm-dd, and only so."""
+    """Read a date in the form yyyy-mm-dd, and no other form."""
     try:
         return nyse_calendar.parse_day(text)
     except CalendarError as error:

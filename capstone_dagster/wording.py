@@ -1,7 +1,7 @@
-"""What people read: text of others made fit to be shown, long lists cut short, exit codes in words.
+"""Text for people: foreign text made safe to show, long lists and texts cut short, exit codes in words.
 
-A file name, a line or the words of another program may hold what a terminal obeys or what changes the order of what
-people read. So whatever prints for people does it with ``say``, and logs and metadata take ``printable`` text.
+A file name, a line or the output of another program may contain characters that control a terminal or reorder what
+people read. So print for people with ``say``, and give logs and metadata ``printable`` text.
 """
 
 import signal
@@ -13,7 +13,7 @@ from spark_code.locations import shown
 
 
 def printable(text: str) -> str:
-    """The text with line ends and tabs as they are, and other control characters written out as Python does."""
+    """The text with other control characters than line ends and tabs escaped as Python does."""
     return "".join(character if character in "\n\t" else shown(character) for character in text)
 
 
@@ -23,13 +23,18 @@ def say(text: object, *, err: bool = False) -> None:
 
 
 def few(sentences: Sequence[str], most: int, between: str = "; ") -> str:
-    """The first of them, and how many more there are."""
+    """Join the first of the sentences, and say how many more there are."""
     more = [f"and {len(sentences) - most} more"] if len(sentences) > most else []
     return between.join([*sentences[:most], *more])
 
 
+def shortened(text: str, length: int) -> str:
+    """The text, cut off after so many characters."""
+    return text if len(text) <= length else f"{text[:length]}..."
+
+
 def end_in_words(exit_code: int) -> str:
-    """How a process has ended, by its exit code as Python or a shell has it."""
+    """How a process ended, from its exit code as Python or a shell gives it."""
     number = -exit_code if exit_code < 0 else exit_code - 128
     known = number in {*signal.Signals}
     return f"was killed by {signal.Signals(number).name}" if known else f"ended with exit code {exit_code}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Three sample days through the whole pipeline, with the commands a person would type.
-# Works below CAPSTONE_HOME only: never on a bucket, lake or database that is configured. Where raw files
-# or a lake are configured, even CAPSTONE_HOME may hold real days: the demo gets a home of its own then.
+# Runs three sample days through the whole pipeline, with the commands that people would type.
+# It works only below CAPSTONE_HOME, never on a configured bucket, lake or database. If raw files or a lake are
+# configured, even CAPSTONE_HOME may hold real days: then the demo gets its own home.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
@@ -42,4 +42,4 @@ if [ "$CAPSTONE_HOME" = "$configured_home" ]; then
 else
     echo "See it in the Dagster UI:    CAPSTONE_HOME='$CAPSTONE_HOME' make dev, then open http://127.0.0.1:3000"
 fi
-echo "Read it with your own tools: capstone paths report/quote_analytics 2020-08-07   (capstone lies in .venv/bin)"
+echo "Read it with your own tools: capstone paths report/quote_analytics 2020-08-07   (capstone is in .venv/bin)"

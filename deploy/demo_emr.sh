@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A sample day on EMR without an AWS account: S3 and EMR are servers on this machine (fake_aws), which really run the
-# steps with spark-submit. The same day is run here without EMR, and the numbers are compared.
-# Works below CAPSTONE_HOME/demo_emr only, and leaves no process behind.
+# Runs a sample day on EMR without an AWS account: S3 and EMR are servers on this machine (fake_aws), which really run
+# the steps with spark-submit. Then it runs the same day here without EMR, and compares the numbers.
+# It works only below CAPSTONE_HOME/demo_emr, and leaves no process behind.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
@@ -11,7 +11,7 @@ python capstone_dagster/cli/prerequisites.py
 CAPSTONE_HOME=$(python -c '
 from capstone_dagster.settings import Settings
 print(Settings.from_environment().home / "demo_emr")')
-# Nothing of what is configured for real work holds here.
+# Unset everything that is configured for real work.
 for name in $(python -c 'from capstone_dagster.settings import Settings; print(*Settings.variables())'); do
     [ "$name" = CAPSTONE_HOME ] || export "$name="
 done

@@ -1,7 +1,7 @@
-"""``python -m fake_aws``: S3 and EMR on this machine until it is told to stop, for demos and for other processes.
+"""``python -m fake_aws``: runs S3 and EMR on this machine until you stop it, for demos and for other processes.
 
-It prints the variables that lead AWS's libraries here, and writes them into a file if one is named, when both answer.
-SIGTERM, SIGINT and SIGHUP stop it, and the end of its standard input if that is a pipe; no process of a step is left.
+When both answer, it prints the variables that direct AWS's libraries here, and writes them into a file if you name one.
+SIGTERM, SIGINT and SIGHUP stop it, and so does the end of its standard input if that is a pipe. It leaves no process.
 """
 
 import argparse
@@ -20,16 +20,16 @@ from fake_aws.s3_server import s3_server
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run both servers, and stay."""
-    parser = argparse.ArgumentParser(prog="python -m fake_aws", description="S3 and EMR on this machine.")
-    parser.add_argument("--s3-port", type=int, default=0, help="any free one unless given")
-    parser.add_argument("--emr-port", type=int, default=0, help="any free one unless given")
-    parser.add_argument("--local-master", default="local[2]", help="what Spark gets for yarn (%(default)s)")
-    parser.add_argument("--env-file", type=Path, help="write the variables here, too")
+    """Run both servers until they are stopped."""
+    parser = argparse.ArgumentParser(prog="python -m fake_aws", description="Run S3 and EMR on this machine.")
+    parser.add_argument("--s3-port", type=int, default=0, help="port of S3 (default: any free port)")
+    parser.add_argument("--emr-port", type=int, default=0, help="port of EMR (default: any free port)")
+    parser.add_argument("--local-master", default="local[2]", help="Spark master to use for yarn (%(default)s)")
+    parser.add_argument("--env-file", type=Path, help="also write the variables into this file")
     options = parser.parse_args(arguments)
     try:
-        _serve(options, _told_to_stop())
-    except OSError as error:  # a port that is taken, a file that cannot be written
+        _serve(options, _stop_event())
+    except OSError as error:  # the port is taken, or the file cannot be written
         parser.exit(1, f"{parser.prog}: {error}\n")
 
 
@@ -48,7 +48,7 @@ def _serve(options: argparse.Namespace, stopped: threading.Event) -> None:
 
 
 def _variables(s3_endpoint: str, emr_endpoint: str) -> dict[str, str]:
-    """Also what keeps a profile of the host from leading to AWS."""
+    """The variables, with those that keep a profile of the host from reaching AWS."""
     return {
         **CREDENTIALS,
         "AWS_CONFIG_FILE": os.devnull,
@@ -62,17 +62,17 @@ def _variables(s3_endpoint: str, emr_endpoint: str) -> dict[str, str]:
 
 
 def _write_whole(file: Path, text: str) -> None:
-    """Whoever waits for the file finds all of it."""
+    """Write the file atomically, for processes that wait for it."""
     unfinished = file.with_name(f"{file.name}.unfinished")
     unfinished.write_text(text)
     unfinished.replace(file)
 
 
-def _told_to_stop() -> threading.Event:
+def _stop_event() -> threading.Event:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stopped.set())
-    # A shell's background job has an empty input from the start, which says nothing.
+    # The input of a shell's background job is empty from the start, so its end means nothing.
     if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
 
         def wait_for_end() -> None:

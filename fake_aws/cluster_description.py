@@ -12,7 +12,7 @@ _FLEET_STATES = {
     "WAITING": "RUNNING",
     "TERMINATING": "TERMINATING",
 }
-# What DescribeCluster repeats as it was asked for.
+# The members of the request that DescribeCluster repeats.
 _REPEATED = (
     "ReleaseLabel",
     "Applications",
@@ -62,7 +62,7 @@ def description(cluster: Cluster) -> dict[str, Any]:
 
 
 def fleets(cluster: Cluster) -> list[dict[str, Any]]:
-    """The InstanceFleets of ListInstanceFleets, with all capacity there as soon as the cluster runs."""
+    """The InstanceFleets of ListInstanceFleets; all capacity is there as soon as the cluster runs."""
     state = _FLEET_STATES.get(cluster.state, "TERMINATED")
     described = []
     for fleet in cluster.request["Instances"]["InstanceFleets"]:

@@ -1,4 +1,4 @@
-"""What EMR asks of a request for a cluster beyond its shape, so that a caller sees the mistake here and not on AWS."""
+"""EMR's rules for a cluster request beyond its shape, so that a caller finds a mistake here and not on AWS."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ def check_auto_termination(policy: Mapping[str, Any] | None) -> None:
 
 
 def check_number_of_steps(active: int, added: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse more steps than a cluster takes."""
+    """Refuse more steps than a cluster accepts."""
     if active + len(added) > MAX_ACTIVE_STEPS:
         raise invalid_value(
             "Maximum number of active steps(State = 'Running', 'Pending' or 'Cancel_Pending') for cluster exceeded."

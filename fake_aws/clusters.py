@@ -1,7 +1,7 @@
-"""A cluster's life: from STARTING over its steps, one at a time and in order, to TERMINATED.
+"""A cluster's life: from STARTING through its steps, one at a time and in order, to TERMINATED.
 
-Each cluster lives in a thread of its own. What is read and changed, here and by the operations, is so under one
-condition that all clusters share. How a step's command runs is in ``step_runs``.
+Each cluster has its own thread. Threads and operations read and change clusters only under one condition that all
+clusters share. ``step_runs`` runs the command of a step.
 """
 
 import secrets
@@ -19,16 +19,16 @@ from fake_aws.steps import Step
 
 @dataclass(frozen=True)
 class Delays:
-    """Seconds that things take; next to none, unless a test or demo wants to see what is between."""
+    """How many seconds things take: almost none, unless a test or demo needs to see the states between."""
 
     starting: float = 0.01
     bootstrapping: float = 0.01
     pending: float = 0.0
-    """How long a step waits before it runs, if none is before it."""
+    """How long a step waits before it runs, if no other is before it."""
     terminating: float = 0.01
     logs: float = 0.0
     idle_second: float = 1.0
-    """How long a second of an auto-termination policy is, whose shortest is 60 seconds."""
+    """The length of a second of an auto-termination policy, which is at least 60 seconds."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class _Ending:
 
 
 def new_id(prefix: str) -> str:
-    """An id as EMR makes them."""
+    """An id in EMR's form."""
     return prefix + "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(13))
 
 
 class Cluster:
-    """One cluster, alive from its making on."""
+    """One cluster; creating it starts it."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Cluster:
     # What the operations do
 
     def add_steps(self, configs: list[Mapping[str, Any]]) -> list[str]:
-        """Queue steps behind those that are there."""
+        """Queue steps behind the existing ones."""
         with self._changed:
             added = [Step(new_id("s-"), config) for config in configs]
             for step in added:
@@ -91,7 +91,7 @@ class Cluster:
             return [step.id for step in added]
 
     def cancel(self, step: Step, option: str) -> None:
-        """Cancel a step that waits, or ask for the end of one that runs."""
+        """Cancel a waiting step, or ask a running step to end."""
         with self._changed:
             if step.state == "PENDING":
                 step.end("CANCELLED", "Cancelled by user request")
@@ -102,14 +102,14 @@ class Cluster:
             self._changed.notify_all()
 
     def end(self, code: str, message: str, *, with_errors: bool = False) -> None:
-        """Let it terminate, with all that runs on it."""
+        """Let it terminate, with everything that runs on it."""
         with self._changed:
             if not self._ending:
                 self._ending, self.state = _Ending(code, message, with_errors), "TERMINATING"
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """End it at once, and return when nothing of it runs."""
+        """End it at once, and return when none of its processes runs."""
         with self._changed:
             self._stopped = True
             self.end("USER_REQUEST", "the fake EMR was stopped")
@@ -117,12 +117,12 @@ class Cluster:
 
     @property
     def is_ending(self) -> bool:
-        """Whether it takes no more work."""
+        """Whether it accepts no more work."""
         return self._ending is not None
 
     @property
     def keeps_alive(self) -> bool:
-        """Whether it waits for more when its steps are done."""
+        """Whether it waits for more steps when its steps are done."""
         return bool(self.request["Instances"].get("KeepJobFlowAliveWhenNoSteps"))
 
     @property
@@ -150,7 +150,7 @@ class Cluster:
         self._terminate()
 
     def _next_run(self) -> StepRun | None:
-        """Take the first step that waits, if any; one that never starts is waited for."""
+        """Take the first waiting step, if any; if it never starts, wait for it."""
         step = next((step for step in self.steps if step.state == "PENDING"), None)
         if step is None:
             return None
@@ -167,13 +167,13 @@ class Cluster:
             return StepRun(step, trouble, self.request.get("Configurations", []))
 
     def _after(self, step: Step) -> None:
-        """What a step's end does to the cluster and to the steps behind it."""
+        """Apply the end of a step to the cluster and to the steps behind it."""
         with self._changed:
             self._busy_until = time.monotonic()
             if step.state != "FAILED" or step.action_on_failure == "CONTINUE" or self.is_ending:
                 return
             self._cancel_waiting("Cancelled since a step before it failed")
-            # As EMR has it: protection holds a cluster that was made to stay.
+            # As on EMR, protection keeps a cluster that was created to stay.
             if step.action_on_failure != "CANCEL_AND_WAIT" and not (self.protected and self.keeps_alive):
                 self.end("STEP_FAILURE", "Shut down as step failed", with_errors=True)
 
@@ -190,11 +190,11 @@ class Cluster:
             if idle is not None and idle <= 0:
                 self.end("ALL_STEPS_COMPLETED", "Terminated since it was idle, by its auto-termination policy")
             else:
-                # Until something changes; whatever it was, the loop above looks again.
+                # Until anything changes; then the loop above looks again.
                 self._changed.wait(idle)
 
     def _idle_seconds_left(self) -> float | None:
-        """None: it may be idle for ever, as a protected one is."""
+        """None if it may be idle for ever, as a protected cluster may."""
         timeout = (self.auto_termination or {}).get("IdleTimeout")
         if timeout is None or self.protected:
             return None
@@ -216,13 +216,13 @@ class Cluster:
 
     def _become(self, state: str) -> None:
         with self._changed:
-            # Only a change is told: two clusters that wait would wake each other without end.
+            # Notify only of a change: otherwise two waiting clusters would wake each other without end.
             if not self.is_ending and self.state != state:
                 self.state = state
                 self._changed.notify_all()
 
     def _sleep(self, seconds: float | None, enough: Callable[[], bool] = lambda: False) -> None:
-        """Wait that long, or until it ends, or until it is enough."""
+        """Wait that long, or until the cluster ends, or until ``enough`` holds."""
         with self._changed:
             self._changed.wait_for(lambda: self.is_ending or enough(), seconds)
 

@@ -1,6 +1,6 @@
 """`FakeEmr`: an EMR on loopback that really runs its steps, for tests and demos.
 
-It puts together the server, the operations, the clusters and the image; each is in a module of its own.
+It combines the server, the operations, the clusters and the image, each of which has its own module.
 """
 
 import threading
@@ -19,10 +19,10 @@ from fake_aws.step_runs import StepRunner
 
 
 class FakeEmr:
-    """A running EMR; leaving the block stops it and all that its steps have started.
+    """A running EMR; leaving the block stops it and everything that its steps have started.
 
-    Steps find S3 at the given endpoint, and Spark with the given master instead of YARN. Bootstrap actions are kept
-    with their cluster's request and not run. One step runs at a time on a cluster.
+    Steps find S3 at the given endpoint, and use the given Spark master instead of YARN. Bootstrap actions are kept in
+    the cluster's request, but do not run. A cluster runs one step at a time.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class FakeEmr:
         delays = delays or Delays()
         changed = threading.Condition()
         self.clusters: list[Cluster] = []
-        """Every cluster that was made, oldest first."""
+        """Every cluster that was created, oldest first."""
         self.tell = Misbehaviour(changed, self._lose)
-        """What it shall do wrong."""
+        """Tells it what to do wrong."""
         self._changed = changed
         self._stopped = False
         self._logs = StepLogs(s3_endpoint, delays.logs)
@@ -54,7 +54,7 @@ class FakeEmr:
 
     @property
     def endpoint(self) -> str:
-        """For AWS_ENDPOINT_URL_EMR."""
+        """The URL for AWS_ENDPOINT_URL_EMR."""
         return self._server.endpoint
 
     def calls(self, *operations: str) -> list[Call]:
@@ -66,9 +66,9 @@ class FakeEmr:
         return next(cluster for cluster in self.clusters if cluster.id == cluster_id)
 
     def stop(self) -> None:
-        """Answer nothing any more, and end every process of every step."""
+        """Stop answering, and end every process of every step."""
         self._server.stop()
-        with self._changed:  # a request that is being carried out comes before, or makes nothing
+        with self._changed:  # a request in progress ends before this, or creates no cluster
             self._stopped = True
         for cluster in self.clusters:
             cluster.stop()

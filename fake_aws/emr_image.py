@@ -1,7 +1,7 @@
-"""What a step finds on the primary node: Spark's commands and settings, Python, and an environment of its own.
+"""What a step finds on the primary node: Spark's commands and settings, Python, and a separate environment.
 
-EMR's image has them in fixed places; here they are this venv's. Nothing of the host's environment goes along, so that a
-step cannot lean on what a cluster would not have.
+EMR's image has them in fixed places; here they are those of this venv. A step gets nothing of the host's environment,
+so that it cannot depend on what a cluster does not have.
 """
 
 import importlib.util
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 REGION = "us-east-1"
-# S3 on loopback takes any; these cannot be mistaken for real ones.
+# S3 on loopback accepts any; nobody can take these for real ones.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "loopback", "AWS_SECRET_ACCESS_KEY": "loopback"}
 _JARS = Path(__file__).parents[1] / ".jars"
 
@@ -27,7 +27,7 @@ _PYTHON_VARIABLES = ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
 
 
 class StepRefused(Exception):  # noqa: N818 - it is the step's failure, not the fake's
-    """A step that this image cannot run."""
+    """This image cannot run the step."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class EmrImage:
     local_master: str
 
     def command(self, step: Mapping[str, Any], configurations: Sequence[Mapping[str, Any]]) -> list[str]:
-        """The step's arguments as they are run here."""
+        """The command that runs the step here."""
         jar, arguments = step["Jar"], list(step.get("Args", []))
         if jar != "command-runner.jar" or not arguments:
             raise StepRefused(f"the fake EMR runs the Args of command-runner.jar, not {jar} with {arguments}")
@@ -49,7 +49,7 @@ class EmrImage:
         return [str(self._spark_home / "bin" / "spark-submit"), *self._here(arguments[1:])]
 
     def write_settings(self, folder: Path, configurations: Sequence[Mapping[str, Any]]) -> None:
-        """Write spark-defaults.conf and spark-env.sh, the image's own and the cluster's above them."""
+        """Write spark-defaults.conf and spark-env.sh: the image's settings, overridden by the cluster's."""
         folder.mkdir()
         defaults = self._defaults() | _properties(configurations, "spark-defaults")
         lines = [f"{name} {self._setting_here(name, value)}\n" for name, value in defaults.items()]
@@ -62,7 +62,7 @@ class EmrImage:
         (folder / "spark-env.sh").write_text("".join(lines))
 
     def environment(self, folder: Path) -> dict[str, str]:
-        """All that a step finds in its environment; its home and its temporary files are in its folder."""
+        """The whole environment of a step; its home and its temporary files are in its folder."""
         java = os.environ.get("JAVA_HOME")
         java_folder = Path(java, "bin") if java else Path(shutil.which("java") or "/usr/bin/java").parent
         temporary = folder / "tmp"
@@ -72,7 +72,7 @@ class EmrImage:
             **({"JAVA_HOME": java} if java else {}),
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
-            # Also what is asked of another service must not leave this machine.
+            # Requests to other services must not leave this machine either.
             "AWS_ENDPOINT_URL": self.s3_endpoint,
             "AWS_ENDPOINT_URL_S3": self.s3_endpoint,
             "HOME": str(folder),
@@ -84,7 +84,7 @@ class EmrImage:
             "SPARK_CONF_DIR": str(folder / "conf"),
             "SPARK_HOME": str(self._spark_home),
             "SPARK_LOCAL_IP": "127.0.0.1",
-            # Spark would leave what it fetched in the host's folder when it is killed.
+            # If Spark is killed, it would leave fetched files in the host's temporary folder.
             "SPARK_SUBMIT_OPTS": shlex.join(options),
             "TMPDIR": str(temporary),
             "TZ": "UTC",
@@ -98,7 +98,7 @@ class EmrImage:
         return Path(spec.origin).parent
 
     def _defaults(self) -> dict[str, str]:
-        """As on EMR, s3:// works without a word in the step."""
+        """As on EMR, s3:// works without settings in the step."""
         return {
             "spark.driver.extraClassPath": f"{_JARS}/*",
             "spark.executor.extraClassPath": f"{_JARS}/*",
@@ -114,7 +114,7 @@ class EmrImage:
         }
 
     def _here(self, arguments: Sequence[str]) -> Iterator[str]:
-        """The options up to the main file, with YARN and a cluster's Python replaced; the rest as it is."""
+        """The options up to the main file with YARN and a cluster's Python replaced, and the rest unchanged."""
         rest = iter(arguments)
         for argument in rest:
             if not argument.startswith("-"):
@@ -142,7 +142,7 @@ class EmrImage:
 
 
 def _python_here(python: str) -> str:
-    """A cluster's Python if this machine has it, else this one."""
+    """A cluster's Python if this machine has it, otherwise this Python."""
     return python if shutil.which(python) else sys.executable
 
 

@@ -1,8 +1,8 @@
 """EMR's protocol on loopback: JSON 1.1 over HTTP, one operation per POST, named in a header.
 
-Each call is logged, and answered wrongly if a trouble waits for it. Another process tells the fake to misbehave by the
-same protocol: ``X-Amz-Target: FakeEmr.<method of Misbehaviour>``, with its arguments as members, `operations` for the
-positional ones.
+It logs each call, and answers wrongly if a trouble waits for it. Another process tells the fake to misbehave with the
+same protocol: ``X-Amz-Target: FakeEmr.<method of Misbehaviour>``, with the method's arguments as members, `operations`
+for the positional ones.
 """
 
 import json
@@ -21,13 +21,13 @@ from fake_aws.misbehaviour import CallTrouble, Misbehaviour
 
 _EMR = "ElasticMapReduce"
 _TELL = "FakeEmr"
-# What another process may tell; the rest of Misbehaviour is what the fake itself asks.
-_TOLD = frozenset(name for name in vars(Misbehaviour) if not name.startswith("_") and not name.startswith("for_"))
+# The methods that another process may call; the fake itself calls the rest of Misbehaviour.
+_TELLABLE = frozenset(name for name in vars(Misbehaviour) if not name.startswith("_") and not name.startswith("for_"))
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request, as it was asked and answered."""
+    """One request and how it was answered."""
 
     operation: str
     params: Mapping[str, Any]
@@ -37,10 +37,10 @@ class Call:
 
 
 class EmrServer(ThreadingHTTPServer):
-    """Serves the operations on 127.0.0.1 in threads of its own."""
+    """Serves the operations on 127.0.0.1 in its own threads."""
 
     daemon_threads = True
-    # More than one run polls at once.
+    # Several runs poll at once.
     request_queue_size = 64
 
     def __init__(self, port: int, operations: Callable[[str, Any], dict[str, Any]], tell: Misbehaviour) -> None:
@@ -61,12 +61,12 @@ class EmrServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error of this server."""
+        """Ignore clients that have closed the connection."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
     def stop(self) -> None:
-        """Answer nothing any more, on old connections neither."""
+        """Stop answering, also on open connections."""
         self.stopped = True
         self.shutdown()
         self._thread.join()
@@ -80,14 +80,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         service, _, operation = self.headers.get("X-Amz-Target", "").partition(".")
-        # Pages in a browser reach loopback too, under names of their own.
+        # Pages in a browser can reach loopback too, under other host names.
         if self.server.stopped or self.headers.get("Host") not in self._names():
             self._drop()
             return
         try:
             params = json.loads(body or b"{}")
             if service == _TELL:
-                self._answer(200, self._told(operation, params))
+                self._answer(200, self._tell(operation, params))
             else:
                 self._call(operation if service == _EMR else "", params)
         except ValueError as error:
@@ -114,8 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(200, answer)
 
-    def _told(self, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        if method not in _TOLD:
+    def _tell(self, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        if method not in _TELLABLE:
             raise EmrError("UnknownOperationException", f"nobody can tell the fake EMR to {method}")
         positional = arguments.pop("operations", ())
         try:
@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
         return (f"127.0.0.1:{self.server.server_port}", f"localhost:{self.server.server_port}")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it has in the standard library
-        """Say nothing on stderr: the calls are kept."""
+        """Print nothing on stderr: ``calls`` has the calls."""
 
 
 def _error_of(trouble: CallTrouble) -> EmrError:

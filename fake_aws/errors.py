@@ -1,4 +1,4 @@
-"""What the fake EMR answers to a request that EMR would refuse."""
+"""The fake EMR's answers to requests that EMR would refuse."""
 
 
 class EmrError(Exception):
@@ -12,10 +12,10 @@ class EmrError(Exception):
 
 
 def invalid_value(message: str) -> EmrError:
-    """How operations on job flows refuse."""
+    """The refusal of operations on job flows."""
     return EmrError("ValidationException", message)
 
 
 def invalid_request(message: str) -> EmrError:
-    """How operations on clusters and steps refuse."""
+    """The refusal of operations on clusters and steps."""
     return EmrError("InvalidRequestException", message)

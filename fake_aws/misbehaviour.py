@@ -1,7 +1,7 @@
-"""What the fake EMR does wrong when it is told to: steps, clusters and calls that go another way.
+"""What the fake EMR can be told to do wrong, in steps, clusters and calls.
 
-A test tells it through ``FakeEmr.tell``, another process through the same names over HTTP (``emr_server``). Each method
-adds one trouble; the next steps, clusters or calls take it. Nothing here knows how a step runs.
+A test uses ``FakeEmr.tell``, another process the same names over HTTP (``emr_server``). Each method adds one trouble
+for the next steps, clusters or calls. This module does not know how a step runs.
 """
 
 import threading
@@ -15,27 +15,27 @@ Kind = Literal["throttle", "internal error", "no body", "lost answer"]
 
 @dataclass
 class StepTrouble:
-    """How one step departs from its command's own way."""
+    """How one step differs from what its command would do."""
 
     starts: bool = True
     """False: it stays PENDING."""
     runs: bool = True
-    """False: its command is not run."""
+    """False: its command does not run."""
     shows: str = "RUNNING"
     """Its state while it runs."""
     kill_after: float | None = None
     """Seconds after which its command is killed."""
     ends: str | None = None
-    """The state it ends in, instead of the one that its exit code means; it stays in a state that is not final."""
+    """Its last state, instead of the one for its exit code; if that is not a final state, the step stays in it."""
     reason: str = ""
     message: str = ""
     over: bool = False
-    """True since `Misbehaviour.relent`: a step that was stuck goes on."""
+    """True after `Misbehaviour.relent`: a stuck step goes on."""
 
 
 @dataclass
 class ClusterTrouble:
-    """How one cluster departs from a healthy one."""
+    """How one cluster differs from a healthy one."""
 
     starts: bool = True
     """False: it stays STARTING."""
@@ -90,7 +90,7 @@ class Misbehaviour:
             )
 
     def end_next_step(self, state: str, *, runs: bool = False, message: str = "") -> None:
-        """Let it end in CANCELLED or INTERRUPTED; in RUNNING, CANCEL_PENDING or an unknown state it stays."""
+        """Let it end in CANCELLED or INTERRUPTED, or stay in RUNNING, CANCEL_PENDING or an unknown state."""
         self._add_step(StepTrouble(runs=runs, ends=state, message=message))
 
     def hang_next_step(self) -> None:
@@ -98,7 +98,7 @@ class Misbehaviour:
         self._add_step(StepTrouble(runs=False, ends="RUNNING"))
 
     def never_start_next_step(self) -> None:
-        """PENDING for ever, and all behind it."""
+        """PENDING for ever, and all steps behind it."""
         self._add_step(StepTrouble(starts=False))
 
     def show_next_step(self, state: str) -> None:
@@ -121,7 +121,7 @@ class Misbehaviour:
         self._add_cluster(ClusterTrouble(bootstrap_failure=message))
 
     def lose_cluster(self, cluster_id: str | None = None, message: str = "Spot instances were reclaimed") -> None:
-        """TERMINATED_WITH_ERRORS at once, with all commands killed: this cluster, or all that live."""
+        """TERMINATED_WITH_ERRORS at once, with all commands killed: this cluster, or all active ones."""
         self._lose(cluster_id, message)
 
     # Calls
@@ -131,7 +131,7 @@ class Misbehaviour:
         self._add_calls("throttle", operations, calls, seconds, 400)
 
     def break_calls(self, *operations: str, calls: int | None = 1, status: int = 500, body: bool = True) -> None:
-        """An internal error with EMR's message, or with `body=False` a bare status, as of a gateway."""
+        """An internal error with EMR's message, or with `body=False` only a status, as a gateway sends it."""
         self._add_calls("internal error" if body else "no body", operations, calls, None, status)
 
     def lose_answers(self, *operations: str, calls: int | None = 1) -> None:
@@ -139,7 +139,7 @@ class Misbehaviour:
         self._add_calls("lost answer", operations, calls, None, 0)
 
     def relent(self) -> None:
-        """Behave from now on: drop every trouble, and let go on what is stuck."""
+        """Behave from now on: drop all troubles, and let stuck steps and clusters go on."""
         with self._changed:
             self._steps.clear()
             self._clusters.clear()
@@ -160,14 +160,14 @@ class Misbehaviour:
             return trouble
 
     def for_cluster(self) -> ClusterTrouble:
-        """The trouble of the cluster that is about to be made."""
+        """The trouble of the cluster that is about to be created."""
         with self._changed:
             trouble = self._clusters.pop(0) if self._clusters else ClusterTrouble()
             self._taken.append(trouble)
             return trouble
 
     def for_call(self, operation: str) -> CallTrouble | None:
-        """The trouble of this call, counted."""
+        """The trouble of this call; counts the call."""
         with self._changed:
             self._calls = [trouble for trouble in self._calls if not trouble.is_over()]
             for trouble in self._calls:

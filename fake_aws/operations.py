@@ -1,6 +1,6 @@
-"""EMR's operations: a request's parameters in, the answer's members out, refusals as `EmrError`.
+"""EMR's operations: they take the parameters of a request, and return the members of the answer or raise `EmrError`.
 
-How requests and answers travel is in ``emr_server``; what a cluster does is in ``clusters``.
+``emr_server`` receives the requests; ``clusters`` does what a cluster does.
 """
 
 import threading
@@ -24,7 +24,7 @@ _FINISHED = "A job flow that is shutting down, terminated, or finished may not b
 
 
 class Operations:
-    """What can be asked of the fake EMR."""
+    """The operations that the fake EMR has."""
 
     def __init__(
         self, clusters: list[Cluster], changed: threading.Condition, make: Callable[[Params], Cluster], page_size: int
@@ -35,7 +35,7 @@ class Operations:
         self._page_size = page_size
 
     def call(self, operation: str, params: Params) -> Answer:
-        """Carry one out."""
+        """Carry out one operation."""
         check_shape(operation, params)
         method: Callable[[Params], Answer | None] | None = getattr(self, xform_name(operation), None)
         if method is None:
@@ -46,14 +46,14 @@ class Operations:
     # Clusters
 
     def run_job_flow(self, params: Params) -> Answer:
-        """Make a cluster."""
+        """Create a cluster."""
         cluster_rules.check_cluster(params)
         cluster = self._make(params)
         self._clusters.append(cluster)
         return {"JobFlowId": cluster.id, "ClusterArn": description(cluster)["ClusterArn"]}
 
     def describe_cluster(self, params: Params) -> Answer:
-        """All about one cluster."""
+        """Describe one cluster."""
         return {"Cluster": description(self._cluster(params))}
 
     def list_clusters(self, params: Params) -> Answer:
@@ -68,7 +68,7 @@ class Operations:
         return self._page("Clusters", found, params)
 
     def list_instance_fleets(self, params: Params) -> Answer:
-        """The fleets as they were asked for."""
+        """The fleets of the request."""
         cluster = self._cluster(params)
         if not cluster.request["Instances"].get("InstanceFleets"):
             raise invalid_request(
@@ -77,14 +77,14 @@ class Operations:
         return {"InstanceFleets": fleets(cluster)}
 
     def set_termination_protection(self, params: Params) -> None:
-        """Lock or unlock clusters."""
+        """Switch protection of clusters on or off."""
         for cluster in self._job_flows(params["JobFlowIds"]):
             self._require_open(cluster)
             cluster.protected = params["TerminationProtected"]
             self._changed.notify_all()
 
     def terminate_job_flows(self, params: Params) -> None:
-        """End those that are not protected; an error tells that others are."""
+        """End clusters that are not protected; an error if any is protected."""
         clusters = self._job_flows(params["JobFlowIds"])
         held = [cluster for cluster in clusters if cluster.protected and not cluster.is_ending]
         for cluster in clusters:
@@ -94,7 +94,7 @@ class Operations:
             raise invalid_value("Could not shut down one or more job flows since they are termination protected.")
 
     def put_auto_termination_policy(self, params: Params) -> None:
-        """Set, change or remove it."""
+        """Set, change or remove the policy."""
         policy = params.get("AutoTerminationPolicy")
         cluster_rules.check_auto_termination(policy)
         cluster = self._cluster(params)
@@ -108,12 +108,12 @@ class Operations:
         return {"AutoTerminationPolicy": policy} if policy else {}
 
     def add_tags(self, params: Params) -> None:
-        """Add and replace."""
+        """Add or replace tags."""
         tags = {tag["Key"]: tag.get("Value", "") for tag in params["Tags"]}
         self._cluster({"ClusterId": params["ResourceId"]}).tags.update(tags)
 
     def remove_tags(self, params: Params) -> None:
-        """Remove those that are there."""
+        """Remove tags, if they exist."""
         tags = self._cluster({"ClusterId": params["ResourceId"]}).tags
         for key in params["TagKeys"]:
             tags.pop(key, None)
@@ -129,11 +129,11 @@ class Operations:
         return {"StepIds": cluster.add_steps(params["Steps"])}
 
     def describe_step(self, params: Params) -> Answer:
-        """All about one step."""
+        """Describe one step."""
         return {"Step": self._step(self._cluster(params), params["StepId"]).description()}
 
     def list_steps(self, params: Params) -> Answer:
-        """The steps, newest first; those asked for by id in the order they were added."""
+        """The steps, newest first; in the order of the ids if the request names any."""
         cluster, ids, states = self._cluster(params), params.get("StepIds"), params.get("StepStates")
         if ids and len(ids) > 10:
             raise invalid_request("At most 10 StepIds can be asked for.")
@@ -142,7 +142,7 @@ class Operations:
         return self._page("Steps", found, params)
 
     def cancel_steps(self, params: Params) -> Answer:
-        """Cancel what waits, and ask for the end of what runs."""
+        """Cancel waiting steps, and ask running steps to end."""
         cluster = self._cluster(params)
         option = params.get("StepCancellationOption", "SEND_INTERRUPT")
         answers = []
@@ -183,7 +183,7 @@ class Operations:
         raise invalid_request(f"Step id '{step_id}' is not valid.")
 
     def _page(self, name: str, found: list[Answer], params: Params) -> Answer:
-        # A marker is the number of those that were answered; what comes in between may shift a page, as on EMR.
+        # A marker is the number of members sent so far; new members may shift a page, as on EMR.
         try:
             start = int(params.get("Marker", "0"))
         except ValueError:

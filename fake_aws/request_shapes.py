@@ -1,6 +1,6 @@
-"""Whether a request has EMR's shape: required members, types, and words of closed sets, by botocore's service model.
+"""Whether a request has EMR's shape: required members, types and enum values, by botocore's service model.
 
-A client of boto3 checks most of that itself, but not the words.
+A boto3 client checks most of that itself, but not the enum values.
 """
 
 import functools
@@ -21,25 +21,25 @@ def emr_model() -> ServiceModel:
 
 
 def check_shape(operation: str, params: Mapping[str, Any]) -> None:
-    """Refuse a request of another shape."""
+    """Refuse a request that does not have the shape."""
     if operation not in emr_model().operation_names:
         raise EmrError("UnknownOperationException", f"EMR has no operation {operation}")
     shape = emr_model().operation_model(operation).input_shape
     report = ParamValidator().validate(params, shape)
     if report.has_errors():
         raise invalid_value(report.generate_report())
-    for wrong in _unknown_words(shape, params, ""):
+    for wrong in _unknown_values(shape, params, ""):
         raise invalid_value(f"1 validation error detected: {wrong}")
 
 
-def _unknown_words(shape: Shape, value: Any, at: str) -> Iterator[str]:
+def _unknown_values(shape: Shape, value: Any, at: str) -> Iterator[str]:
     if isinstance(shape, StructureShape):
         for name, member in value.items():
             if name in shape.members:
-                yield from _unknown_words(shape.members[name], member, f"{at}.{name}".lstrip("."))
+                yield from _unknown_values(shape.members[name], member, f"{at}.{name}".lstrip("."))
     elif isinstance(shape, ListShape):
         for index, member in enumerate(value, start=1):
-            yield from _unknown_words(shape.member, member, f"{at}.{index}.member")
+            yield from _unknown_values(shape.member, member, f"{at}.{index}.member")
     elif isinstance(shape, StringShape) and shape.enum and value not in shape.enum:
         allowed = ", ".join(shape.enum)
         yield f"Value '{value}' at '{at}' failed to satisfy constraint: Member must satisfy enum value set: [{allowed}]"

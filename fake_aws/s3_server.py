@@ -1,6 +1,6 @@
-"""An S3 server on loopback: moto's, in threads of this process, with conditional puts that hold.
+"""An S3 server on loopback: moto's, in threads of this process, with atomic conditional puts.
 
-moto serves other services of AWS at the same address, too. What is stored lies in this process's memory.
+moto serves other AWS services at the same address, too. Objects are in the memory of this process.
 """
 
 import logging
@@ -17,9 +17,9 @@ App = Callable[..., Iterable[bytes]]
 
 @contextmanager
 def s3_server(port: int = 0, around: Callable[[App], App] = lambda app: app) -> Iterator[str]:
-    """Run a server on 127.0.0.1 that knows no other world, and give its URL; port 0 is any that is free.
+    """Run a server on 127.0.0.1, isolated from AWS, and yield its URL; port 0 means any free port.
 
-    ``around`` may answer requests in its place.
+    ``around`` may answer requests in place of the server.
     """
     # The server logs every request at INFO.
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
@@ -36,7 +36,7 @@ def s3_server(port: int = 0, around: Callable[[App], App] = lambda app: app) -> 
 
 
 def _one_at_a_time(app: App) -> App:
-    """S3 checks the condition of a put and stores it as one step; moto's threads would come in between."""
+    """Run one request at a time: S3 checks the condition of a put and stores it atomically, moto's threads do not."""
     lock = threading.Lock()
 
     def locked(*args: Any) -> Iterable[bytes]:

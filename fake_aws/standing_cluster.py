@@ -1,4 +1,4 @@
-"""A cluster that stays, as somebody has it who does not create one for every run."""
+"""A permanent cluster, for people who do not create one for every run."""
 
 import boto3
 
@@ -12,7 +12,7 @@ _FLEETS = [
 
 
 def standing_cluster(emr: FakeEmr) -> str:
-    """Create it; the id. It may still be starting."""
+    """Create the cluster and return its id; it may still be starting."""
     session = boto3.Session(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
     created: str = session.client("emr", endpoint_url=emr.endpoint).run_job_flow(
         Name="shared",

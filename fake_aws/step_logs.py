@@ -1,4 +1,4 @@
-"""The logs of steps on S3, as EMR leaves them: gzipped, below the cluster's LogUri, perhaps some time later."""
+"""The logs of steps on S3, as EMR writes them: gzipped, below the cluster's LogUri, possibly later."""
 
 import functools
 import gzip
@@ -30,7 +30,7 @@ class StepLogs:
         self._waiting: list[threading.Timer] = []
 
     def publish(self, folder: Path, log_uri: str) -> None:
-        """Write a step's logs: now, or after the delay, as EMR does it."""
+        """Write a step's logs now, or after the delay as EMR does."""
         content = {name: gzip.compress((folder / name).read_bytes()) for name in NAMES if (folder / name).exists()}
         if not self._delay:
             self._write(content, log_uri)
@@ -41,7 +41,7 @@ class StepLogs:
         timer.start()
 
     def stop(self) -> None:
-        """Forget what has not been written yet."""
+        """Drop the logs that are not written yet."""
         for timer in self._waiting:
             timer.cancel()
             timer.join()
@@ -56,7 +56,7 @@ class StepLogs:
 
     @functools.cached_property
     def _client(self) -> Any:
-        # Whatever profiles and settings of AWS the host has: they are not for this.
+        # Ignore all AWS profiles and settings of the host.
         own: dict[str, Any] = {
             "profile": (None, None, None, None),
             "config_file": (None, None, os.devnull, None),

@@ -1,6 +1,6 @@
-"""A step's command as a local process in a group of its own, which outlives nobody.
+"""A step's command as a local process in its own group, which ends with this process at the latest.
 
-How it is called and what it finds around it is the image's business (``emr_image``).
+``emr_image`` defines the command and its environment.
 """
 
 import os
@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-# A shell waits at a pipe. It finds a line when the command has ended, and the end of the pipe when this process has
-# died before, whatever killed it.
+# A shell reads from a pipe: a line if the command has ended, or the end of the pipe if this process has died before
+# that, for any reason.
 _WATCH = 'read -r ended || kill -s KILL -- "-$1"'
 
 
 class StepProcess:
-    """One command and all that it starts, with ``stdout`` and ``stderr`` as files of its folder."""
+    """One command and everything it starts, with ``stdout`` and ``stderr`` as files in its folder."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
@@ -39,7 +39,7 @@ class StepProcess:
         )
 
     def exit_code(self) -> int | None:
-        """None while it runs; nothing of its group is left afterwards."""
+        """The exit code, or None while it runs; afterwards no process of its group is left."""
         code = self._process.poll()
         if code is not None and not self._is_over:
             self._is_over = True
@@ -48,16 +48,16 @@ class StepProcess:
         return code
 
     def interrupt(self) -> None:
-        """Ask the command itself to end."""
+        """Ask the command to end, but not its children."""
         self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and all that it has started."""
+        """End the command and everything it has started."""
         self._send_to_group(signal.SIGKILL)
         self._process.wait()
         self.exit_code()
 
     def _send_to_group(self, number: signal.Signals) -> None:
-        # A group that is gone, or whose last process nobody has waited for yet.
+        # The group is gone, or its last process has not been waited for yet.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)

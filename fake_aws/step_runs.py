@@ -1,4 +1,4 @@
-"""Running one step: its command, the wishes to cancel it, the troubles it was given, and its logs."""
+"""Runs one step: its command, its cancellation, its trouble, and its logs."""
 
 import tempfile
 import threading
@@ -14,13 +14,13 @@ from fake_aws.step_logs import StepLogs
 from fake_aws.step_process import StepProcess
 from fake_aws.steps import FINAL, Step
 
-# Seconds between two looks at a command.
+# Seconds between two checks of a command.
 _POLL = 0.02
 
 
 @dataclass(frozen=True)
 class StepRun:
-    """A step that shall run now."""
+    """A step that is to run now."""
 
     step: Step
     trouble: StepTrouble
@@ -29,7 +29,7 @@ class StepRun:
 
 @dataclass(frozen=True)
 class StepRunner:
-    """Runs steps to their ends, each in a folder that is removed with it."""
+    """Runs steps to their end, each in a temporary folder."""
 
     image: EmrImage
     logs: StepLogs
@@ -66,16 +66,16 @@ class StepRunner:
         return process
 
     def _watch(self, run: StepRun, process: StepProcess, cluster_ends: Callable[[], bool]) -> int:
-        """Until the command has ended, by itself or by what others wish."""
+        """Wait until the command has ended, by itself or because it was cancelled."""
         deadline = time.monotonic() + run.trouble.kill_after if run.trouble.kill_after is not None else None
-        told = None
+        interrupted_for = None
         while (exit_code := process.exit_code()) is None:
             with self.changed:
                 wish = run.step.cancellation
                 if cluster_ends() or wish == "TERMINATE_PROCESS" or (deadline and time.monotonic() >= deadline):
                     process.kill()
-                elif wish != told:
-                    told = wish
+                elif wish != interrupted_for:
+                    interrupted_for = wish
                     process.interrupt()
                 else:
                     self.changed.wait(_POLL)
@@ -102,7 +102,7 @@ class StepRunner:
 
 
 def _failure_details(step: Step, trouble: StepTrouble) -> dict[str, str]:
-    """EMR knows a failed driver's reason only from its log, so it says next to nothing."""
+    """EMR does not know why a driver failed, so it says almost nothing: the reason is in the log."""
     details = {
         "Reason": trouble.reason or "Unknown Error.",
         "Message": trouble.message,

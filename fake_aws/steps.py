@@ -1,4 +1,4 @@
-"""One step: what was asked for, where it stands, and how EMR describes it."""
+"""One step: its request, its state, and EMR's description of it."""
 
 import time
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ class Step:
 
     id: str
     config: Mapping[str, Any]
-    """The StepConfig that asked for it."""
+    """The StepConfig of the request."""
     log_uri: str = ""
     """The folder of its logs, if it has one."""
     state: str = "PENDING"
@@ -26,27 +26,27 @@ class Step:
     started: float | None = None
     ended: float | None = None
     cancellation: str | None = None
-    """The StepCancellationOption that was asked for while it ran."""
+    """The StepCancellationOption of a request while it ran."""
     pid: int | None = None
-    """Its command's process, which is the group of all that the command starts; kept when it is gone."""
+    """The process of its command, and the group of everything that starts; kept after its end."""
 
     @property
     def name(self) -> str:
-        """As it was asked for."""
+        """The name in the request."""
         return str(self.config["Name"])
 
     @property
     def arguments(self) -> list[str]:
-        """As they were asked for."""
+        """The arguments in the request."""
         return list(self.config["HadoopJarStep"].get("Args", []))
 
     @property
     def action_on_failure(self) -> str:
-        """What its failure does to the cluster."""
+        """What the cluster does if it fails."""
         return str(self.config.get("ActionOnFailure", "TERMINATE_CLUSTER"))
 
     def end(self, state: str, message: str = "") -> None:
-        """Put it into its last state."""
+        """Put it into its final state."""
         self.state, self.message, self.ended = state, message, time.time()
 
     def description(self) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The computation: pure PySpark that ships whole to a cluster and knows no orchestrator."""
+"""The computation: pure PySpark, which is shipped to a cluster as one package and knows no orchestrator."""

@@ -1,7 +1,7 @@
 """Edge: the end-of-day load to the analytical report.
 
-Grain out: one row per quote (quote analytics) and one per instrument (daily summary). The previous
-trading day's closes come in as an input; which day that is, the caller's calendar knows.
+Grain out: one row per quote (quote analytics) and one per instrument (daily summary). The previous trading day's closes
+are an input; the caller's calendar decides which day that is.
 """
 
 from pyspark.sql import DataFrame
@@ -21,8 +21,8 @@ MOVING_AVERAGE_MINUTES = 30
 def quote_analytics(trades: DataFrame, quotes: DataFrame, previous_closes: DataFrame) -> DataFrame:
     """Give every quote the last trade at or before it and its move against the previous close.
 
-    Trades and quotes are laid into one stream per instrument, trades before quotes of the same
-    instant, and the last trade is carried forward: one sort instead of a join over time ranges.
+    Trades and quotes become one stream per instrument, with trades before quotes of the same instant, and the last
+    trade is carried forward: one sort instead of a join over time ranges.
     """
     moving_average = trailing_mean_price("trade_pr", "event_tm", MOVING_AVERAGE_MINUTES)
     trade_stream = trades.select(
@@ -71,7 +71,7 @@ def daily_summary(trades: DataFrame, quotes: DataFrame, previous_closes: DataFra
     )
     previous = previous_closes.select(*INSTRUMENT, F.col("close_pr").alias("prev_close_pr"))
     change = F.col("close_pr") - F.col("prev_close_pr")
-    # 20 digits leave the division 18 decimals, so that the rounding to six is the only one that shows.
+    # 20 digits leave the division 18 decimals, so that only the rounding to six is visible.
     percent = (change * 100).try_cast("decimal(20,6)")
     summary = (
         traded.join(quoted, on=["trade_dt", *INSTRUMENT], how="full")

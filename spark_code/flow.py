@@ -1,4 +1,4 @@
-"""The data flow: which step reads and makes which tables, and of which day. Everybody who asks reads it here.
+"""The data flow: which step reads and makes which tables, and of which day. It is defined only here.
 
 A step without tables to read reads the deliveries of all exchanges (``raw_files.SOURCES``).
 """
@@ -20,7 +20,7 @@ class Read:
 
     table: Table
     of_previous_day: bool = False
-    """Of the trading day before; the first one has none."""
+    """Whether it reads the previous trading day; the first trading day has none."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,15 @@ class Step:
 
     name: str
     job: str
-    """Which of the two halves of the whole it belongs to."""
+    """The half of the whole that it belongs to."""
     edge: Callable[..., Any]
-    """What computes its drafts, of what it reads in this order."""
+    """The function that computes its drafts from what it reads, in this order."""
     reads: tuple[Read, ...]
     makes: tuple[Table, ...]
 
     @property
     def reads_deliveries(self) -> bool:
-        """Whether it begins with the files of the exchanges."""
+        """Whether it reads the files of the exchanges."""
         return not self.reads
 
 
@@ -56,17 +56,17 @@ STEPS = (
 
 
 def steps_of(job: str) -> tuple[Step, ...]:
-    """The steps of a job, in their order."""
+    """The steps of a job, in order."""
     return tuple(step for step in STEPS if job in (step.job, WHOLE))
 
 
 def tables_of(job: str) -> tuple[Table, ...]:
-    """What a job makes."""
+    """The tables that a job makes."""
     return tuple(table for step in steps_of(job) for table in step.makes)
 
 
 def inputs_of(job: str) -> tuple[Read, ...]:
-    """What a job reads from the lake that it does not make itself."""
+    """The tables that a job reads from the lake and does not make itself."""
     made = tables_of(job)
     reads = (read for step in steps_of(job) for read in step.reads)
     return tuple(dict.fromkeys(read for read in reads if read.of_previous_day or read.table not in made))

@@ -1,8 +1,8 @@
 """The AWS Glue catalog, where Athena finds the published version of every day.
 
-One Glue table per table of the lake; one partition per day, and record type where a table is split by it, whose
-location is the folder of the version that counts. Which version that is, ``lake`` alone decides: the catalog follows
-its pointer. Only boto3, no Spark.
+There is one Glue table per table of the lake, with one partition per day (and record type, if the table is split by
+it). Its location is the folder of the published version. Only ``lake`` decides which version that is: the catalog
+follows its pointer. This module uses boto3, but no Spark.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,9 +21,9 @@ from spark_code.schemas import Table
 
 _Partitions = Mapping[tuple[str, ...], dict[str, Any]]
 
-# boto3 tries again what is throttled, timed out or broken, with growing pauses of at most 20 seconds: about a minute.
+# boto3 repeats throttled, timed out and broken calls with growing pauses of at most 20 seconds, for about a minute.
 _TRIES = {"mode": "standard", "total_max_attempts": 8}
-# Two publishers of one day meet at most a few times; more means that something keeps coming in between.
+# Two publishers of one day collide at most a few times; more means that something else keeps writing.
 _MAX_ROUNDS = 20
 
 _THERE, _MISSING, _MEANWHILE = "AlreadyExistsException", "EntityNotFoundException", "ConcurrentModificationException"
@@ -37,27 +37,27 @@ _PARQUET = {
 
 
 class NotRegisteredError(StorageError):
-    """A day is published, but Glue could not be told; trying again may help."""
+    """A day is published, but could not be registered in Glue; trying again may help."""
 
 
 class RegistrationRefusedError(LakeError):
-    """A day is published, but Glue will not be told before a person has mended something."""
+    """A day is published, but cannot be registered in Glue until somebody has fixed something."""
 
 
 class GlueCatalog:
-    """One Glue database, which must exist; its tables are made and grow as the schemas do."""
+    """One Glue database, which must exist; its tables are created, and get new columns of the schemas."""
 
     def __init__(self, database: str) -> None:
         self.database = database
 
     def register(self, lake: Lake, table: Table, day: date) -> None:
-        """Let the partitions of the day name the version that the lake's pointer names.
+        """Make the partitions of the day name the version that the lake's pointer names.
 
-        Glue has no conditional write, so that a late publisher could overwrite a newer registration. Therefore nobody
-        registers what he has published, but what the pointer says now, and looks at the pointer again afterwards until
-        it has not moved meanwhile. Of all writers take the one who wrote last: he found the pointer unmoved, and if it
-        had moved since, whoever moved it would have written later. So the last write is what the pointer names. What
-        remains is a process that is killed between its write and its second look.
+        Glue has no conditional write, so a late publisher could overwrite a newer registration. Therefore a writer
+        registers not what it has published but what the pointer names now, then looks at the pointer again, and
+        repeats this until the pointer has not moved. Consider the last write: its writer found the pointer unmoved, and
+        if the pointer had moved later, whoever moved it would have written later. So the last write is what the
+        pointer names. The remaining gap is a process that is killed between its write and its second look.
         """
         for _ in range(_MAX_ROUNDS):
             manifest = lake.require(table, day)
@@ -69,7 +69,7 @@ class GlueCatalog:
         raise NotRegisteredError(self._explanation(table, manifest, reason))
 
     def table_name(self, table: Table) -> str:
-        """The Glue table of a table of the lake."""
+        """The name of the Glue table for a table of the lake."""
         return f"{table.layer}_{table.name}"
 
     @cached_property
@@ -80,13 +80,13 @@ class GlueCatalog:
         return boto3.Session().client("glue", config=Config(retries=_TRIES, connect_timeout=10, read_timeout=30))
 
     def _try_to_register(self, lake: Lake, table: Table, manifest: Manifest) -> bool:
-        """Whether all of the version's partitions were written; not if another writer came in between."""
+        """Write all partitions of the version; returns False if another writer came in between."""
         partitions = _partitions(lake, table, manifest)
         try:
             self._ensure_table(lake, table)
             there = self._create(table, partitions)
             if self._update(table, {values: partitions[values] for values in there}):
-                return False  # removed since by another registration: of an older version, or a newer one
+                return False  # another registration, of an older or newer version, has removed them meanwhile
             if table.split:
                 self._remove_others(table, manifest, partitions)
         except ClientError as error:
@@ -96,16 +96,16 @@ class GlueCatalog:
         return True
 
     def _create(self, table: Table, partitions: _Partitions) -> list[tuple[str, ...]]:
-        """Returns the partitions that were there already."""
+        """Create partitions; returns those that already existed."""
         return self._batch("create", table, "PartitionInputList", list(partitions.values()), _THERE)
 
     def _update(self, table: Table, partitions: _Partitions) -> list[tuple[str, ...]]:
-        """Returns the partitions that were not there."""
+        """Update partitions; returns those that did not exist."""
         entries = [{"PartitionValueList": values, "PartitionInput": put} for values, put in partitions.items()]
         return self._batch("update", table, "Entries", entries, _MISSING)
 
     def _remove_others(self, table: Table, manifest: Manifest, partitions: _Partitions) -> None:
-        """Remove the partitions of the day that the version does not have: they name an older version's rows."""
+        """Remove the day's partitions that the version does not have: they name rows of an older version."""
         pages = self._client.get_paginator("get_partitions").paginate(
             DatabaseName=self.database,
             TableName=self.table_name(table),
@@ -119,10 +119,10 @@ class GlueCatalog:
     def _batch(
         self, verb: str, table: Table, name: str, entries: list[dict[str, Any]], expected: str
     ) -> list[tuple[str, ...]]:
-        """Change some partitions of a day; returns those that Glue left alone for the expected reason.
+        """Change partitions of a day; returns those that Glue did not change for the expected reason.
 
-        Glue answers with success and a list of what failed; any other reason is raised. A day has no more partitions
-        than fit into one call, which takes 25.
+        Glue answers with success and a list of failures; any other reason is raised. All partitions of a day fit into
+        one call, which takes 25.
         """
         if not entries:
             return []
@@ -138,7 +138,7 @@ class GlueCatalog:
         return failed
 
     def _ensure_table(self, lake: Lake, table: Table) -> None:
-        """Create the table, or add to it the columns it lacks."""
+        """Create the table, or add the columns it lacks."""
         try:
             found = self._client.get_table(DatabaseName=self.database, Name=self.table_name(table))["Table"]
         except ClientError as error:
@@ -168,7 +168,7 @@ class GlueCatalog:
         }
 
     def _grow(self, lake: Lake, table: Table, found: dict[str, Any]) -> None:
-        """Add what the schema has and the table has not. What a newer release has added stays, and so does the rest."""
+        """Add the schema's columns that the table lacks. Other columns stay, for example those of a newer release."""
         wanted = self._table_input(lake, table)
         storage = found.get("StorageDescriptor", {})
         here, there = wanted["StorageDescriptor"]["Location"], storage.get("Location", "")
@@ -189,7 +189,7 @@ class GlueCatalog:
 
     @contextmanager
     def _explaining(self, table: Table, manifest: Manifest) -> Iterator[None]:
-        """Say of whatever goes wrong here that the day is published, and how Glue learns of it."""
+        """Add to every error that the day is published, and how to register it."""
         try:
             yield
         except RegistrationRefusedError as error:
@@ -208,7 +208,7 @@ class GlueCatalog:
 
 
 def _partitions(lake: Lake, table: Table, manifest: Manifest) -> _Partitions:
-    """The partitions of a version, by their values: a split table has one per folder that holds files."""
+    """The partitions of a version, by their values: a split table has one per folder with files."""
     folder = day_folder(table, manifest.version, date.fromisoformat(manifest.trade_dt))
     folders = {path.rpartition("/")[0] for path in manifest.paths} if table.split else {folder}
     partitions = {}
@@ -232,7 +232,7 @@ def _columns(table: Table, *, of_partitions: bool = False) -> list[dict[str, str
 
 
 def _hive_type(column: StructField) -> str:
-    """Spark's name of a type is Hive's, but for this one: a timestamp of Hive has no zone either."""
+    """Spark's name of a type is Hive's except for this one: Hive's timestamp has no zone either."""
     return column.dataType.simpleString().replace("timestamp_ntz", "timestamp")
 
 

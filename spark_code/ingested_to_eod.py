@@ -1,7 +1,7 @@
 """Edge: the ingested events of a day to its end-of-day load.
 
-Grain in: one row per delivered line. Grain out: one row per event (trades, quotes) and one per
-instrument that traded (closes). Which delivery of an event counts is decided here and only here.
+Grain in: one row per delivered line. Grain out: one row per event (trades, quotes) and one per instrument that traded
+(closes). Only this module decides which delivery of an event counts.
 """
 
 from pyspark.sql import DataFrame
@@ -17,8 +17,8 @@ CODE_VERSION = "1"
 def latest_arrivals(events: DataFrame, rec_type: RecordType, table: Table) -> DataFrame:
     """Keep the latest arrival of every event.
 
-    Of several deliveries of one event the greatest ``arrival_tm`` wins, then the greatest remaining
-    columns in schema order: a struct compares field by field, so the order of the files never shows.
+    If an event was delivered several times, the greatest ``arrival_tm`` wins, then the greatest remaining columns in
+    schema order: a struct compares field by field, so the order of the files has no effect.
     """
     rest = [name for name in table.columns if name not in ("trade_dt", *table.key)]
     latest = (
@@ -30,7 +30,7 @@ def latest_arrivals(events: DataFrame, rec_type: RecordType, table: Table) -> Da
 
 
 def closes(trades: DataFrame) -> DataFrame:
-    """Price of the last trade of each instrument, by ``(event_tm, event_seq_nb)``."""
+    """The price of the last trade of each instrument, by ``(event_tm, event_seq_nb)``."""
     last_price = F.max_by("trade_pr", F.struct("event_tm", "event_seq_nb"))
     return conform(trades.groupBy("trade_dt", "symbol", "exchange").agg(last_price.alias("close_pr")), CLOSES)
 

@@ -1,7 +1,7 @@
-"""The lines of deliveries counted, apart from how they are read, and lines that are too big for Spark's reader.
+"""Counts the lines of deliveries independently of how they are read, and reads lines that are too big for Spark.
 
-Spark holds a line in memory several times over, so its reader gets a limit. It skips or cuts longer lines without a
-word: files that have such are found here, and read here, in blocks. What lines say is the business of ``raw_lines``.
+Spark holds several copies of a line in memory, so its reader gets a limit. It silently skips or cuts longer lines: this
+module finds files with such lines, and reads them in blocks. ``raw_lines`` parses the lines.
 """
 
 import bz2
@@ -27,12 +27,12 @@ from spark_code.locations import StorageError, shown
 from spark_code.raw_files import Delivery
 from spark_code.storage import Storage, StoredObject
 
-# Many times an event. Some copies of a line of this size fit into the smallest driver, on every core.
+# Many times the size of an event. Several copies of such a line fit into the smallest driver, on every core.
 _READER_LIMIT = 1024 * 1024
 _BLOCK = 1024 * 1024
-# Lines that go to Spark at once, in bytes.
+# How many bytes of lines go to Spark at once.
 _BATCH = 16 * 1024 * 1024
-# What a short line costs besides, as an object of Python.
+# What a line costs in addition, as a Python object.
 _PER_LINE = 64
 _BOM = "\ufeff".encode()
 _UNPACK: Mapping[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open}
@@ -40,7 +40,7 @@ _UNPACK: Mapping[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known of the lines before they are read."""
+    """What is known about the lines before they are read."""
 
     lines: int
     oversized: frozenset[str]
@@ -48,32 +48,32 @@ class Survey:
 
 
 def survey(spark: SparkSession, deliveries: Sequence[Delivery]) -> Survey:
-    """Count all lines. Spark counts those of plain files, whose sizes tell whether it has seen all bytes."""
+    """Count all lines. Spark counts the lines of plain files; their sizes show whether it has seen all bytes."""
     files = [(delivery.storage, stored) for delivery in deliveries for stored in delivery.files]
     plain = [(storage, stored) for storage, stored in files if _unpacking(stored) is None]
     counted = _count(spark, plain) if plain else 0
-    looked_at = files if counted is None else [file for file in files if _unpacking(file[1]) is not None]
+    scanned = files if counted is None else [file for file in files if _unpacking(file[1]) is not None]
     stopped = Event()
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         try:
-            found = list(threads.map(lambda file: _scan(file[0], file[1], stopped), looked_at))
+            found = list(threads.map(lambda file: _scan(file[0], file[1], stopped), scanned))
         finally:
-            stopped.set()  # interrupted: nobody waits for what is left
+            stopped.set()  # if interrupted, do not scan the rest
     oversized = (
-        stored.key for (_, stored), (_, longest) in zip(looked_at, found, strict=True) if longest > _READER_LIMIT
+        stored.key for (_, stored), (_, longest) in zip(scanned, found, strict=True) if longest > _READER_LIMIT
     )
     return Survey((counted or 0) + sum(lines for lines, _ in found), frozenset(oversized))
 
 
 def text(spark: SparkSession, paths: Sequence[str]) -> DataFrame:
-    """The lines of files as Spark reads them, those alone that are not too big for it."""
+    """The lines of files that Spark can read, without those that are too big for it."""
     # Without lineSep, Spark would also break lines at a lone CR. The limit counts the LF.
     limit = {"mapreduce.input.linerecordreader.line.maxlength": str(_READER_LIMIT + 2)}
     return spark.read.options(**limit).text(list(paths), lineSep="\n")
 
 
 def cut_lines(spark: SparkSession, storage: Storage, stored: StoredObject, most: int) -> DataFrame:
-    """The lines of a file, each cut to so many bytes; they go to Spark's disks a few at a time."""
+    """The lines of a file, each cut to ``most`` bytes; they go to Spark's disks in batches."""
     batches = (
         spark.createDataFrame(pa.table({"value": pa.array(batch, pa.binary())}))
         .select(F.col("value").cast("string"))
@@ -90,12 +90,12 @@ def _count(spark: SparkSession, plain: Sequence[tuple[Storage, StoredObject]]) -
     )
     lines, content = counts.collect()[0]
     missing = sum(stored.size for _, stored in plain) - (lines + content)
-    # Of each file, a BOM may be missing, and an LF be one too many.
+    # For each file, the sum may lack a BOM, and contain an LF at the end that the file does not have.
     return int(lines) if -len(plain) <= missing <= len(_BOM) * len(plain) else None
 
 
 def _scan(storage: Storage, stored: StoredObject, stopped: Event) -> tuple[int, int]:
-    """How many lines a file has, and how long the longest is. What is shorter than a block may count for less."""
+    """How many lines a file has, and the length of the longest; a line shorter than a block may count as shorter."""
     lines = longest = open_end = 0
     for block in takewhile(lambda _: not stopped.is_set(), _blocks(storage, stored)):
         first, last = block.find(b"\n"), block.rfind(b"\n")
@@ -138,7 +138,7 @@ def _blocks(storage: Storage, stored: StoredObject) -> Iterator[bytes]:
             raise FileNotFoundError("it is gone")
         content = io.BufferedReader(opened, _BLOCK)
         unpack = _unpacking(stored)
-        # Buffered once more: a file of many packed parts is read a part at a time.
+        # Buffered once more, because a file of many compressed parts is read a part at a time.
         with io.BufferedReader(unpack(content), _BLOCK) if unpack else content as file:
             first = file.read(_BLOCK).removeprefix(_BOM)
             if first:
@@ -148,7 +148,7 @@ def _blocks(storage: Storage, stored: StoredObject) -> Iterator[bytes]:
 
 
 def _unpacking(stored: StoredObject) -> Callable[[BinaryIO], Any] | None:
-    """What unpacks a file, by its name as Spark's reader sees it."""
+    """The function that unpacks a file, chosen by its name as Spark's reader does."""
     return next((unpack for ending, unpack in _UNPACK.items() if stored.key.lower().endswith(ending)), None)
 
 

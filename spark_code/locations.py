@@ -1,6 +1,6 @@
-"""Where objects lie: a local path, ``file://`` or ``s3://bucket/prefix``, and how S3 is reached.
+"""Locations of objects: a local path, ``file://`` or ``s3://bucket/prefix``, and how to reach S3.
 
-What is done with the objects there is in ``storage``.
+``storage`` reads and writes the objects.
 """
 
 import os
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
 _DEFAULT_REGION = "us-east-1"
-# So long a request is repeated that breaks, or that S3 is too busy for. Who can wait for longer tries again later.
+# How long to repeat a request that breaks, or for which S3 is too busy. Callers that can wait longer try again later.
 _PATIENCE: "RetryConfig" = {"retry_timeout": timedelta(seconds=30)}
 
 
 class StorageError(Exception):
-    """A location that cannot be used, with the reason."""
+    """A location cannot be used; the message says why."""
 
 
 def shown(text: str) -> str:
-    """A text with names of files in it, as one line that is safe to print: odd characters are escaped."""
+    """Make text that contains file names safe to print, as one line: unprintable characters are escaped."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
@@ -34,7 +34,7 @@ def location(uri: str) -> str:
     if parts.scheme == "s3":
         if not parts.netloc:
             raise StorageError(f"{uri!r} names no bucket; write s3://bucket/prefix")
-        # Not put together from the parts: in a key, # and ? are letters like others.
+        # Not joined from the parts: in a key, # and ? have no special meaning.
         return "s3" + uri[2:].rstrip("/")
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost"):
@@ -51,7 +51,7 @@ def _local(path: Path) -> str:
     try:
         resolved = path.resolve()
         blocking = next((above for above in (resolved, *resolved.parents) if above.is_file()), None)
-    except (OSError, RuntimeError) as error:  # the latter for links that lead to themselves
+    except (OSError, RuntimeError) as error:  # the latter for links that point to themselves
         raise StorageError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     if blocking:
         raise StorageError(f"{blocking} is a file, not a folder")
@@ -59,19 +59,19 @@ def _local(path: Path) -> str:
 
 
 def s3_endpoint() -> str | None:
-    """Another server than AWS's own, by the variables that boto3 knows."""
+    """The server to use instead of AWS's own, from the variables that boto3 knows."""
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
 def s3_region() -> str:
-    """The region as boto3 finds it."""
+    """The region that boto3 finds."""
     import boto3  # noqa: PLC0415 - takes 0.13 s, for those who have S3
 
     return boto3.Session().region_name or _DEFAULT_REGION
 
 
 def s3_store(root: str) -> S3Store:
-    """Credentials, region and endpoint as boto3 finds them: profiles, instance roles, AWS_* variables."""
+    """A store with the credentials, region and endpoint of boto3: profiles, instance roles, AWS_* variables."""
     import boto3  # noqa: PLC0415 - the same
     from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - the same
 

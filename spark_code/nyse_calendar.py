@@ -1,7 +1,7 @@
 """Which days the New York Stock Exchange trades, and why it does not trade on the others.
 
-A plain calendar: where the data of a platform begins, and what is a partition, is said in
-``capstone_dagster.trading_days``.
+This is only a calendar: ``capstone_dagster.trading_days`` says where the platform's data begins and which days are
+partitions.
 """
 
 import re
@@ -11,14 +11,14 @@ from zoneinfo import ZoneInfo
 
 NEW_YORK = ZoneInfo("America/New_York")
 
-# Closures announced later arrive with a newer exchange-calendars.
+# Closures that are announced later come with a newer exchange-calendars.
 FIRST_KNOWN_DAY, LAST_KNOWN_DAY = date(2004, 1, 1), date(2040, 12, 31)
 
-_MOST_OF_A_NAME = 40
+_SHOWN_LENGTH = 40
 
 
 class CalendarError(Exception):
-    """A day that cannot be run, or no calendar to ask, with what to do."""
+    """A day cannot be run, or the calendar is not installed; the message says what to do."""
 
 
 class NyseCalendar:
@@ -40,7 +40,7 @@ class NyseCalendar:
         return None if day in self.days else f"the NYSE is closed on {self._closure(day)}"
 
     def require(self, day: date) -> date:
-        """The day itself, if it is a trading day that has begun; otherwise an error that says why not."""
+        """Return the day if it is a trading day that has begun; raise an error that says why if it is not."""
         if not self._first <= day <= LAST_KNOWN_DAY:
             raise CalendarError(f"{day} cannot be run: the calendar knows {self._first} to {LAST_KNOWN_DAY}")
         if reason := self.why_closed(day) or why_to_come(day, datetime.now(NEW_YORK)):
@@ -63,8 +63,8 @@ def why_to_come(day: date, now: datetime) -> str | None:
 
 
 def parse_day(text: str) -> date:
-    """A date written as yyyy-mm-dd, and only so."""
-    shown = repr(text if len(text) <= _MOST_OF_A_NAME else f"{text[:_MOST_OF_A_NAME]}...")
+    """Read a date in the form yyyy-mm-dd, and no other form."""
+    shown = repr(text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}...")
     try:
         if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
             return date.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""A stored object as a file to read and to seek in, for those who want only a part of it."""
+"""A stored object as a seekable file, for readers that need only a part of it."""
 
 import io
 from typing import TYPE_CHECKING
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
 
 
 class ObjectFile(io.RawIOBase):
-    """Fetches what is asked for, wherever it lies. What the store complains about is an OSError, as of any file."""
+    """Fetches only the parts that are read. Errors of the store become an OSError, as for any file."""
 
     def __init__(self, remote: "ReadableFile") -> None:
         super().__init__()
         self._remote = remote
 
     def readable(self) -> bool:
-        """It can be read."""
+        """Always true."""
         return True
 
     def seekable(self) -> bool:
-        """And from anywhere."""
+        """Always true."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -29,11 +29,11 @@ class ObjectFile(io.RawIOBase):
         return self._remote.seek(offset, whence)
 
     def tell(self) -> int:
-        """The position."""
+        """The current position."""
         return self._remote.tell()
 
     def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]  # of typeshed's wider type
-        """Fill a buffer, or as much of it as is left."""
+        """Fill a buffer, or less at the end of the file."""
         try:
             content = bytes(self._remote.read(len(buffer)))
         except BaseError as error:

@@ -1,7 +1,7 @@
-"""The files the exchanges delivered: who delivers what, and what lies there for a day.
+"""The files the exchanges delivered: which exchange delivers which format, and the files of a day.
 
-``<raw>/<csv|json>/<yyyy-mm-dd>/<EXCHANGE>/<any name>``; names that begin with ``_`` or ``.`` are
-not data. Only names, sizes and ETags are looked at here; lines are read by ``raw_lines``.
+``<raw>/<csv|json>/<yyyy-mm-dd>/<EXCHANGE>/<any name>``; names that begin with ``_`` or ``.`` are not data. This module
+looks only at names, sizes and ETags; ``raw_lines`` reads the lines.
 """
 
 import hashlib
@@ -29,23 +29,23 @@ class Source:
         return f"raw/{self.exchange.lower()}"
 
     def folder(self, day: date) -> str:
-        """Where the exchange's files of a day lie, below the raw folder."""
+        """The folder of the exchange's files for a day, below the raw folder."""
         return f"{self.format}/{day}/{self.exchange}"
 
 
 # A third exchange is one more line.
 SOURCES: tuple[Source, ...] = (Source("NYSE", "csv"), Source("NASDAQ", "json"))
 
-# Spark would unpack these by itself, or fail to: nobody could count their lines independently.
+# Spark would unpack these itself, or fail to, but we could not count their lines independently.
 _OTHERWISE_PACKED = (".deflate", ".lz4", ".snappy", ".zst")
 
-# Beside the data files, as Spark and Hadoop write it last: nothing more comes. One that is older than a data file is
-# that of an earlier delivery, and says nothing about a correction.
+# The marker beside the data files, which Spark and Hadoop write last, says that nothing more comes. If it is older than
+# a data file, it belongs to an earlier delivery, and says nothing about a correction.
 SUCCESS = "_SUCCESS"
 
 
 class MissingDeliveryError(Exception):
-    """Exchanges without files for a day; says which and where they were expected."""
+    """Exchanges have no files for a day; the message says which, and where they were expected."""
 
     def __init__(self, day: date, expected: Mapping[str, str]) -> None:
         self.exchanges = list(expected)
@@ -54,7 +54,7 @@ class MissingDeliveryError(Exception):
 
 
 class UnreadableNameError(Exception):
-    """A file that cannot be read by its name: Spark's local file system cannot open it, or its packing is unknown."""
+    """A file has an unreadable name: Spark's local file system cannot open it, or its compression is unknown."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Delivery:
     storage: Storage
     files: tuple[StoredObject, ...]
     has_success: bool = False
-    """Whether the exchange said that these files are all. Not part of the fingerprint: it changes no row."""
+    """Whether the exchange has marked the files as complete. Not part of the fingerprint: it changes no row."""
 
     @property
     def bytes(self) -> int:
-        """Size of all files as delivered."""
+        """The size of all files as delivered."""
         return sum(stored.size for stored in self.files)
 
     @property
@@ -88,7 +88,7 @@ class RawFolder:
         self.sources = sources
 
     def found(self, day: date) -> list[Delivery]:
-        """What lies there of all exchanges for a day, perhaps no files."""
+        """The deliveries of all exchanges for a day; they may have no files."""
         return [self.delivery(source, day, self.storage.objects(source.folder(day))) for source in self.sources]
 
     def deliveries(self, day: date) -> list[Delivery]:
@@ -99,13 +99,13 @@ class RawFolder:
         return found
 
     def missing(self, day: date, found: Iterable[Delivery]) -> MissingDeliveryError | None:
-        """Which exchanges have not delivered any file, in words; None if all have."""
+        """The error that names the exchanges without files; None if all have files."""
         sources = [delivery.source for delivery in found if not delivery.files]
         folders = {source.exchange: f"{self.storage.uri(source.folder(day))}/" for source in sources}
         return MissingDeliveryError(day, folders) if folders else None
 
     def delivery(self, source: Source, day: date, listed: Iterable[StoredObject]) -> Delivery:
-        """What of the listed objects one exchange delivered for a day; whoever lists more at once may ask, too."""
+        """The delivery of one exchange for a day, from listed objects; the list may contain others."""
         folder = f"{source.folder(day)}/"
         below = {stored.key.removeprefix(folder): stored for stored in listed if stored.key.startswith(folder)}
         files = tuple(stored for name, stored in below.items() if _is_data(name))
@@ -114,14 +114,16 @@ class RawFolder:
         for stored in files:
             if stored.key.lower().endswith(_OTHERWISE_PACKED):
                 where = shown(self.storage.uri(stored.key))
-                raise UnreadableNameError(f"{where}: files are read plain, or packed as .gz or .bz2; deliver it so")
+                raise UnreadableNameError(
+                    f"{where}: only plain, .gz and .bz2 files can be read; deliver it as one of these"
+                )
         if self.storage.is_local:
             _refuse_odd_names(Path(self.storage.uri(source.folder(day))))
         return Delivery(source, day, self.storage, files, has_success)
 
 
 def _refuse_odd_names(folder: Path) -> None:
-    """Local names that Hadoop cannot open, or that the store takes for its own unfinished files and hides."""
+    """Refuse local names that Hadoop cannot open, or that the store takes for its own unfinished files and hides."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if _is_data(path.name) and (":" in path.name or re.search(r"#\d+$", path.name)):
             raise UnreadableNameError(
@@ -134,5 +136,5 @@ def _is_data(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is no data by its name."""
+    """Whether the name says that a file or folder is not data."""
     return name.startswith(("_", "."))

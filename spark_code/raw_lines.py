@@ -1,8 +1,7 @@
-"""The lines of a delivery as all-strings records: the one place that knows CSV from JSON.
+"""The lines of a delivery as records of strings: the one place that distinguishes CSV and JSON.
 
-Every line comes out, in whatever state: a record has the line, its file, a first ``reason`` if
-it could not even be taken apart, and one string column per field. Whether the fields make sense
-is judged once for both formats, in ``raw_to_ingested``.
+Every line becomes a record, whatever its state: the line, its file, a first ``reason`` if it could not be parsed, and
+one string column per field. ``raw_to_ingested`` judges the fields, once for both formats.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -16,19 +15,19 @@ from spark_code.line_survey import cut_lines, text
 from spark_code.raw_files import Delivery
 from spark_code.schemas import RecordType, Reject
 
-# Longer lines are no events.
+# Longer lines are not events.
 MAX_LINE_BYTES = 64 * 1024
-# Of a rejected line this much is kept: more than any event has, and parquet holds a hundred of them in memory.
+# How much of a rejected line is kept: more than any event has, and parquet holds a hundred of them in memory.
 MAX_KEPT_BYTES = 128 * 1024
 _BOM = "\ufeff"
 _BLANKS = " \t"
 
-# A string of JSON, or a bare number with no colon behind it: as a name, a number is no JSON.
+# A JSON string, or a bare number that no colon follows: a number as a name is not JSON.
 _SCALAR = (
     r'(?s)"((?:[^"\\]++|\\.)*+)"'
     r"|((?>NaN|-?(?:Infinity|(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+))(?![ \t\r]*+:))"
 )
-# What an escape may be that a reader could take for half a character: a backslash, or both halves.
+# An escaped backslash, or both halves of a surrogate pair: a reader could take part of either for half a character.
 _CHARACTER = r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _SURROGATE = r"\\u[dD][89a-fA-F]"
 _STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
@@ -47,13 +46,13 @@ REQUIRED: Mapping[RecordType, tuple[str, ...]] = {
 def read_records(spark: SparkSession, delivery: Delivery, oversized: Collection[str] = ()) -> DataFrame:
     """All lines of a delivery with columns line, source_file, reason, unknown_fields and FIELDS.
 
-    Files with lines that are too big for Spark's reader are given by their keys, as the survey found them.
+    ``oversized`` has the keys of files with lines that are too big for Spark's reader, as the survey found them.
     """
     return _PARSERS[delivery.source.format](_lines(_delivered(spark, delivery, oversized)))
 
 
 def _delivered(spark: SparkSession, delivery: Delivery, oversized: Collection[str]) -> DataFrame:
-    """The lines as they were delivered (value), each with its file."""
+    """The lines as delivered (value), each with its file."""
     readable = [stored for stored in delivery.files if stored.key not in oversized]
     name = F.url_decode(F.regexp_replace("_metadata.file_name", r"\+", "%2B"))
     key = F.concat(F.lit(f"{delivery.source.folder(delivery.day)}/"), name)
@@ -69,7 +68,7 @@ def _delivered(spark: SparkSession, delivery: Delivery, oversized: Collection[st
 
 
 def _lines(delivered: DataFrame) -> DataFrame:
-    """One row per line, a CR at its end and a BOM at its start stripped, with what is wrong so far."""
+    """One row per line, without a CR at its end and a BOM at its start, and with the first reason to reject it."""
     raw = F.col("value")
     stripped_bytes = (
         F.octet_length(raw)
@@ -98,7 +97,7 @@ def _lines(delivered: DataFrame) -> DataFrame:
         )
         .drop("line_bytes", "is_encoded")
         .withColumn("content", F.when(F.col("reason").isNull(), F.col("line")))
-        # Or escapes, of which one may be a tab.
+        # Or escapes, because one may be a tab.
         .withColumn("has_tabs", F.col("content").contains("\t") | F.col("content").contains("\\"))
     )
 
@@ -109,13 +108,13 @@ def first_of(*reasons: tuple[Reject, Column]) -> Column:
 
 
 def _field(value: Column) -> Column:
-    """Blanks around a field are ignored, and an empty one is missing. Spark trims spaces alone much faster."""
+    """Strip blanks around a field; an empty field is missing. Spark trims only spaces much faster than blanks."""
     trimmed = F.when(F.col("has_tabs"), F.btrim(value, F.lit(_BLANKS))).otherwise(F.trim(value))
     return F.nullif(trimmed, F.lit(""))
 
 
 def _from_csv(lines: DataFrame) -> DataFrame:
-    """Fields by position; what the positions behind the head mean depends on the record type."""
+    """Fields by position; the meaning of the positions after the head depends on the record type."""
     parts, kind = F.col("parts"), F.col("event_type")
     tail: dict[str, Column] = {"execution_id": F.lit(None).cast("string")}
     is_wrong_width = F.lit(False)
@@ -141,12 +140,11 @@ def _unmarked(name: Column) -> Column:
 def _from_json(lines: DataFrame) -> DataFrame:
     """Fields by name, every number and text exactly as it is written.
 
-    Spark reads bare numbers as doubles, so they are put in quotes before it sees them. Each scalar
-    also gets a blank in front: an object, an array or a boolean is what comes without one.
-    Spark stops reading after the first value, so the line is read as the first element of an array
-    whose second holds the line's own hash: it is found only if the line was one value.
-    A name that comes twice is ambiguous, and bad JSON. So is half of a surrogate pair, which is no
-    character. Spark's own parser of variants finds the former in nested objects, too.
+    Spark reads bare numbers as doubles, so they are quoted first. Each scalar also gets a leading blank: a value
+    without one is an object, an array or a boolean. Spark stops reading after the first value, so the line is read as
+    the first element of an array. The second element is the line's own hash, and is found only if the line was one
+    value. A duplicate name is ambiguous, and bad JSON; Spark's own parser of variants finds it in nested objects, too.
+    Half of a surrogate pair is not a character, and also bad JSON.
     """
     content, end = F.col("content"), F.col("end")
     wrapped = F.concat(F.lit("["), F.regexp_replace(content, _SCALAR, '" $1$2"'), F.lit(',{"end":"'), end, F.lit('"}]'))

@@ -1,7 +1,7 @@
 """Edge: delivered lines of a day to typed events, split into trades, quotes and bad lines.
 
-Grain: one row per line, accepted or rejected, nothing dropped. All rules stand here once for both
-formats; how a line is taken apart is in ``raw_lines``.
+Grain: one row per line, accepted or rejected; no line is dropped. All rules are here, once for both formats;
+``raw_lines`` splits a line into fields.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,12 @@ from spark_code.schemas import EVENTS, RecordType, Reject, conform
 # Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
 CODE_VERSION = "1"
 
-# The contract's grammars, whole strings. Exponents end at four digits: no price needs more, and
-# rounding 1e-999999999 would take gigabytes. There is no year 0: Python readers cannot hold it.
+# The contract's grammars, for whole strings. Exponents have at most four digits: no price needs more, and rounding
+# 1e-999999999 would take gigabytes. There is no year 0, because Python readers cannot represent it.
 _NUMBER = r"\A[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?\z"
 _SHORT_INTEGER = r"\A[+-]?[0-9]{1,18}\z"
 _ZERO = r"\A[+-]?0+(\.0+)?([eE][+-]?[0-9]{1,4})?\z"
-# Names enough to explain a drift; a feed that writes values as names must not fill the manifest.
+# Enough names to explain a drift; a feed that writes values as names must not fill the manifest.
 _MAX_UNKNOWN_FIELDS = 1000
 _DATE = r"\A(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2}\z"
 _TIME = r"\A(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?\z"
@@ -55,17 +55,17 @@ def _matching(text: Column, grammar: str) -> Column:
 
 
 def _date(text: Column) -> Column:
-    """A date, as the text it is: a day that it is compared with would be compiled into the code, for every day anew."""
+    """A valid date, as text: Spark would compile a comparison with a date anew for every day."""
     return F.when(_matching(text, _DATE).try_cast("date").isNotNull(), text)
 
 
 def _price(text: Column) -> Column:
-    # Spark takes a zero with a great exponent for a number that does not fit.
+    # Spark takes a zero with a large exponent for a number that does not fit.
     return F.coalesce(_matching(text, _NUMBER).try_cast("decimal(18,6)"), F.when(text.rlike(_ZERO), F.lit(0)))
 
 
 def _count(text: Column) -> Column:
-    """A whole number in any spelling: 100, 100.0 and 1e2 are the same, 100.5 is none."""
+    """A whole number in any notation: 100, 100.0 and 1e2 are the same, 100.5 is not one."""
     return F.coalesce(
         _matching(text, _SHORT_INTEGER).try_cast("bigint"),
         F.when(text.rlike(_ZERO), F.lit(0)),
@@ -74,7 +74,7 @@ def _count(text: Column) -> Column:
 
 
 def _spelled_out(number: Column) -> Column:
-    """The digits of a whole number without point and exponent; null of another, and of one that is too great anyway."""
+    """The digits of a whole number without point and exponent; null for other numbers, and for those too large."""
     mantissa = F.substring_index(F.lower(number), "e", 1)
     exponent = F.coalesce(F.regexp_extract(number, r"[eE](.*)", 1).try_cast("int"), F.lit(0))
     decimals = F.length(mantissa) - F.length(F.substring_index(mantissa, ".", 1)) - 1
@@ -85,7 +85,7 @@ def _spelled_out(number: Column) -> Column:
 
 
 def _typed(records: DataFrame) -> DataFrame:
-    """Cast every field; what cannot be cast is null."""
+    """Cast every field; a field that cannot be cast becomes null."""
     casts = {
         "record_dt": _date(F.col("trade_dt")),
         **{to: _matching(F.col(name), _TIME).try_cast("timestamp_ntz") for to, name in _TIMES.items()},
@@ -103,7 +103,7 @@ def _typed(records: DataFrame) -> DataFrame:
 
 
 def _by_type(conditions: Mapping[RecordType, Column]) -> Column:
-    """The condition that belongs to the record's type; false for other types."""
+    """The condition for the record's type; false for other types."""
     fitting = [F.when(F.col("event_type") == kind.value, condition) for kind, condition in conditions.items()]
     return F.coalesce(*fitting, F.lit(False))
 
@@ -124,7 +124,7 @@ def _out_of_range() -> Column:
 
 
 def validate(records: DataFrame, day: date, exchange: str) -> DataFrame:
-    """Judge every record by the rules in their order, and lay it out as a row of ``ingested/events``."""
+    """Judge every record by the rules, in order, and make it a row of ``ingested/events``."""
     reason = F.coalesce(
         F.col("reason"),
         first_of(
@@ -163,7 +163,7 @@ def validate(records: DataFrame, day: date, exchange: str) -> DataFrame:
 
 
 def _drift(records: DataFrame) -> dict[str, list[str]]:
-    """File -> fields the contract does not know, each once."""
+    """File -> the fields that the contract does not know, each once."""
     news = records.select("source_file", F.explode("unknown_fields").alias("field")).distinct()
     files: dict[str, list[str]] = {}
     for row in news.orderBy("source_file", "field").limit(_MAX_UNKNOWN_FIELDS).collect():
@@ -179,7 +179,7 @@ def build(spark: SparkSession, deliveries: Sequence[Delivery], day: date) -> Dra
     for delivery in deliveries:
         records, seen = read_records(spark, delivery, surveyed.oversized), Observation()
         watched.append((records, seen))
-        # Counted while the rows pass by; the names cost a second look, taken only if there are any.
+        # Counted while the rows are processed; reading the names needs a second pass, only if there are any.
         passing = records.observe(seen, F.count_if(F.size("unknown_fields") > 0).alias("lines_with_unknown_fields"))
         events.append(validate(passing, day, delivery.source.exchange))
 

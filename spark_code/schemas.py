@@ -1,8 +1,8 @@
 """Column names, types and meaning of every published table.
 
-This is the only home of column names and types: each edge ends in ``conform`` to one of these
-tables, the lake audits against them, and Dagster shows the comments as column descriptions.
-What the columns are computed from lives in the edges (``raw_to_ingested`` and its neighbours).
+Column names and types are defined only here: each edge ends in ``conform`` to one of these tables, the lake audits
+against them, and Dagster shows the comments as column descriptions. The edges (``raw_to_ingested`` and its neighbours)
+compute the columns.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ class RecordType(StrEnum):
 
 
 class Reject(StrEnum):
-    """Why a line was not accepted. The order is the order of the checks: the first that applies."""
+    """Why a line was not accepted: the first reason that applies, in the order of the checks."""
 
     TOO_LONG = "too_long"
     BAD_ENCODING = "bad_encoding"
@@ -190,6 +190,6 @@ TABLES: Mapping[str, Table] = {
 
 def conform(rows: DataFrame, table: Table) -> DataFrame:
     """Select exactly the table's columns, in order and type: the contract at the end of an edge."""
-    # As text it goes to the JVM at once, and not column by column.
+    # As text the casts go to the JVM in one call, and not column by column.
     casts = (f"CAST({column.name} AS {column.dataType.simpleString()}) AS {column.name}" for column in table.schema)
     return rows.selectExpr(*casts)

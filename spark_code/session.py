@@ -1,6 +1,6 @@
-"""The Spark session of each engine, and the settings results or files depend on.
+"""The Spark session of each engine, and the settings that results or files depend on.
 
-Sizes of a cluster's executors are the cluster's business, not set here.
+A cluster sets the sizes of its executors itself.
 """
 
 import os
@@ -11,24 +11,24 @@ from pyspark.sql import SparkSession
 
 from spark_code.locations import s3_endpoint, s3_region
 
-# What every engine needs to write the same files.
+# The settings with which every engine writes the same files.
 ENGINE_CONF: dict[str, str] = {
     "spark.sql.session.timeZone": "UTC",
     # ingested/events has three directories; without this every task would sort its rows by them.
     "spark.sql.maxConcurrentOutputFileWriters": "8",
     "spark.sql.parquet.compression.codec": "zstd",
-    # Rows that Python hands over stay packed; as a local relation, each would be an object in the driver.
+    # Rows from Python stay packed; in a local relation, each would be an object in the driver.
     "spark.sql.execution.arrow.localRelationThreshold": "0",
 }
 
-# Where Spark inside this process writes its log: a setting of ours, which Spark does not know.
+# The log file of Spark inside this process: our own setting, which Spark does not know.
 LOG_CONF = "spark.capstone.log"
 
 
 def local_conf(driver_memory: str, log_dir: Path) -> dict[str, str]:
     """Spark inside this process: all cores, a bounded driver, its log in a file."""
     log4j, log = Path(__file__).with_name("log4j2.properties").as_uri(), log_dir / "spark.log"
-    # Java's options are split as a shell splits them, and a folder may have any name.
+    # Java options are split as in a shell, and a folder may have any name.
     escaped = str(log).replace("\\", r"\\").replace('"', r"\"")
     return {
         **ENGINE_CONF,
@@ -42,7 +42,7 @@ def local_conf(driver_memory: str, log_dir: Path) -> dict[str, str]:
         # A day compiles to some 150 classes; with fewer kept, every day would compile all of them again.
         "spark.sql.codegen.cache.maxEntries": "1000",
         "spark.sql.shuffle.partitions": str(max(8, 2 * (os.cpu_count() or 1))),
-        # The line of Python in an error of Spark's, for which every call would ask the JVM several times.
+        # It would add the line of Python to Spark's errors, but every call would call the JVM several times.
         "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -50,21 +50,21 @@ def local_conf(driver_memory: str, log_dir: Path) -> dict[str, str]:
 
 
 def s3_conf(jars: Sequence[Path]) -> dict[str, str]:
-    """What Spark in this process needs for ``s3://`` locations: its S3 client (S3A), and where S3 is.
+    """The settings of Spark in this process for ``s3://`` locations: its S3 client (S3A) and the endpoint.
 
-    Credentials are no part of it: the client finds them by itself, in the order of AWS's libraries. A
-    cluster has a client of its own.
+    They contain no credentials: the client finds them itself, in the order of AWS's libraries. A cluster has its own
+    client.
     """
     conf = {
-        # On the class path from the start: quicker than jars that every session copies and loads.
+        # On the class path from the start, which is faster than jars that every session copies and loads.
         "spark.driver.extraClassPath": os.pathsep.join(map(str, jars)),
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         "spark.hadoop.fs.s3a.aws.credentials.provider": (
             "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
         ),
         "spark.hadoop.fs.s3a.endpoint.region": s3_region(),
-        # Files are uploaded to where they belong, and appear there at the job's end. The default
-        # renames, and S3 has no rename: every file would be copied.
+        # Files are uploaded to their destination, and appear there at the end of the job. The default renames, and S3
+        # has no rename: every file would be copied.
         "spark.hadoop.fs.s3a.committer.name": "magic",
         "spark.hadoop.mapreduce.outputcommitter.factory.scheme.s3": (
             "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory"
@@ -80,7 +80,7 @@ def s3_conf(jars: Sequence[Path]) -> dict[str, str]:
 
 
 def start(conf: dict[str, str]) -> SparkSession:
-    """The running session, or a new one, with these settings."""
+    """Return the running session or start a new one, with these settings."""
     builder = SparkSession.builder
     for key, value in conf.items():
         builder = builder.config(key, value)

@@ -1,7 +1,7 @@
 """Objects by key, the same on a local path and on S3: open, list, read, replace atomically.
 
-Only obstore is used, so no JVM and no Spark is needed to list or publish. What the objects mean
-is the business of ``lake`` and ``raw_files``.
+It uses obstore, so listing and publishing need no JVM and no Spark. ``lake`` and ``raw_files`` know what the objects
+mean.
 """
 
 import glob
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta, UpdateVersion
 
 _GLOB = re.compile(r"([\\*?\[\]{}])")
-# Two writers of one object meet at most a few times; more means something keeps losing the race.
+# Two writers of one object collide at most a few times; more means that something else keeps writing.
 _MAX_REPLACE_TRIES = 20
-# What S3 gives in answer to one list call.
+# The number of objects in one answer of S3 to a list call.
 _PAGE = 1000
 
 
 class NoBucketError(StorageError):
-    """A bucket that is not there, or not ours."""
+    """The bucket does not exist, or is not ours."""
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One listed object, with what identifies its content."""
+    """One listed object, with an ETag that identifies its content."""
 
     key: str
     size: int
@@ -55,11 +55,11 @@ class Storage:
         self.is_local = not self.root.startswith("s3://")
 
     def uri(self, key: str) -> str:
-        """Where people, and Spark when it writes, find the object."""
+        """The URI of the object, for people and for Spark's writers."""
         return f"{self.root}/{key}"
 
     def spark_path(self, key: str) -> str:
-        """The same for Spark when it reads: there a path is a glob, and a name is not."""
+        """The same for Spark's readers, which take a path for a glob pattern."""
         return _GLOB.sub(r"\\\1", self.uri(key))
 
     @cached_property
@@ -70,11 +70,11 @@ class Storage:
         return LocalStore(self.root, automatic_cleanup=True)
 
     def _is_absent(self) -> bool:
-        """A folder that is only looked into is not made: a mistyped path must not look real."""
+        """Whether the root is missing: reading must not create it, or a mistyped path would look real."""
         return self.is_local and not Path(self.root).exists()
 
     def require_bucket(self) -> None:
-        """Fail if it is on S3, in a bucket that is not there or not ours; looking for a key would not tell."""
+        """Fail if it is on S3 in a bucket that does not exist or is not ours; reading a key would not show that."""
         if self.is_local:
             return
         import boto3  # noqa: PLC0415 - takes 0.13 s, for those who have S3
@@ -85,7 +85,7 @@ class Storage:
                 boto3.Session(region_name=s3_region()).client("s3").head_bucket(Bucket=bucket)
             except ClientError as error:
                 reason = {"404": "does not exist", "403": "is not ours to use"}.get(error.response["Error"]["Code"])
-                if reason is None:  # busy, or away
+                if reason is None:  # S3 is busy or down
                     raise
                 raise NoBucketError(f"{self.root}: the bucket {bucket} {reason}") from None
 
@@ -98,9 +98,9 @@ class Storage:
         return sorted(found, key=lambda stored: stored.key)
 
     def pages(self, prefix: str, after: str) -> Iterator[list[StoredObject]]:
-        """The objects below a folder whose keys come after one, in their order; who has seen enough stops asking.
+        """The objects below a folder whose keys come after a given one, in order, page by page.
 
-        On S3 a page is one list call. A local folder is one page: all of it is walked in any case.
+        On S3 each page is one list call. A local folder is one page, because all of it is walked in any case.
         """
         if self.is_local:
             yield [stored for stored in self.objects(prefix) if stored.key > after]
@@ -116,39 +116,39 @@ class Storage:
     def names(self, prefix: str) -> tuple[list[str], list[str]]:
         """The names of the folders and of the objects directly below a folder."""
         if self.is_local:
-            # Not through the store, which refuses to tell any because of one that it cannot spell.
+            # Not through the store, which lists nothing if it cannot decode a single name.
             with self._explaining(prefix), suppress(FileNotFoundError):
                 is_folder = {path.name: path.is_dir() for path in sorted(Path(self.uri(prefix)).iterdir())}
                 return [name for name in is_folder if is_folder[name]], [n for n in is_folder if not is_folder[n]]
             return [], []
         with self._explaining(prefix):
             listed = self._store.list_with_delimiter(prefix)
-        # The empty object that the S3 console makes for the folder itself is none that lies in it.
+        # The empty object that the S3 console makes for the folder itself does not count as an object in it.
         names = [meta["path"].removeprefix(f"{prefix}/") for meta in listed["objects"] if meta["path"] != prefix]
         return sorted(key.rstrip("/").rsplit("/", 1)[-1] for key in listed["common_prefixes"]), sorted(names)
 
     def has_objects(self) -> bool:
-        """Whether there is any object, however deep; the listing ends with the first that is found."""
+        """Whether there is any object, at any depth; the listing ends at the first one."""
         if self._is_absent():
             return False
         with self._explaining(""):
-            # Without a path: the empty object that the S3 console makes for a folder.
+            # The empty object that the S3 console makes for the folder itself has no path.
             return any(meta["path"] for batch in self._store.list() for meta in batch)
 
     def exists(self, key: str) -> bool:
-        """Whether the object is there."""
+        """Whether the object exists."""
         if self._is_absent():
             return False
         with self._explaining(key):
             try:
                 self._store.head(key)
             except FileNotFoundError:
-                self.has_objects()  # an error if not even the bucket is there, for which the answer is the same
+                self.has_objects()  # raises if even the bucket is missing, for which S3's answer is the same
                 return False
         return True
 
     def read(self, key: str) -> bytes | None:
-        """The object's bytes, or None where there is none."""
+        """The object's bytes, or None if it does not exist."""
         if self._is_absent():
             return None
         with self._explaining(key):
@@ -156,7 +156,7 @@ class Storage:
         return found and found[0]
 
     def open(self, key: str) -> ObjectFile | None:
-        """The object as a file of which only what is read is fetched, or None where there is none."""
+        """The object as a file that fetches only the parts that are read, or None if it does not exist."""
         if self._is_absent():
             return None
         with self._explaining(key):
@@ -166,25 +166,25 @@ class Storage:
                 return None
 
     def write(self, key: str, content: bytes) -> None:
-        """Create or replace an object; readers see the old bytes or the new, never a part."""
+        """Create or replace an object; readers see the old or the new bytes, never a mixture."""
         with self._explaining(key):
             self._store.put(key, content)
 
     def delete(self, keys: list[str]) -> None:
-        """Remove objects; a folder left empty goes with them."""
+        """Remove objects, and folders that become empty."""
         with self._explaining(", ".join(keys[:3])):
             if not self.is_local:
                 self._store.delete(keys)
                 return
             for key in keys:
-                # As on S3: what somebody else has removed already is no error.
+                # As on S3, an object that somebody else has already removed is not an error.
                 with suppress(FileNotFoundError):
                     self._store.delete(key)
 
     def delete_folder(self, prefix: str) -> None:
-        """Remove all below a folder, on S3 with the empty objects that Hadoop leaves there for folders.
+        """Remove everything below a folder, on S3 including the empty objects that Hadoop leaves for folders.
 
-        The store lists those under another name than theirs, and so cannot remove them.
+        The store lists those under a different name, and so cannot remove them.
         """
         if self.is_local:
             self.delete([stored.key for stored in self.objects(prefix)])
@@ -197,11 +197,11 @@ class Storage:
             boto3.Session(region_name=s3_region()).resource("s3").Bucket(bucket).objects.filter(Prefix=below).delete()
 
     def replace(self, key: str, revise: Callable[[bytes | None], bytes]) -> None:
-        """Read, revise and write back one small object as a single step.
+        """Read, revise and write back one small object atomically.
 
-        No other ``replace`` comes in between: S3 refuses a put when the ETag has moved and the
-        revision is made anew; a local path is guarded by a lock file, which the kernel releases
-        even from a killed process. ``revise`` may raise to refuse.
+        No other ``replace`` comes in between: S3 refuses a put if the ETag has changed, and the revision is repeated; a
+        local path is protected by a lock file, whose lock the kernel releases even if the process is killed. ``revise``
+        may raise to refuse.
         """
         if self.is_local:
             with ExitStack() as lock:
@@ -220,14 +220,14 @@ class Storage:
         raise StorageError(f"{self.uri(key)} was replaced by others {_MAX_REPLACE_TRIES} times in a row; try again")
 
     def _remove_unfinished(self, key: str) -> None:
-        """What writers that were killed have left beside an object; whoever holds its lock is the only writer."""
+        """Remove what killed writers have left beside an object; call it with the lock, as the only writer."""
         target = Path(self.uri(key))
         for path in target.parent.glob(f"{glob.escape(target.name)}#*"):
             if path.name.removeprefix(f"{target.name}#").isdigit():
                 path.unlink(missing_ok=True)
 
     def _get(self, key: str) -> "tuple[bytes, UpdateVersion] | None":
-        """The bytes and what identifies them, for a conditional put."""
+        """The bytes, and the version that a conditional put needs."""
         try:
             result = self._store.get(key)
         except FileNotFoundError:
@@ -239,11 +239,11 @@ class Storage:
 
     @contextmanager
     def _explaining(self, key: str) -> Iterator[None]:
-        """Name the place in whatever the store, the credentials or the file system complain about."""
+        """Add the location to errors of the store, of credentials and of the file system."""
         try:
             yield
         except (BaseError, BotoCoreError, ClientError, OSError) as error:
-            # The rest is the store's own dump of the same.
+            # The rest is the store's own dump of the same error.
             reason = (
                 str(error).strip().split("\n\nDebug source:" if isinstance(error, InvalidPathError) else "\n", 1)[0]
             )

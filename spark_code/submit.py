@@ -1,11 +1,11 @@
-"""The edges under plain ``spark-submit``, for people who work without an orchestrator.
+"""Runs the edges under plain ``spark-submit``, for people who work without an orchestrator.
 
     spark-submit --py-files spark_code.zip spark_code/submit.py preprocessing \
         --date 2020-08-06 --raw s3://bucket/raw --lake s3://bucket/lake
     spark-submit --py-files spark_code.zip spark_code/submit.py analytical \
         --date 2020-08-06 --previous-day 2020-08-05 --lake s3://bucket/lake
 
-Arguments in, the edges of ``flow`` called in order, drafts published; no logic of its own.
+It parses arguments, calls the edges of ``flow`` in order, and publishes the drafts; it has no other logic.
 """
 
 import argparse
@@ -36,7 +36,7 @@ class Work:
     previous_day: date | None
     """None on the first trading day."""
     raw_uri: str
-    """Looked at by the steps that read deliveries."""
+    """For the steps that read deliveries."""
     lake: Lake
 
     def run(self, spark: SparkSession, attempt: Attempt) -> None:
@@ -55,16 +55,16 @@ class Work:
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="submit.py", description="One job of one trading day, under spark-submit.")
+    parser = argparse.ArgumentParser(prog="submit.py", description="Run one job of one trading day under spark-submit.")
     parser.add_argument("job", choices=("preprocessing", "analytical"))
     parser.add_argument("--date", required=True, type=_day, help="trading day, yyyy-mm-dd")
     parser.add_argument("--raw", help="raw folder: path or s3:// (preprocessing)")
     parser.add_argument("--lake", required=True, help="lake: path or s3://")
-    parser.add_argument("--glue-database", help="Glue database in which to register what is published")
-    parser.add_argument("--run-id", default=uuid.uuid4().hex, help="what the manifests name as their run")
+    parser.add_argument("--glue-database", help="Glue database in which to register published days")
+    parser.add_argument("--run-id", default=uuid.uuid4().hex, help="run id to write into the manifests")
     before = parser.add_mutually_exclusive_group()
-    before.add_argument("--previous-day", type=_day, help="the trading day before, whose closes count (analytical)")
-    before.add_argument("--first-day", action="store_true", help="there is no trading day before (analytical)")
+    before.add_argument("--previous-day", type=_day, help="previous trading day, whose closes to use (analytical)")
+    before.add_argument("--first-day", action="store_true", help="there is no previous trading day (analytical)")
     arguments = parser.parse_args(argv)
     if arguments.job == "analytical" and not (arguments.previous_day or arguments.first_day):
         parser.error("analytical needs --previous-day, or --first-day if there is none")
@@ -81,7 +81,7 @@ def _day(text: str) -> date:
 
 
 def _require_trading_days(day: date, previous_day: date | None) -> None:
-    """Refuse to work on a day that has no data, or to compare it with another day than the one before."""
+    """Refuse a day that cannot have data, and a previous day that is not the trading day before it."""
     calendar = NyseCalendar()
     calendar.require(day)
     before = max((known for known in calendar.days if known < day), default=None)
@@ -90,7 +90,7 @@ def _require_trading_days(day: date, previous_day: date | None) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Run one job; exit code 1 with one line on what is missing or wrong."""
+    """Run one job; if something is missing or wrong, print one line and return 1."""
     arguments = _arguments(argv)
     try:
         _require_trading_days(arguments.date, arguments.previous_day)

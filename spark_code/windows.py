@@ -1,7 +1,7 @@
 """Ordered windows with explicit frames, and exact averages over them.
 
-Every window of the project comes from here, so that none relies on Spark's default frame or on an
-order with ties. What is looked up through a window belongs to the edges.
+Every window of the project is defined here, so that none relies on Spark's default frame or on an order with ties. The
+edges decide what to compute over a window.
 """
 
 from pyspark.sql import Column, Window, WindowSpec
@@ -9,11 +9,11 @@ from pyspark.sql import functions as F
 
 from spark_code.schemas import PRICE
 
-# Trades and quotes meet by instrument: one symbol on one exchange.
+# Trades and quotes are joined by instrument: one symbol on one exchange.
 INSTRUMENT = ("symbol", "exchange")
 
-# 27 digits with 6 decimals divided by a count of up to 10 digits fits Spark's 38 digits with 17
-# decimals: enough that the one rounding to six decimals is the only one that shows.
+# 27 digits with 6 decimals divided by a count of up to 10 digits fits Spark's 38 digits with 17 decimals: enough that
+# only the final rounding to six decimals is visible.
 _EXACT_SUM = "decimal(27,6)"
 _EXACT_COUNT = "decimal(10,0)"
 
@@ -31,10 +31,9 @@ def mean_price(total: Column, count: Column) -> Column:
 def trailing_mean_price(price: str, event_tm: str, minutes: int) -> Column:
     """Mean price of the instrument's rows with ``event_tm`` in [t - minutes, t], both ends included.
 
-    All rows up to now less all rows before the window: both frames only ever grow, so each row is
-    added once. A frame that slides is summed anew for every row, which on a busy instrument takes
-    minutes. Written in SQL because ``rangeBetween`` takes no interval over a timestamp; a range
-    frame includes all rows of the same instant.
+    It subtracts the rows before the window from all rows up to now: both frames only grow, so each row is added once.
+    Spark sums a sliding frame again for every row, which takes minutes for a busy instrument. It is written in SQL
+    because ``rangeBetween`` accepts no interval over a timestamp; a range frame includes all rows of the same instant.
     """
     rows = f"OVER (PARTITION BY {', '.join(INSTRUMENT)} ORDER BY {event_tm} RANGE BETWEEN UNBOUNDED PRECEDING AND"
     up_to_now = f"{rows} CURRENT ROW)"

@@ -1,6 +1,6 @@
-"""What runs by itself: sensors and the schedule, one module each, and what they judge a trading day by.
+"""What runs by itself: sensors and the schedule, one module each, and how they judge a trading day.
 
-Who is told of what is in ``alerts``. How a run goes once it is asked for is in ``runs``; whether the files of a day
-are complete, in ``deliveries``.
+Messages to people are in ``alerts``. ``runs`` runs what they request; ``deliveries`` knows whether the files of a day
+are complete.
 May import ``resources``, ``job_status`` and what is below; ``definitions`` lists its sensors.
 """

@@ -1,10 +1,10 @@
 """Whether a trading day has landed: all tables of its report are published.
 
-The asset check ``landed`` says it of the day that is due by now, by the clock and not by a partition: it is part of no
-job. Who tells people is in ``alerts.late_days``.
+The asset check ``landed`` judges the day that is due now, by the clock and not by a partition, so it is part of no
+job. ``alerts.late_days`` alerts people.
 """
 
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ import dagster as dg
 from capstone_dagster.assets.job_of_run import what
 from capstone_dagster.assets.jobs import JOB_NAMES, LANDED
 from capstone_dagster.assets.tables import NOTHING
+from capstone_dagster.automation.ticks import Clock
 from capstone_dagster.deliveries.scan import still_arriving
 from capstone_dagster.job_status.attempts import JobStatus, runs_of
 from capstone_dagster.run_tags import covers
@@ -26,61 +27,54 @@ from spark_code.locations import StorageError
 from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
 from spark_code.schemas import CLOSES
 
-# Of a precondition. Dagster gives a tick a minute, in which several days may have to be looked at.
+# For the command of a precondition. Dagster gives a tick one minute, and it may have to look at several days.
 _COMMAND_SECONDS = 2.0
-
-Clock = Callable[[], datetime]
-
-
-def now() -> datetime:
-    """The clock of all but the tests."""
-    return datetime.now(UTC)
 
 
 def expected_day(settings: Settings, moment: datetime) -> date | None:
-    """The last trading day whose time is up, if there is one."""
+    """The last trading day that is due, if there is one."""
     local = moment.astimezone(NEW_YORK)
     day = local.date() if local.time() >= settings.late_time else local.date() - timedelta(days=1)
     return next(trading_days(settings.first_trading_day).back_from(day), None)
 
 
 def has_landed(lake: Lake, day: date) -> bool:
-    """Whether the day's report can be read."""
+    """Whether the day's report is published."""
     published = [lake.manifest(table, day) for table in tables_of("analytical")]  # an error if one cannot be read
     return all(published)
 
 
 @dataclass(frozen=True)
 class Landing:
-    """A trading day whose time is up."""
+    """Whether a trading day that is due has landed, and if not, why."""
 
     day: date
     by: str
     """The deadline, in words."""
-    hangs: str | None
-    """Where it hangs, or None if it has landed."""
+    reason: str | None
+    """Why it has not landed; None if it has."""
     run_id: str | None = None
-    """The run that has to do with it."""
+    """The run that says more about the reason."""
 
     @property
     def has_landed(self) -> bool:
-        """Whether it is there, in time or late."""
-        return self.hangs is None
+        """Whether it has landed, in time or late."""
+        return self.reason is None
 
     @property
-    def told(self) -> str:
-        """The headline."""
+    def headline(self) -> str:
+        """Whether it has landed, without the reason."""
         return f"{self.day} has landed" if self.has_landed else f"{self.day} has not landed by {self.by}"
 
     @property
     def sentence(self) -> str:
-        """The same with the reason."""
-        return f"{self.told}: {self.hangs}" if self.hangs else self.told
+        """The headline with the reason."""
+        return f"{self.headline}: {self.reason}" if self.reason else self.headline
 
     @property
-    def finding(self) -> dict[str, Any]:
-        """What the check says of it."""
-        reason = {"reason": self.hangs} if self.hangs else {}
+    def check_result(self) -> dict[str, Any]:
+        """The result of the check."""
+        reason = {"reason": self.reason} if self.reason else {}
         return {
             "passed": self.has_landed,
             "severity": dg.AssetCheckSeverity.ERROR,
@@ -90,19 +84,19 @@ class Landing:
 
 
 def landing(settings: Settings, instance: dg.DagsterInstance, day: date) -> Landing:
-    """Look whether a day has landed, and if not, for the reason."""
+    """Find out whether a day has landed, and if not, why."""
     by = f"{settings.late_time:%H:%M} New York"
     lake = Lake(settings.lake_uri)
     try:
         if has_landed(lake, day):
             return Landing(day, by, None)
-        return Landing(day, by, *_hindrance(settings, instance, lake, day))
+        return Landing(day, by, *_why_not(settings, instance, lake, day))
     except LakeError as error:
         return Landing(day, by, str(error))
 
 
-def _hindrance(settings: Settings, instance: dg.DagsterInstance, lake: Lake, day: date) -> tuple[str, str | None]:
-    """Where the day hangs, and the run that tells more."""
+def _why_not(settings: Settings, instance: dg.DagsterInstance, lake: Lake, day: date) -> tuple[str, str | None]:
+    """The reason, and the run that says more about it."""
     if run := next((run for run in unfinished_runs(instance) if covers(run, day)), None):
         return f"{what(instance, run)} is in progress ({in_words(run)})", run.run_id
     if waits_for := _missing_files(settings, day):
@@ -116,7 +110,7 @@ def _hindrance(settings: Settings, instance: dg.DagsterInstance, lake: Lake, day
 
 
 def _missing_files(settings: Settings, day: date) -> str | None:
-    """What of the files has not come, is still coming, or must not be worked on yet."""
+    """Which files are missing, still arriving, or held back by a precondition."""
     try:
         deliveries = RawFolder(settings.raw_uri).deliveries(day)
         if arriving := still_arriving(deliveries, settings.quiet_seconds, datetime.now(UTC)):
@@ -130,27 +124,27 @@ def _missing_files(settings: Settings, day: date) -> str | None:
 
 
 def _last_failure(instance: dg.DagsterInstance, day: date) -> JobStatus | None:
-    """The job of the day that was the last to fail and was not mended since."""
+    """The job of the day that was the last to fail and has not succeeded since."""
     runs = runs_of(instance, [day])
     statuses = (runs.status(job, day) for job in JOB_NAMES)
     failed = [status for status in statuses if status and status.status != dg.DagsterRunStatus.SUCCESS.value]
     return max(failed, key=lambda status: status.updated_time, default=None)
 
 
-def landed_check(settings: Settings, clock: Clock = now) -> dg.AssetChecksDefinition:
-    """The check that people see, and may execute at any time."""
+def landed_check(settings: Settings, clock: Clock = time.time) -> dg.AssetChecksDefinition:
+    """The check, which people may also execute at any time."""
 
     @dg.asset_check(
         asset=LANDED.asset_key,
         name=LANDED.name,
         description=f"The last trading day that was due by {settings.late_time:%H:%M} New York is published, "
-        "whatever day the last materialization was of. The sensor late_days keeps it up to date.",
+        "whichever day was materialized last. The sensor late_days keeps this check up to date.",
         config_schema=NOTHING,
     )
     def landed(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        day = expected_day(settings, clock())
+        day = expected_day(settings, datetime.fromtimestamp(clock(), UTC))
         if day is None:
             return dg.AssetCheckResult(passed=True, description="no trading day is due yet")
-        return dg.AssetCheckResult(**landing(settings, context.instance, day).finding)
+        return dg.AssetCheckResult(**landing(settings, context.instance, day).check_result)
 
     return landed

@@ -1,6 +1,6 @@
 """The sensor ``new_files``: runs a trading day when every exchange has delivered it, and again when its files change.
 
-``deliveries.scan`` finds what lies in the raw folder, ``new_files_cursor`` remembers it, and ``needed_runs`` judges
+``deliveries.scan`` looks at the raw folder, ``new_files_cursor`` remembers what it found, and ``needed_runs`` judges
 what a day with complete deliveries needs.
 """
 
@@ -17,6 +17,7 @@ from capstone_dagster.assets.raw import arrival as arrival_of
 from capstone_dagster.automation import switches
 from capstone_dagster.automation.needed_runs import Judge
 from capstone_dagster.automation.new_files_cursor import Ledger, Seen
+from capstone_dagster.automation.ticks import Clock
 from capstone_dagster.deliveries.listing import Arrival, RawDay
 from capstone_dagster.deliveries.scan import RawScan, Scan, beginning_with, why_incomplete
 from capstone_dagster.runs.unfinished import unfinished_runs
@@ -27,20 +28,19 @@ from spark_code.lake import Lake
 from spark_code.locations import StorageError, shown
 from spark_code.raw_files import Delivery, RawFolder
 
-# Dagster gives a sensor a minute for everything: days that are left over are judged in the next tick.
+# Dagster gives a tick one minute for everything; the next tick judges the days that are left.
 _JUDGE_SECONDS = 2.0
 _COMMAND_SECONDS = 10.0
-_MOST_SHOWN = 3
+_DAYS_SHOWN = 3
 
 
 def new_files(settings: Settings, jobs: Sequence[Any]) -> dg.SensorDefinition:
-    """The sensor. The jobs are those of the code location: Dagster takes equal ones for duplicates."""
+    """The sensor. Pass the job objects of the code location: Dagster refuses equal copies as duplicates."""
 
     @dg.sensor(
+        **switches.sensor_options(settings),
         name="new_files",
         jobs=jobs,
-        minimum_interval_seconds=max(1, int(settings.sensor_seconds)),
-        default_status=switches.of_sensor(settings),
         description="Runs a trading day when every exchange has delivered it, and again when its files change. "
         f"Watches the latest {settings.watch_days} trading days that have a folder.",
     )
@@ -50,7 +50,7 @@ def new_files(settings: Settings, jobs: Sequence[Any]) -> dg.SensorDefinition:
 
         ledger = Ledger.parse(context.cursor)
         try:
-            tick = Tick(settings, RawFolder(settings.raw_uri), ledger, judge, datetime.now(UTC))
+            tick = NewFilesTick(settings, RawFolder(settings.raw_uri), ledger, judge, datetime.now(UTC))
             tick.run()
         except StorageError as error:
             return dg.SkipReason(f"raw folder or lake cannot be looked at, the next tick tries again: {error}")
@@ -69,25 +69,25 @@ def new_files(settings: Settings, jobs: Sequence[Any]) -> dg.SensorDefinition:
 
 
 @dataclass
-class Tick:
-    """One tick. It asks for runs and changes the ledger; Dagster stores both in one step, or neither."""
+class NewFilesTick:
+    """One tick. It requests runs and changes the ledger; Dagster stores both together, or neither."""
 
     settings: Settings
     raw: RawFolder
     ledger: Ledger
     open_judge: Callable[[], Judge]
-    """Called when there is a day to judge: it looks up the runs there are."""
+    """Called only when there is a day to judge, because it looks up runs."""
     now: datetime
-    clock: Callable[[], float] = time.monotonic
+    clock: Clock = time.monotonic
     requests: list[dg.RunRequest] = field(default_factory=list)
     arrived: list[dg.AssetObservation | dg.AssetMaterialization] = field(default_factory=list)
-    """The deliveries that are complete, and were not recorded yet."""
+    """The deliveries that are complete and were not recorded yet."""
     warnings: list[str] = field(default_factory=list)
-    """What is told once."""
+    """Logged once."""
     reasons: list[str] = field(default_factory=list)
-    """What is told of every day that is not settled."""
+    """Logged at every tick, for each day that is not settled."""
     waiting: list[str] = field(default_factory=list)
-    """The same in short, of those that wait."""
+    """Short reasons of the days that wait."""
     summary: str = ""
 
     def run(self) -> None:
@@ -109,7 +109,7 @@ class Tick:
         return self.open_judge()
 
     def _warn(self, scan: Scan) -> None:
-        """Tell what has no place, and which days are too old to be watched, each once."""
+        """Warn once of each misplaced file, and of days that are too old to be watched."""
         too_old = self.ledger.watch(scan.watched, scan.older, self._calendar)
         for first, last in too_old:
             span = f"{first}" if first == last else f"{first}..{last}"
@@ -118,11 +118,11 @@ class Tick:
                 f"if it is not published, run it: capstone run {span}"
             )
         not_looked_at = [day for day in scan.watched if day not in scan.days]
-        for stray in self.ledger.tell(scan.strays, not_looked_at):
-            self.warnings.append(shown(f"{self.raw.storage.uri(stray.place)}: {stray.why}"))
+        for found in self.ledger.announce(scan.misplaced, not_looked_at):
+            self.warnings.append(shown(f"{self.raw.storage.uri(found.place)}: {found.why}"))
 
     def _judge_days(self, scan: Scan) -> None:
-        """As many as there is time for, the oldest first; the next tick goes on with the others."""
+        """Judge as many days as there is time for, the oldest first; the next tick continues with the others."""
         deadline = self.clock() + _JUDGE_SECONDS
         days = beginning_with(self.ledger.judge_at, list(scan.days))
         self.ledger.judge_at = None
@@ -152,7 +152,7 @@ class Tick:
         self._judge_complete(day, [arrival.delivery for arrival in found.arrivals])
 
     def _why_wait(self, arrival: Arrival, seen: Seen) -> str | None:
-        """What a delivery waits for before its day may be run; None if it is complete and its preconditions hold."""
+        """Say what a delivery waits for before its day may run; None if it is complete and its preconditions hold."""
         delivery = arrival.delivery
         exchange = delivery.source.exchange
         if arrival.unreadable:
@@ -164,7 +164,7 @@ class Tick:
             seen.is_recorded = True
         try:
             unmet = self.settings.preconditions.unmet(delivery, _COMMAND_SECONDS)
-        except StorageError as error:  # perhaps of another store than that of the raw files
+        except StorageError as error:  # a condition may look at another store than that of the raw files
             return str(error)
         return unmet and unmet.removeprefix(f"{exchange}: ")
 
@@ -178,10 +178,10 @@ class Tick:
         elif verdict.job is None:
             self.waiting.append(verdict.reason)
         elif self._calendar.partitions.has_partition_key(day.isoformat()):
-            # Asked for again until a tick has found its run: one may get lost before it is in the queue, and to
-            # Dagster a second request with the same key is the same run.
+            # Requested again until a tick finds the run: a request may get lost before its run is in the queue, and
+            # Dagster takes a second request with the same run key for the same run.
             self.requests.append(verdict.request(day))
-        else:  # one request for a day that Dagster does not know would take all others with it
+        else:  # Dagster would refuse all requests of the tick because of one for a day that it does not know
             self.reasons.append(f"{day} is no partition yet, by the clock of this machine")
 
     def _summary(self, scan: Scan) -> str:
@@ -190,4 +190,4 @@ class Tick:
         watching = f"watching {len(scan.watched)} day{'s' if len(scan.watched) > 1 else ''}"
         if len(scan.days) < len(scan.watched):
             watching += f", {len(scan.days)} of them looked at this time"
-        return f"{watching}; {few(self.waiting, _MOST_SHOWN)}" if self.waiting else watching
+        return f"{watching}; {few(self.waiting, _DAYS_SHOWN)}" if self.waiting else watching

@@ -1,4 +1,4 @@
-"""What looks around by itself, one list for the code location."""
+"""All sensors, one list for the code location."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from capstone_dagster.settings import Settings
 
 
 def all_sensors(settings: Settings, jobs: Sequence[Any]) -> list[dg.SensorDefinition]:
-    """The sensors of one deployment, and the jobs that they start."""
+    """The sensors of one deployment; ``jobs`` are the jobs that they start."""
     sensors = [
         new_files(settings, jobs),
         changed_closes(settings),

@@ -1,4 +1,4 @@
-"""Commands as children: signals are passed on to them, and nothing outlives its parent."""
+"""Commands as child processes: they receive this process's signals, and do not outlive it."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ class Ended:
     """How a command ended."""
 
     exit_code: int
-    """As a shell has it: 128 and the number of the signal that ended it."""
+    """As in a shell: 128 plus the number of the signal if one ended it."""
     signals: tuple[str, ...]
     """The signals that were passed on to it."""
 
@@ -33,17 +33,17 @@ def _is_ignored(number: signal.Signals) -> bool:
 
 @contextmanager
 def _collecting(numbers: Iterable[signal.Signals]) -> Iterator[list[signal.Signals]]:
-    """Collect signals instead of dying of them; a hang-up that is ignored, as under nohup, stays ignored."""
+    """Collect signals instead of ending; a hang-up that is ignored, as under nohup, stays ignored."""
     received: list[signal.Signals] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         del frame
         received.append(signal.Signals(number))
 
-    # A function and not SIG_IGN, which the child would inherit: also a shell's background job, which is started
-    # with SIGINT ignored, must end when it is told to.
-    heard = [number for number in numbers if number != signal.SIGHUP or not _is_ignored(number)]
-    before = {number: signal.signal(number, note) for number in heard}
+    # A function and not SIG_IGN, which the child would inherit: a background job of a shell, which starts with SIGINT
+    # ignored, must still end on a signal.
+    handled = [number for number in numbers if number != signal.SIGHUP or not _is_ignored(number)]
+    before = {number: signal.signal(number, note) for number in handled}
     try:
         yield received
     finally:
@@ -52,20 +52,20 @@ def _collecting(numbers: Iterable[signal.Signals]) -> Iterator[list[signal.Signa
 
 
 def deferring_signals() -> AbstractContextManager[list[signal.Signals]]:
-    """Collect what would end this process, while it does what must not be left half done."""
+    """Collect the signals that would end this process, while it does work that must not stay half done."""
     return _collecting((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
 
 
 @contextmanager
 def exiting_on_termination() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise SystemExit, so that what was begun is ended in order."""
+    """Let SIGTERM and SIGHUP raise SystemExit, so that this process can clean up."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         del frame
         sys.exit(128 + number)
 
-    heard = [number for number in (signal.SIGTERM, signal.SIGHUP) if not _is_ignored(number)]
-    before = {number: signal.signal(number, leave) for number in heard}
+    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if not _is_ignored(number)]
+    before = {number: signal.signal(number, leave) for number in handled}
     try:
         yield
     finally:
@@ -74,27 +74,27 @@ def exiting_on_termination() -> Iterator[None]:
 
 
 def run_child(command: Sequence[str]) -> int:
-    """Run an interactive command to its end and return its exit code; SIGTERM and a hang-up are passed on.
+    """Run an interactive command and return its exit code; pass SIGTERM and a hang-up on to it.
 
-    Ctrl-C reaches the child by itself, as one of the same group.
+    Ctrl-C reaches the child by itself, because it is in the same process group.
     """
     with deferring_signals() as received:
         return _ended(start_child(command), received, {signal.SIGTERM, signal.SIGHUP}, os.kill).exit_code
 
 
 def start_child(command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
-    """Start a command; locks that are marked inheritable go along, and last until it has ended itself."""
+    """Start a command; it inherits locks that are marked inheritable, and holds them until it ends."""
     return _start(command, close_fds=False, **options)
 
 
 def run_apart(command: Sequence[str], environment: Mapping[str, str]) -> Ended:
-    """Run a command in a group of its own, which every signal is passed on to; it ends when this process dies."""
+    """Run a command in its own process group, which receives every signal; it ends when this process dies."""
     with deferring_signals() as received, group_watched("KILL") as watch:
         child = _start(
             command,
             env=dict(environment),
             process_group=0,
-            # A group in the background that reads the terminal would be stopped.
+            # The kernel would stop a background group that reads from the terminal.
             stdin=subprocess.DEVNULL if sys.stdin and sys.stdin.isatty() else None,
         )
         watch(child.pid)
@@ -103,22 +103,22 @@ def run_apart(command: Sequence[str], environment: Mapping[str, str]) -> Ended:
 
 @contextmanager
 def group_watched(send: Literal["KILL", "TERM"]) -> Iterator[Callable[[int], None]]:
-    """Send a signal to a group of processes if this process dies before the end of the block.
+    """Send a signal to a process group if this process dies before the end of the block.
 
-    A shell waits for two lines. The group is the first; in place of the second it finds the end of the pipe if this
-    process is killed, whatever the signal.
+    A shell waits for two lines. The first is the group. If this process is killed, by any signal, the shell reads the
+    end of the pipe instead of the second.
     """
     reader, writer = os.pipe()
     script = f'read -r group && {{ read -r ended || kill -s {send} -- "-$group"; }}'
     watcher = _start(["/bin/sh", "-c", script], stdin=reader, stderr=subprocess.DEVNULL, process_group=0)
     os.close(reader)
 
-    def say(line: object) -> None:
+    def write(line: object) -> None:
         os.write(writer, f"{line}\n".encode())
 
     try:
-        yield say
-        say("ended")
+        yield write
+        write("ended")
     finally:
         os.close(writer)
         watcher.wait()

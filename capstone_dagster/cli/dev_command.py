@@ -1,6 +1,6 @@
-"""The command ``capstone dev``: the code location, Dagster's daemon and the UI, as long as all of them live.
+"""The command ``capstone dev``: runs the code location, Dagster's daemon and the UI until one of them ends.
 
-Dagster's own ``dg dev`` starts the same parts, but its webserver answers whoever asks; see ``ui.door``.
+Dagster's own ``dg dev`` starts the same parts, but its webserver answers everybody; see ``ui.door``.
 """
 
 import fcntl
@@ -32,22 +32,22 @@ from capstone_dagster.settings import CHECKOUT, Settings
 from capstone_dagster.wording import end_in_words
 
 _LOOK_SECONDS = 0.5
-# A daemon ends its threads within this time; Dagster waits as long.
+# The daemon ends its threads within this time; Dagster itself waits as long.
 _END_SECONDS = 60.0
 
 _Parts = Mapping[str, "subprocess.Popen[bytes]"]
 
 
 class PartEndedError(ExpectedError):
-    """The webserver or the daemon has ended, though nobody has asked it to."""
+    """The webserver or the daemon has ended by itself."""
 
 
 class PortError(ExpectedError):
-    """The UI cannot listen where it is told to."""
+    """The UI cannot listen on the given host and port."""
 
 
 class RunsAlreadyError(ExpectedError):
-    """UI and daemon of this home run already."""
+    """The UI and the daemon of this home are already running."""
 
 
 @click.command()
@@ -69,7 +69,7 @@ def dev(host: str, port: int) -> None:
         with deferring_signals() as received, _running(workspace, listening) as parts:
             while not received and not any(part.poll() is not None for part in parts.values()):
                 time.sleep(_LOOK_SECONDS)
-            died = None if received else next(told for told in map(_ended, parts, parts.values()) if told)
+            died = None if received else next(filter(None, map(_how_it_ended, parts, parts.values())))
     if died:
         raise PartEndedError(f"{died}, so the other parts were stopped too; its last lines above may say why")
 
@@ -86,22 +86,22 @@ def _require_free(host: str, port: int) -> None:
 
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    """Two daemons on one run storage would run everything twice."""
+    """Hold the lock of this home's daemon: two daemons on one run storage would run everything twice."""
     with (home / "dagster" / ".dev.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunsAlreadyError(
-                f"the UI and the daemon of {home} run already; open the UI that is there, or end it (Ctrl-C) first"
+                f"the UI and the daemon of {home} are already running; open that UI, or end it (Ctrl-C) first"
             ) from None
         yield
 
 
 @contextmanager
 def _code_location(instance: dg.DagsterInstance) -> Iterator[Path]:
-    """Serve the definitions to the other parts; yields the workspace in which they find them.
+    """Serve the definitions to the other parts; yields the workspace file that names the server.
 
-    A server that dies is started again; the button Reload lets it load changed code.
+    A server that dies is restarted; the button Reload lets it load changed code.
     """
     target = WorkspaceFileTarget([str(CHECKOUT / "workspace.yaml")])
     with (
@@ -147,6 +147,6 @@ def _end(parts: _Parts) -> None:
             part.wait()
 
 
-def _ended(name: str, part: "subprocess.Popen[bytes]") -> str | None:
+def _how_it_ended(name: str, part: "subprocess.Popen[bytes]") -> str | None:
     code = part.poll()
     return None if code is None else f"{name} {end_in_words(code)}"

@@ -25,7 +25,7 @@ def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 
 @contextmanager
-def _told_how_to_start(job_id: str | None, settings: Settings) -> Iterator[None]:
+def _saying_how_to_start(job_id: str | None, settings: Settings) -> Iterator[None]:
     try:
         yield
     except NeverRunError as never:
@@ -36,12 +36,12 @@ def _told_how_to_start(job_id: str | None, settings: Settings) -> Iterator[None]
 
 @click.command()
 @click.argument("job_id", required=False)
-@click.option("--days", type=click.IntRange(1, 1000), default=10, show_default=True, help="Of how many days.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--days", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many days to show.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def status(job_id: str | None, days: int, as_json: bool) -> None:
-    """Print where JOB_ID (e.g. preprocessing_2020-08-06) stands, or every job of the last days with runs."""
+    """Print the status of JOB_ID (e.g. preprocessing_2020-08-06), or of every job of the last days with runs."""
     settings = Settings.from_environment()
-    with _instance(settings) as instance, _told_how_to_start(job_id, settings):
+    with _instance(settings) as instance, _saying_how_to_start(job_id, settings):
         tracker = Tracker(instance)
         found = [tracker.get_job_status(job_id).facts] if job_id else [job.facts for job in tracker.latest(days)]
     if as_json:
@@ -54,25 +54,25 @@ def status(job_id: str | None, days: int, as_json: bool) -> None:
 
 
 def _listed(jobs: "list[dict[str, Any]]") -> str:
-    """A line for each job, and below it who works on it, why it failed and what was noted."""
+    """A line for each job, and below it why it failed, a note, and the worker while it runs."""
     columns = ["job_id", "status", "updated_time", "attempts", "seconds", "run_id"]
     header = [name.replace("_", " ") for name in columns]
     lines = as_text(header, [[_shown(job[name]) for name in columns] for job in jobs]).splitlines()
     for number, job in enumerate(jobs, start=1):
         below = [job["error"], job["note"], job["worker"] if job["ended"] is None else None]
-        lines[number] += "".join(f"\n    {told}" for told in below if told)
+        lines[number] += "".join(f"\n    {text}" for text in below if text)
     return "\n".join(lines)
 
 
 @click.command()
 @click.argument("job_id")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def history(job_id: str, as_json: bool) -> None:
-    """Print all attempts at JOB_ID, the oldest first, with the reasons of those that failed."""
+    """Print all attempts at JOB_ID, the oldest first, and why attempts failed."""
     settings = Settings.from_environment()
-    with _instance(settings) as instance, _told_how_to_start(job_id, settings):
+    with _instance(settings) as instance, _saying_how_to_start(job_id, settings):
         tracker = Tracker(instance)
-        note = tracker.get_job_status(job_id).note  # an id that has never been run is an error
+        note = tracker.get_job_status(job_id).note  # an error if the job has never been run
         attempts = [
             {
                 "attempt": number,

@@ -1,4 +1,4 @@
-"""The commands about the lake: ``capstone show`` and ``paths``, and ``glue-sync`` for the catalog beside it."""
+"""The commands for the lake and its Glue catalog: ``capstone show``, ``paths`` and ``glue-sync``."""
 
 import json
 from dataclasses import asdict
@@ -28,16 +28,16 @@ class _TableName(click.ParamType[Table]):
 
 
 class NothingToRegisterError(ExpectedError):
-    """None of the days that were asked for is published."""
+    """None of the requested days is published."""
 
 
 @click.command("glue-sync")
 @click.argument("days", metavar="[DATE|FROM..TO]", required=False)
 def glue_sync(days: str | None) -> None:
-    """Register what is published in the Glue catalog, for Athena: a day, a range, or all days.
+    """Register published days in the Glue catalog, for Athena: a day, a range, or all days.
 
-    Publishing does so by itself where CAPSTONE_GLUE_DATABASE is set. This is for days that were published before it
-    was, and for those of which publishing says that Glue could not be told.
+    If CAPSTONE_GLUE_DATABASE is set, runs register the days that they publish. Use this command for days that were
+    published before it was set, and for days that a run could not register.
     """
     settings = Settings.from_environment()
     if settings.glue_database is None:
@@ -65,12 +65,12 @@ def glue_sync(days: str | None) -> None:
 @click.argument("day", metavar="DATE")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest of the published version instead.")
 def paths(table: Table, day: str, as_json: bool) -> None:
-    """Print the published parquet files of a day, one a line, for DuckDB, pandas or Spark."""
+    """Print the published parquet files of a day, one per line, for DuckDB, pandas or Spark."""
     lake = Lake(Settings.from_environment().lake_uri)
     manifest = lake.require(table, parse_day(day))
     lake.require_files(table, manifest)
     full = [lake.storage.uri(path) for path in manifest.paths]
-    # To the byte: another program reads them.
+    # Not with say: other programs read these lines, which must stay as they are.
     click.echo(json.dumps(asdict(manifest) | {"paths": full}, indent=2) if as_json else "\n".join(full))
 
 

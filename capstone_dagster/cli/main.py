@@ -1,4 +1,4 @@
-"""The command line ``capstone``: the group of its commands, and how it ends."""
+"""The command line ``capstone``: its commands and its exit codes."""
 
 import sys
 from importlib import import_module
@@ -24,7 +24,7 @@ _EXPECTED_ERRORS = (
 )
 
 
-# Each in its module of this room: to load all of them takes twice the time that `capstone status` has.
+# Each is loaded on demand: loading all of them takes twice as long as `capstone status` may take.
 _COMMANDS = {
     "run": "run_command:run",
     "status": "job_commands:status",
@@ -44,7 +44,7 @@ _COMMANDS = {
 
 
 class _Commands(click.Group):
-    """Loads a command when it is asked for."""
+    """Loads a command when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -80,7 +80,7 @@ def _remedy(error: Exception) -> str:
 
 
 def main() -> None:
-    """Entry point: expected errors are one line and exit code 1, usage errors exit with 2."""
+    """Entry point: an expected error prints one line and exits with 1, a usage error exits with 2."""
     try:
         cli()
     except _EXPECTED_ERRORS as error:

@@ -1,7 +1,7 @@
 """What a machine must have before anything else works: Python 3.11 to 3.13 and Java 17 or newer.
 
-Also runs by itself, on any Python 3.6 or later, before the virtual environment exists, so it uses the
-standard library only and no newer syntax.
+This module also runs by itself on any Python since 3.6, before the virtual environment exists. So it uses only the
+standard library and no newer syntax.
 """
 
 import os
@@ -11,12 +11,12 @@ import subprocess
 import sys
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
-# Spark 4.0 needs 17; from 24 on Java has no security manager, and Hadoop fails without it.
+# Spark 4.0 needs 17. Since 24 Java has no security manager, and Hadoop fails without one.
 OLDEST_JAVA, NEWEST_JAVA = 17, 23
 
 
 class MissingPrerequisite(Exception):  # noqa: N818 - no error of the program
-    """One sentence on what is missing, with the command that installs it."""
+    """Something is missing; the message says what, and the command that installs it."""
 
 
 def _install(apt: str, dnf: str, brew: str) -> str:
@@ -36,26 +36,26 @@ def require_python(version: tuple = sys.version_info[:2]) -> None:  # type: igno
 
 
 def require_java() -> None:
-    """Refuse to go on without a Java that Spark 4 runs on."""
+    """Refuse a machine without a Java that Spark 4 runs on."""
     install = _install("openjdk-17-jre-headless", "java-17-openjdk-headless", "openjdk@17")
     home = os.environ.get("JAVA_HOME")
     java = shutil.which(f"{home}/bin/java" if home else "java")
     if not java:
         where = f"JAVA_HOME={home} has no bin/java" if home else "no java command was found"
         raise MissingPrerequisite(f"Java 17 is needed and {where}; install it with: {install}")
-    # Spark's own start-up option: some trimmed-down Java builds lack the module.
+    # Spark starts Java with this option; some trimmed-down builds of Java lack the module.
     command = [java, "--add-modules", "jdk.incubator.vector", "-version"]
     try:
         run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)  # noqa: S603
-        said = run.stdout.decode(errors="replace")
+        output = run.stdout.decode(errors="replace")
     except OSError:  # not a program for this machine
-        said = ""
-    found = re.search(r'version "(?:1\.)?(\d+)', said)
+        output = ""
+    found = re.search(r'version "(?:1\.)?(\d+)', output)
     major = int(found.group(1)) if found else None
-    if major is None and "jdk.incubator.vector" in said:
+    if major is None and "jdk.incubator.vector" in output:
         problem = "it lacks the module jdk.incubator.vector that Spark needs"
     elif major is None or major < OLDEST_JAVA:
-        problem = "it is older than 17" if major or "Unrecognized" in said else "it does not start"
+        problem = "it is older than 17" if major or "Unrecognized" in output else "it does not start"
     elif major > NEWEST_JAVA:
         problem = f"Spark 4.0 does not run on Java {major}"
     else:

@@ -1,4 +1,4 @@
-"""``capstone run``: days at once, one after another, and the table at their end."""
+"""``capstone run``: runs days one after another, and prints a table at the end."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -31,10 +31,10 @@ from spark_code.schemas import CLOSES, EVENTS, QUOTE_ANALYTICS
 @click.option(
     "--allow-missing-closes",
     is_flag=True,
-    help="Build the report although the previous trading day's closes are not published (its moves are null then).",
+    help="Build the report even if the previous trading day's closes are not published (its moves are null then).",
 )
 @click.option(
-    "--missing", "only_missing", is_flag=True, help="Only days that are not up to date with their files and closes."
+    "--missing", "only_missing", is_flag=True, help="Run only days that are not up to date with their files and closes."
 )
 def run(days: str, job: JobName, allow_missing_closes: bool, only_missing: bool) -> None:
     """Run a trading day, or all trading days of a range, through Dagster."""
@@ -44,17 +44,17 @@ def run(days: str, job: JobName, allow_missing_closes: bool, only_missing: bool)
     wanted = trading_days(settings.first_trading_day).parse(days)
     require_for(settings)
     with ready(settings):
-        from capstone_dagster.definitions import code_location  # noqa: PLC0415 - builds them all, in 0.8 s
+        from capstone_dagster.definitions import code_location  # noqa: PLC0415 - takes 0.8 s, to build them all
 
         outcomes: list[Outcome] = []
         config = in_terminal(allow_missing_closes=allow_missing_closes)
         form = code_location().get_reconstructable_job(job)
         with dg.DagsterInstance.get() as instance, noticing_interruptions() as was_interrupted:
-            for told in reaped(settings, instance):
-                say(f"EMR: {told}")
+            for sentence in reaped(settings, instance):
+                say(f"EMR: {sentence}")
             up_to_date = 0
             for day in wanted:
-                # Asked when it is its turn: the day before may have got other closes.
+                # Judged only when it is the day's turn: the run of the day before may have changed its closes.
                 if only_missing and not is_missing(settings, instance, job, day):
                     up_to_date += 1
                     continue
@@ -82,7 +82,7 @@ def in_terminal(*, allow_missing_closes: bool) -> Mapping[str, Any]:
 
 
 def reaped(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
-    """End what dead runs have left on EMR, if that is where steps run; what was done, in words."""
+    """End what dead runs have left on EMR, if steps run there; returns sentences about what was done."""
     if settings.emr is None:
         return []
     from capstone_dagster.emr.reaper import reap_now  # noqa: PLC0415 - takes 0.3 s, for those who have EMR
@@ -91,7 +91,7 @@ def reaped(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
 
 
 def is_missing(settings: Settings, instance: dg.DagsterInstance, name: JobName, day: date) -> bool:
-    """Whether the job has something to do for the day: it was not run yet, or its files or closes are others since."""
+    """Whether the job has work for the day: it has not run yet, or its files or closes have changed since."""
     judge, previous = (
         Judge(instance, Lake(settings.lake_uri), ()),
         trading_days(settings.first_trading_day).previous(day),
@@ -99,19 +99,19 @@ def is_missing(settings: Settings, instance: dg.DagsterInstance, name: JobName, 
     try:
         is_reported = name == "preprocessing" or judge.report(day, previous) == "current"
         return not (is_reported and (name == "analytical" or _is_loaded(judge, RawFolder(settings.raw_uri), day)))
-    except (LakeError, StorageError, UnreadableNameError):  # its run says so
+    except (LakeError, StorageError, UnreadableNameError):  # its run reports the error
         return True
 
 
 def _is_loaded(judge: Judge, raw: RawFolder, day: date) -> bool:
     try:
         return judge.is_loaded(day, raw.deliveries(day))
-    except MissingDeliveryError:  # of a day long ago, its files may be gone
+    except MissingDeliveryError:  # the files of an old day may be gone
         return judge.lake.manifest(CLOSES, day) is not None
 
 
 def undelivered(settings: Settings, name: JobName, day: date) -> Outcome | None:
-    """The refusal of a job whose raw files are not there; None if they are, or if the job reads none."""
+    """Refuse a job whose raw files are missing; None if they are there, or if the job reads none."""
     if name == "analytical":
         return None
     raw = RawFolder(settings.raw_uri)
@@ -120,13 +120,13 @@ def undelivered(settings: Settings, name: JobName, day: date) -> Outcome | None:
         reason = raw.missing(day, raw.found(day))
     except UnreadableNameError as unreadable:
         reason = unreadable
-    except StorageError:  # may pass: the step that reads the files tries again
+    except StorageError:  # this may pass, and the step that reads the files tries again
         return None
     return Outcome(job_id(name, day), day, REFUSED, "", str(reason)) if reason else None
 
 
 def summary(outcomes: Sequence[Outcome], lake: Lake) -> str:
-    """A table of the jobs with their statuses, and where the lines of each day went."""
+    """A table of the jobs: their statuses, and how many lines of each day were accepted and rejected."""
     header = f"{'job id':<28} {'status':<9} lines in = accepted + rejected"
     return "\n".join([header, *(line for outcome in outcomes for line in _summed_up(outcome, lake))])
 
@@ -137,7 +137,7 @@ def _summed_up(outcome: Outcome, lake: Lake) -> list[str]:
     if events is None:
         return [job.rstrip()]
     rejected, report = events.measures["rejected"], lake.manifest(QUOTE_ANALYTICS, outcome.day)
-    # A report that an earlier run made says nothing about this one.
+    # A report of an earlier run says nothing about this one.
     report_rows = f"; report rows {report.rows:,}" if report and report.run_id == outcome.run_id else ""
     lines = f"{events.rows:,} = {events.rows - rejected:,} + {rejected:,}"
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejects_by_reason(events).items())

@@ -1,4 +1,4 @@
-"""The commands around the pipeline: ``capstone sample``, ``test-alert``, ``s3-jars``, ``spark-conf`` and ``exec``."""
+"""Commands that run no pipeline: ``capstone sample``, ``test-alert``, ``s3-jars``, ``spark-conf`` and ``exec``."""
 
 import os
 import sys
@@ -22,9 +22,11 @@ from spark_code.session import local_conf, s3_conf
 
 @click.command()
 @click.argument("out")
-@click.option("--days", type=click.IntRange(1, 1000), default=3, show_default=True, help="Consecutive trading days.")
-@click.option("--symbols", type=click.IntRange(1, 10_000), default=20, show_default=True)
-@click.option("--events", type=click.IntRange(1, 100_000_000), default=100_000, show_default=True, help="Lines a day.")
+@click.option("--days", type=click.IntRange(1, 1000), default=3, show_default=True, help="How many trading days.")
+@click.option("--symbols", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many symbols.")
+@click.option(
+    "--events", type=click.IntRange(1, 100_000_000), default=100_000, show_default=True, help="Lines per day."
+)
 @click.option("--first-day", metavar="DATE", help="Default: the first trading day.")
 @click.option("--seed", type=int, default=7, show_default=True, help="The same seed writes the same bytes.")
 def sample(*, out: str, days: int, symbols: int, events: int, first_day: str | None, seed: int) -> None:  # noqa: PLR0913 - one per option
@@ -37,7 +39,7 @@ def sample(*, out: str, days: int, symbols: int, events: int, first_day: str | N
 
 @click.command(name="test-alert")
 def send_test_alert() -> None:
-    """Send a message to every channel of CAPSTONE_ALERT_URLS, and say which of them do not take it."""
+    """Send a message to every channel of CAPSTONE_ALERT_URLS, and say which channels do not take it."""
     settings = Settings.from_environment()
     test = Alert("Test of the alerts", "Nothing has happened: somebody has typed capstone test-alert.")
     sent = deliver(settings, test, channels(settings))
@@ -49,25 +51,25 @@ def send_test_alert() -> None:
 @click.option(
     "--ivy-settings",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="An ivysettings.xml of Apache Ivy, that names a repository of your own.",
+    help="An ivysettings.xml of Apache Ivy that names your own repository.",
 )
 def s3_jars(ivy_settings: Path | None) -> None:
-    """Fetch the jars that Spark on this machine needs for s3:// locations; once."""
+    """Fetch the jars that Spark on this machine needs for s3:// locations. Run it once."""
     require_java()
     fetch(say, ivy_settings)
 
 
 @click.command(name="spark-conf")
 def spark_conf() -> None:
-    """Print every setting of Spark on this machine, one name=value a line.
+    """Print every setting of Spark on this machine, one name=value per line.
 
-    If the raw files or the lake are on S3, those of Spark's S3 client are among them.
+    If the raw files or the lake are on S3, they include the settings of Spark's S3 client.
     """
     settings = Settings.from_environment()
     conf = local_conf(settings.driver_memory, settings.log_dir)
     if settings.on_s3:
         conf |= s3_conf(jars())
-    # Not with say: these lines are for programs, which need every character as it is.
+    # Not with say: programs read these lines, which must stay as they are.
     click.echo("\n".join(f"{name}={value}" for name, value in conf.items()))
 
 
@@ -75,8 +77,8 @@ def spark_conf() -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(command: tuple[str, ...]) -> NoReturn:
     """Run a COMMAND (dagster, dg, psql...) with the run storage up and Dagster's home set."""
-    # As if the virtual environment were activated: dg and dagster are found, and agree on it. psql is found
-    # last, and connects to the run storage.
+    # As if the virtual environment were activated, so that dg and dagster are found and use it. The psql of the
+    # embedded Postgres comes last in PATH, and connects to the run storage.
     own, path = str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)
     os.environ["VIRTUAL_ENV"] = sys.prefix
     os.environ["PATH"] = os.pathsep.join([own, path, str(programs())])

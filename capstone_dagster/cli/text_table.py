@@ -8,7 +8,7 @@ _WIDEST_CELL = 40
 
 
 def as_text(header: list[str], rows: list[list[Any]]) -> str:
-    """Aligned columns under their names."""
+    """Format rows as aligned columns with a header."""
     cells = [header, *([_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     return "\n".join(

@@ -1,7 +1,7 @@
-"""``capstone track``: a command outside Dagster as an attempt at a job, in its slot and in the UI.
+"""``capstone track``: runs a command outside Dagster as an attempt at a job, in the job's slot and visible in the UI.
 
-The command does the work and publishes into the lake, by ``spark-submit`` or otherwise; what it has
-published is reported as materializations of the run that stands for it.
+The command does the work and publishes into the lake, by ``spark-submit`` or otherwise. A run stands for it in
+Dagster, and reports what the command has published as materializations.
 """
 
 import logging
@@ -44,12 +44,12 @@ _log = logging.getLogger(__name__)
 
 
 class TrackError(ExpectedError):
-    """The command was not begun, or what it published cannot be told; recorded as the reason of the failure."""
+    """The command was not started, or its result cannot be reported; recorded as the reason of the failure."""
 
 
 @dataclass(frozen=True)
 class TrackedJob:
-    """One job of one trading day that a command shall do."""
+    """The job of a trading day that a command does."""
 
     settings: Settings
     job: JobName
@@ -62,26 +62,26 @@ class TrackedJob:
 
     @property
     def lake(self) -> Lake:
-        """Where the command publishes."""
+        """The lake that the command publishes into."""
         return Lake(self.settings.lake_uri)
 
     @property
     def previous_day(self) -> date | None:
-        """The trading day whose closes the report looks at."""
+        """The trading day whose closes the report reads."""
         return trading_days(self.settings.first_trading_day).previous(self.day)
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """What the job makes."""
+        """The tables that the job makes."""
         return tables_of(self.job)
 
     def versions(self) -> dict[Table, str]:
-        """The published version of each of the job's tables that has one."""
+        """The published versions of the job's tables."""
         manifests = {table: self.lake.manifest(table, self.day) for table in self.tables}
         return {table: manifest.version for table, manifest in manifests.items() if manifest}
 
     def require_inputs(self) -> list[Delivery]:
-        """Refuse a command whose deliveries or published inputs are missing; returns the deliveries it will find."""
+        """Refuse a command whose deliveries or published inputs are missing; returns the deliveries."""
         deliveries: list[Delivery] = []
         if any(step.reads_deliveries for step in steps_of(self.job)):
             deliveries = GuardedRawFolder(self.settings.raw_uri, self.settings.preconditions).deliveries(self.day)
@@ -92,11 +92,11 @@ class TrackedJob:
         return deliveries
 
     def environment(self, run_id: str) -> dict[str, str]:
-        """What the command finds: every setting as it counts, the run, and the previous trading day if there is one."""
+        """The environment of the command: all settings, the run, and the previous trading day if there is one."""
         tracked = {
             "TRACKED_RUN_ID": run_id,
             "TRACKED_PREVIOUS_DAY": self.previous_day.isoformat() if self.previous_day else "",
-            # As if the virtual environment were activated: its spark-submit, with its Python.
+            # As if the virtual environment were activated, so that its spark-submit and Python are found.
             "PATH": os.pathsep.join([str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)]),
         }
         own = {name: value for name, value in os.environ.items() if name != "CAPSTONE_ALERT_URLS"}
@@ -104,11 +104,11 @@ class TrackedJob:
 
 
 def run_tracked(instance: dg.DagsterInstance, work: TrackedJob, command: Sequence[str]) -> tuple[int, str]:
-    """Run the command in the job's slot and record how it went; refused if the slot is taken.
+    """Run the command in the job's slot and record its result; refuse if the slot is taken.
 
     Returns the command's exit code and the status of its run.
     """
-    from capstone_dagster.definitions import code_location  # noqa: PLC0415 - builds them all, in 0.8 s
+    from capstone_dagster.definitions import code_location  # noqa: PLC0415 - takes 0.8 s, to build them all
 
     with outlasting_restarts(), exiting_on_termination():
         form = code_location().get_reconstructable_job(work.job)
@@ -139,7 +139,7 @@ def _how_it_ended(command: Sequence[str], ended: Ended) -> str:
 def _report_published(
     instance: dg.DagsterInstance, work: TrackedJob, run_id: str, before: Mapping[Table, str], provenance: Provenance
 ) -> None:
-    """What a step would report of every table of which the command has published a new version, even if it failed."""
+    """Report every table that the command has published anew, as a step would, even if the command failed."""
     now = work.versions()
     published = [table for table in work.tables if now.get(table) != before.get(table)]
     types = dg.DagsterEventType
@@ -167,14 +167,14 @@ def _report_published(
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--job", type=click.Choice(JOB_NAMES), required=True, help="What the command does.")
-@click.option("--date", "day", metavar="DATE", required=True, help="Of which trading day.")
+@click.option("--job", type=click.Choice(JOB_NAMES), required=True, help="The job that the command does.")
+@click.option("--date", "day", metavar="DATE", required=True, help="The trading day.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def track(job: JobName, day: str, command: tuple[str, ...]) -> NoReturn:
-    """Run a COMMAND outside Dagster as an attempt at a job: in its slot, with its result in the run storage.
+    """Run a COMMAND outside Dagster as an attempt at a job: in the job's slot, with its result in the run storage.
 
-    Refused while another run of the day is in progress. Exits as the command does. The command finds the run's id in
-    TRACKED_RUN_ID, the previous trading day in TRACKED_PREVIOUS_DAY, and every setting as CAPSTONE_*.
+    Refused while another run of the day is in progress. Exits with the command's exit code. The command finds the
+    run's id in TRACKED_RUN_ID, the previous trading day in TRACKED_PREVIOUS_DAY, and every setting as CAPSTONE_*.
     """
     settings = Settings.from_environment()
     trade_dt = trading_days(settings.first_trading_day).require(parse_day(day))

@@ -1,5 +1,5 @@
-"""What lies in the raw folder: is a delivery complete, what else must hold, what lies in a wrong place.
+"""The raw folder: whether a delivery is complete, what else must hold, and which files are misplaced.
 
-How its lines are read is in ``spark_code.raw_files``; what is done once it is complete, in ``automation``.
+``spark_code.raw_files`` reads the files; ``automation`` acts once a delivery is complete.
 May import the ground only: ``settings`` reads the preconditions.
 """

@@ -1,7 +1,7 @@
-"""The kinds of preconditions: what each takes in the setting, and how each is asked about a delivery.
+"""The kinds of preconditions: the value that each takes in the setting, and how each checks a delivery.
 
-``parse`` raises ValueError with what the kind takes. ``unmet`` says in words what does not hold, and raises
-StorageError where a store gives no answer. How they are composed is in ``preconditions``.
+``parse`` raises ValueError with a sentence about the right value. ``unmet`` says in words what does not hold, and
+raises StorageError if a store does not answer. ``preconditions`` combines them.
 """
 
 import os
@@ -14,20 +14,20 @@ from typing import ClassVar, Self
 from spark_code.raw_files import Delivery
 from spark_code.storage import Storage
 
-# What no command gets to see; PGPASSWORD is part of the URL, for psql under `capstone exec`.
+# Hidden from commands; PGPASSWORD is part of the URL, for psql under `capstone exec`.
 _SECRETS = ("CAPSTONE_ALERT_URLS", "CAPSTONE_POSTGRES_URL", "PGPASSWORD")
 
 
 @dataclass(frozen=True)
 class KeyExists:
-    """An object or file is there."""
+    """An object or file exists."""
 
     kind: ClassVar = "key_exists"
     place: str
 
     @classmethod
     def parse(cls, given: object) -> Self:
-        """Take the place of one object."""
+        """Read the location of one object."""
         place = _place(given)
         if re.fullmatch(r".*/|s3://[^/]*", place):
             raise ValueError(f"{place} names no file; folders are for prefix_exists")
@@ -42,14 +42,14 @@ class KeyExists:
 
 @dataclass(frozen=True)
 class PrefixExists:
-    """A folder has something in it, however deep."""
+    """A folder contains something, at any depth."""
 
     kind: ClassVar = "prefix_exists"
     place: str
 
     @classmethod
     def parse(cls, given: object) -> Self:
-        """Take the place of a folder."""
+        """Read the location of a folder."""
         return cls(_place(given))
 
     def unmet(self, delivery: Delivery) -> str | None:
@@ -60,16 +60,16 @@ class PrefixExists:
 
 @dataclass(frozen=True)
 class MinimumBytes:
-    """The exchange has delivered so much for the day, all its files together."""
+    """The files that the exchange has delivered for the day have at least this size in total."""
 
     kind: ClassVar = "minimum_bytes"
     size: int
 
     @classmethod
     def parse(cls, given: object) -> Self:
-        """Take a number of bytes."""
+        """Read a number of bytes."""
         if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-            raise ValueError("must be a number of bytes from 1 on")
+            raise ValueError("must be a number of bytes, at least 1")
         return cls(given)
 
     def unmet(self, delivery: Delivery) -> str | None:
@@ -88,7 +88,7 @@ class Command:
 
     @classmethod
     def parse(cls, given: object) -> Self:
-        """Take the program and its arguments."""
+        """Read the program and its arguments."""
         if not isinstance(given, list) or not given:
             raise ValueError('must be a program and its arguments like ["/opt/checks/calendar", "{day}"]')
         arguments = tuple(_text(argument) for argument in given)
@@ -97,7 +97,7 @@ class Command:
         return cls(arguments)
 
     def unmet(self, delivery: Delivery, seconds: float) -> str | None:
-        """What is wrong, or None. What the program has printed is not told: it may hold secrets."""
+        """What is wrong, or None. The output of the program is not shown: it may contain secrets."""
         arguments = [_filled(argument, delivery) for argument in self.arguments]
         environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
         try:
@@ -107,7 +107,7 @@ class Command:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                # No terminal to ask for a password on, and a group that can be killed as a whole.
+                # Without a terminal it cannot ask for a password, and its group can be killed as a whole.
                 start_new_session=True,
             )
         except OSError as error:
@@ -120,7 +120,7 @@ class Command:
             if process.returncode is None:  # also if this process is interrupted
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        # As a shell has it: 128 and the number of the signal that ended it.
+        # As in a shell: 128 plus the number of the signal that ended it.
         return f"{arguments[0]} ended with exit code {code if code > 0 else 128 - code}" if code else None
 
 
@@ -131,10 +131,10 @@ KINDS: dict[str, type[Precondition]] = {kind.kind: kind for kind in (KeyExists, 
 def _text(given: object) -> str:
     if not isinstance(given, str) or "\0" in given:
         raise ValueError("must be text")
-    given.encode()  # half a character cannot be told to anybody
+    given.encode()  # an unpaired surrogate raises ValueError here
     for name in re.findall(r"\{(\w*)\}", given):
         if name not in ("day", "exchange"):
-            raise ValueError(f"{{{name}}} is not replaced by anything; there are {{day}} and {{exchange}}")
+            raise ValueError(f"{{{name}}} is not a placeholder; the placeholders are {{day}} and {{exchange}}")
     return given
 
 

@@ -1,7 +1,7 @@
 """Lists the raw folder day by day with few list calls: on S3 one call brings up to a thousand objects of many days.
 
-What is listed becomes deliveries, and what is part of none becomes strays. Which days are worth listing is decided
-in ``deliveries.scan``.
+The objects become deliveries; those that are part of no delivery are misplaced. ``deliveries.scan`` decides which days
+to list.
 """
 
 from collections import deque
@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from capstone_dagster.deliveries.misplaced_files import Stray, beside_deliveries
+from capstone_dagster.deliveries.misplaced_files import Misplaced, beside_deliveries
 from spark_code.locations import StorageError
 from spark_code.raw_files import Delivery, RawFolder, Source, UnreadableNameError
 from spark_code.storage import Storage, StoredObject
@@ -17,24 +17,24 @@ from spark_code.storage import Storage, StoredObject
 
 @dataclass(frozen=True)
 class Arrival:
-    """What lies there of one exchange for a day."""
+    """What one exchange has put into the raw folder for a day."""
 
     delivery: Delivery
     unreadable: str | None = None
-    """Why no run could read it, if so; the delivery is empty then."""
+    """Why no run could read it, or None; an unreadable delivery is empty."""
 
 
 @dataclass(frozen=True)
 class RawDay:
-    """What lies there for a day."""
+    """The raw files of a day."""
 
     arrivals: Sequence[Arrival]
-    """Of every exchange, in the order of the sources."""
-    strays: Sequence[Stray]
+    """One of every exchange, in the order of the sources."""
+    misplaced: Sequence[Misplaced]
 
 
 class DayReader:
-    """Reads days; it is quickest in their order."""
+    """Reads days, fastest in chronological order."""
 
     def __init__(self, raw: RawFolder, day_folders: Mapping[str, Collection[str]]) -> None:
         self.raw = raw
@@ -42,13 +42,13 @@ class DayReader:
 
     @property
     def list_calls(self) -> int:
-        """How many there were."""
+        """How many list calls it has made."""
         return sum(listing.calls for listing in self._listings.values())
 
     def read(self, day: date) -> RawDay:
-        """What lies there for a day."""
+        """List the raw files of a day."""
         arrivals: dict[Source, Arrival] = {}
-        strays: list[Stray] = []
+        misplaced: list[Misplaced] = []
         for top, listing in self._listings.items():
             sources = [source for source in self.raw.sources if source.format == top]
             try:
@@ -56,15 +56,15 @@ class DayReader:
             except StorageError as error:
                 if not self.raw.storage.is_local:
                     raise
-                # One name that the store cannot spell hides all others of its folder; the other days are well.
+                # A name that the store cannot decode hides all others of its folder; the other days can be read.
                 arrivals |= {source: self._unreadable(source, day, error) for source in sources}
             else:
                 arrivals |= {source: self._arrival(source, day, listed) for source in sources}
-                strays += beside_deliveries(self.raw, top, day, listed)
-        strays += [
-            Stray(source.folder(day), found.unreadable) for source, found in arrivals.items() if found.unreadable
+                misplaced += beside_deliveries(self.raw, top, day, listed)
+        misplaced += [
+            Misplaced(source.folder(day), found.unreadable) for source, found in arrivals.items() if found.unreadable
         ]
-        return RawDay([arrivals[source] for source in self.raw.sources], strays)
+        return RawDay([arrivals[source] for source in self.raw.sources], misplaced)
 
     def _arrival(self, source: Source, day: date, listed: Sequence[StoredObject]) -> Arrival:
         try:
@@ -87,11 +87,11 @@ class _Listing:
         self._coming: Iterator[list[StoredObject]] = iter(())
         self._page: deque[StoredObject] = deque()
         self._at = ""
-        """The folder that was asked for last."""
+        """The folder that was listed last."""
         self._has_ended = False
 
     def of(self, day: date) -> list[StoredObject]:
-        """The objects at any depth below the folder of a day; what is known not to be there costs no call."""
+        """The objects at any depth below the folder of a day; a folder that does not exist costs no call."""
         folder = f"{self._top}/{day}"
         if f"{day}" not in self._day_folders:
             return []
@@ -105,7 +105,7 @@ class _Listing:
         return list(self._below(f"{folder}/"))
 
     def _reaches(self, folder: str) -> bool:
-        """Whether the page at hand goes on to the folder; else a call that begins there costs no more than the next."""
+        """Whether the current page reaches the folder; if not, a call that starts there costs no more than the next."""
         return bool(self._at) and self._at < folder and (self._has_ended or self._page[-1].key > folder)
 
     def _below(self, folder: str) -> Iterator[StoredObject]:
@@ -118,7 +118,7 @@ class _Listing:
             self._page.popleft()
 
     def _turn(self) -> bool:
-        """Whether there is another page."""
+        """Fetch the next page; returns whether there was one."""
         page = next(self._coming, None)
         self.calls += page is not None
         self._has_ended = not page

@@ -1,6 +1,6 @@
-"""What lies in the raw folder and is part of no delivery: where, why, and what to do about it.
+"""Files and folders in the raw folder that are part of no delivery: where, why, and what to do about them.
 
-Strays stop nothing. Each is told once; which were told is remembered in ``new_files_cursor``.
+Misplaced files stop nothing. The sensor ``new_files`` warns once of each; ``new_files_cursor`` remembers which.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,28 +12,28 @@ from capstone_dagster.wording import few
 from spark_code.raw_files import RawFolder, is_hidden
 from spark_code.storage import StoredObject
 
-# Somebody's whole home taken for the raw folder would fill log and ledger.
-_MOST = 100
-_MOST_NAMES = 3
+# If somebody takes their whole home for the raw folder, it must not fill log and cursor.
+_MAX_MISPLACED = 100
+_NAMES_SHOWN = 3
 
 Names = tuple[Sequence[str], Sequence[str]]
-"""Of folders, and of files."""
+"""The names of folders, and those of files."""
 
 
 @dataclass(frozen=True)
-class Stray:
-    """Something that lies where nobody reads it."""
+class Misplaced:
+    """A file or folder that nothing reads."""
 
     place: str
-    """Below the raw folder."""
+    """Its path below the raw folder."""
     why: str
-    """In words, with what to do."""
+    """Why nothing reads it, and what to do."""
 
 
 def sort_out(
     raw: RawFolder, names: Mapping[str, Names], calendar: TradingDays, today: date
-) -> tuple[list[date], list[Stray]]:
-    """Of the names in the raw folder and in those of the formats: the trading days in their order, and the rest."""
+) -> tuple[list[date], list[Misplaced]]:
+    """Sort the names in the raw folder and in the folders of the formats into trading days and misplaced files."""
     formats = [name for name in names if name]
     found = {name: f"only {' and '.join(formats)} are read; move it there" for name in _shown_of(names[""], formats)}
     days: set[date] = set()
@@ -50,14 +50,14 @@ def sort_out(
                 found[f"{top}/{name}"] = reason
             else:
                 days.add(day)
-    strays = [Stray(place, why) for place, why in found.items()]
-    if len(strays) > _MOST:
-        strays[_MOST:] = [Stray("", f"{len(strays) - _MOST} more names have no place here; is it the raw folder?")]
-    return sorted(days), strays
+    misplaced = [Misplaced(place, why) for place, why in found.items()]
+    if (more := len(misplaced) - _MAX_MISPLACED) > 0:
+        misplaced[_MAX_MISPLACED:] = [Misplaced("", f"{more} more names have no place here; is it the raw folder?")]
+    return sorted(days), misplaced
 
 
-def beside_deliveries(raw: RawFolder, top: str, day: date, listed: Iterable[StoredObject]) -> list[Stray]:
-    """What of the objects below the folder of a day is in no exchange's folder, or too deep in it."""
+def beside_deliveries(raw: RawFolder, top: str, day: date, listed: Iterable[StoredObject]) -> list[Misplaced]:
+    """The objects below the folder of a day that are in no exchange's folder, or too deep in it."""
     exchanges = {source.exchange: source for source in raw.sources}
     names: dict[str, list[str]] = {}
     why: dict[str, str] = {}
@@ -83,7 +83,7 @@ def beside_deliveries(raw: RawFolder, top: str, day: date, listed: Iterable[Stor
             continue
         names.setdefault(place, []).append(stored.key.removeprefix(f"{place}/"))
         why[place] = reason
-    return [Stray(place, f"{few(names[place], _MOST_NAMES, ', ')}: {why[place]}") for place in names]
+    return [Misplaced(place, f"{few(names[place], _NAMES_SHOWN, ', ')}: {why[place]}") for place in names]
 
 
 def _why_not(day: date, calendar: TradingDays, today: date) -> str | None:

@@ -1,7 +1,7 @@
-"""What must hold before a delivery is worked on, as CAPSTONE_PRECONDITIONS says it for each exchange.
+"""Preconditions of working on a delivery, which CAPSTONE_PRECONDITIONS sets for each exchange.
 
-Whether an exchange has delivered, and whether its delivery is complete, is not asked here: that is known from
-the files themselves (``raw_files``, ``deliveries.scan``). Each kind is in ``conditions``.
+They do not check whether an exchange has delivered, or whether its delivery is complete: the files themselves show
+that (``raw_files``, ``deliveries.scan``). The kinds of preconditions are in ``conditions``.
 """
 
 import json
@@ -14,18 +14,18 @@ from capstone_dagster.deliveries.conditions import KINDS, Command, Precondition
 from capstone_dagster.errors import ExpectedError
 from spark_code.raw_files import SOURCES, Delivery, RawFolder
 
-# How long a command may take. A sensor, whose tick ends after a minute, gives it less.
+# How long a command may take. A sensor gives it less, because a tick ends after a minute.
 COMMAND_SECONDS = 60.0
 _EXAMPLE = '{"NYSE": [{"minimum_bytes": 1000000}]}'
 
 
 class UnmetPreconditionError(ExpectedError):
-    """Deliveries that must not be worked on yet; says of each what is not met."""
+    """Deliveries must not be worked on yet; the message names what each of them does not meet."""
 
 
 @dataclass(frozen=True)
 class Preconditions:
-    """Those of every exchange that has any; all of an exchange's must hold."""
+    """The preconditions of each exchange that has any; all of an exchange's must hold."""
 
     by_exchange: tuple[tuple[str, tuple[Precondition, ...]], ...] = ()
 
@@ -53,35 +53,35 @@ class Preconditions:
         return any(isinstance(each, Command) for _, own in self.by_exchange for each in own)
 
     def unmet(self, delivery: Delivery, command_seconds: float = COMMAND_SECONDS) -> str | None:
-        """What of the delivery's preconditions does not hold, in words; None if all do.
+        """Say which of the delivery's preconditions do not hold; None if all do.
 
-        All places and sizes are told. A command is asked only when they hold, and those before it: it may take
+        All locations and sizes are checked. A command runs only if they and the commands before it hold: it may take
         long, and it may rely on them. A store that does not answer is a ``StorageError``.
         """
         exchange = delivery.source.exchange
         own = dict(self.by_exchange).get(exchange, ())
-        asked = [each.unmet(delivery) for each in own if not isinstance(each, Command)]
-        if told := [reason for reason in asked if reason]:
-            return f"{exchange}: {' and '.join(told)}"
-        asking = (each.unmet(delivery, command_seconds) for each in own if isinstance(each, Command))
-        reason = next((reason for reason in asking if reason), None)
+        checked = [each.unmet(delivery) for each in own if not isinstance(each, Command)]
+        if reasons := [reason for reason in checked if reason]:
+            return f"{exchange}: {' and '.join(reasons)}"
+        commands = (each.unmet(delivery, command_seconds) for each in own if isinstance(each, Command))
+        reason = next((reason for reason in commands if reason), None)
         return reason and f"{exchange}: {reason}"
 
     def unmet_of(self, deliveries: Sequence[Delivery], command_seconds: float = COMMAND_SECONDS) -> str | None:
-        """The same of all deliveries of a day."""
-        told = (self.unmet(delivery, command_seconds) for delivery in deliveries)
-        return "; ".join(reason for reason in told if reason) or None
+        """The same for all deliveries of a day."""
+        reasons = (self.unmet(delivery, command_seconds) for delivery in deliveries)
+        return "; ".join(reason for reason in reasons if reason) or None
 
 
 class GuardedRawFolder(RawFolder):
-    """The raw folder for those who work on a day: it hands out nothing whose preconditions are not met."""
+    """The raw folder for runs: it refuses deliveries until their preconditions hold."""
 
     def __init__(self, uri: str, preconditions: Preconditions) -> None:
         super().__init__(uri)
         self.preconditions = preconditions
 
     def deliveries(self, day: date) -> list[Delivery]:
-        """The deliveries of all exchanges for a day; refused if they are missing, or not to be worked on yet."""
+        """The deliveries of all exchanges for a day; an error if one is missing, or if a precondition does not hold."""
         found = super().deliveries(day)
         if unmet := self.preconditions.unmet_of(found):
             raise UnmetPreconditionError(
@@ -92,17 +92,17 @@ class GuardedRawFolder(RawFolder):
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a name that stands in it twice, one would get lost."""
+    """Read a JSON object, and refuse a name that it has twice: one of the two would get lost."""
     names = [name for name, _ in pairs]
     if repeated := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"{repeated[0]} stands there twice")
+        raise ValueError(f"{repeated[0]} appears twice")
     return dict(pairs)
 
 
 def _of_exchange(exchange: str, listed: object) -> tuple[Precondition, ...]:
     known = [source.exchange for source in SOURCES]
     if exchange not in known:
-        raise ValueError(f"{exchange!r} is no exchange; there are {', '.join(known)}")
+        raise ValueError(f"{exchange!r} is not an exchange; the exchanges are {', '.join(known)}")
     if not isinstance(listed, list):
         raise ValueError(f"{exchange}: must be a list like {_EXAMPLE}")  # noqa: TRY004 - the same
     made: list[Precondition] = []
@@ -111,7 +111,7 @@ def _of_exchange(exchange: str, listed: object) -> tuple[Precondition, ...]:
             raise ValueError(f'{exchange}: each must be of one kind, like {{"minimum_bytes": 1000000}}')
         ((kind, given),) = each.items()
         if kind not in KINDS:
-            raise ValueError(f"{exchange}: {kind!r} is no kind of precondition; there are {', '.join(KINDS)}")
+            raise ValueError(f"{exchange}: {kind!r} is not a kind of precondition; the kinds are {', '.join(KINDS)}")
         try:
             made.append(KINDS[kind].parse(given))
         except ValueError as error:

@@ -1,8 +1,7 @@
 """Raw files of invented trading days: for the demo, for tests and for sizing a machine.
 
-The same arguments write the same bytes. A day looks like the exchanges' own: quotes and trades
-around a wandering price, later a gzipped file with corrections and late events, and half a
-percent of lines that must be rejected.
+The same arguments write the same bytes. A day looks like a real one: quotes and trades around a changing price, later
+a gzipped file with corrections and late events, and half a percent of lines that must be rejected.
 """
 
 import gzip
@@ -21,12 +20,12 @@ _TRADES, _CORRECTIONS, _LATE, _BAD = 0.1, 0.01, 0.02, 0.005
 _LINES_PER_FILE = 250_000
 _OPEN_MS, _SESSION_MS = (9 * 60 + 30) * 60_000, int(6.5 * 3_600_000)
 _ON_TIME, _LATER = "16:15:00.000", "20:30:00.000"
-# Lies in every folder written here: only such folders are ever written again.
+# Every folder of a sample has this file; a folder without it is never overwritten.
 _MARKER = "_SAMPLE"
 
 
 class SampleError(ExpectedError):
-    """A sample that cannot be written, with the reason."""
+    """A sample cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class _Event:
 
 @dataclass
 class _Delivery:
-    """The lines of one exchange's day: on time and later."""
+    """The lines of one exchange for a day: those on time and those that come later."""
 
     source: Source
     lines: list[str] = field(default_factory=list)
@@ -85,7 +84,7 @@ class _Delivery:
 
 @dataclass(frozen=True)
 class Sample:
-    """Invented trading days of a size."""
+    """Invented trading days of a given size."""
 
     symbols: int
     events: int
@@ -137,13 +136,13 @@ class Sample:
         return delivery
 
     def _opening(self, rng: random.Random, symbol: str) -> float:
-        """Every symbol has its level; a day opens within two percent of it."""
+        """A price within two percent of the symbol's level, which is the same on all days."""
         level = random.Random(f"{self.seed}/{symbol}").uniform(10, 400)  # noqa: S311 - as above
         return level * rng.uniform(0.98, 1.02)
 
 
 class _Market:
-    """Prices that wander, and the events they make."""
+    """Prices that change at random, and the events at these prices."""
 
     def __init__(self, rng: random.Random, exchange: str, day: date, openings: dict[str, float]) -> None:
         self._rng, self._exchange, self._day = rng, exchange, day

@@ -1,7 +1,7 @@
-"""One look at the raw folder: which days lie there, what has come of them, and whether a delivery is complete.
+"""One look at the raw folder: which days are there, what has arrived for them, and whether a delivery is complete.
 
-A full listing of 100,000 objects on S3 takes half a minute and more, so a look takes a part of them, and the next
-goes on where it stopped. What was seen in earlier looks is in ``new_files_cursor``.
+A full listing of 100,000 objects on S3 takes half a minute or more, so a look lists a part of them, and the next look
+continues where it stopped. ``new_files_cursor`` remembers what earlier looks have seen.
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -9,30 +9,30 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from capstone_dagster.deliveries.listing import DayReader, RawDay
-from capstone_dagster.deliveries.misplaced_files import Stray, sort_out
+from capstone_dagster.deliveries.misplaced_files import Misplaced, sort_out
 from capstone_dagster.trading_days import TradingDays
 from spark_code.raw_files import SUCCESS, Delivery, RawFolder
 
-# Of the minute that Dagster gives a sensor.
+# Out of the minute that Dagster gives a tick.
 _SECONDS = 2.0
-# Nearly all that is new is of these: they are looked at every time.
+# Nearly all new files are of these days, so every look includes them.
 _NEWEST_DAYS = 5
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What one look has found."""
+    """The result of one look."""
 
     watched: Sequence[date]
     """The latest trading days that have a folder, the oldest first."""
     older: Sequence[date]
-    """Those before, which nobody watches."""
+    """The days before those, which are not watched."""
     days: Mapping[date, RawDay]
-    """Of the watched days those that were looked at this time."""
-    strays: Sequence[Stray]
-    """Those of the raw folder, and of the days that were looked at."""
+    """The watched days that this look has listed."""
+    misplaced: Sequence[Misplaced]
+    """Those directly in the raw folder, and those of the days that this look has listed."""
     go_on_at: date | None
-    """The day with which the next look goes on; None if it begins anew."""
+    """The day at which the next look continues; None if it starts over."""
 
 
 @dataclass(frozen=True)
@@ -42,26 +42,26 @@ class RawScan:
     raw: RawFolder
     calendar: TradingDays
     clock: Callable[[], float]
-    """In seconds, from any moment on."""
+    """In seconds, from any starting point."""
 
     def look(self, today: date, most_days: int, known: Container[date], start: date | None) -> Scan:
-        """Look at watched days: at first at those that nobody knows, then at the others from ``start`` on."""
+        """Look at watched days: first at those that are not known yet, then at the others from ``start`` on."""
         tops = dict.fromkeys(source.format for source in self.raw.sources)
         names = {folder: self.raw.storage.names(folder) for folder in ("", *tops)}
-        days, strays = sort_out(self.raw, names, self.calendar, today)
+        days, misplaced = sort_out(self.raw, names, self.calendar, today)
         watched, older = days[-most_days:], days[:-most_days]
         reader = DayReader(self.raw, {top: frozenset(names[top][0]) for top in tops})
         looked, go_on_at = self._sweep(reader, watched, known, start)
         for day in watched[-_NEWEST_DAYS:]:
             if day in known and day not in looked:
                 looked[day] = reader.read(day)
-        strays += [stray for day in sorted(looked) for stray in looked[day].strays]
-        return Scan(watched, older, looked, strays, go_on_at)
+        misplaced += [found for day in sorted(looked) for found in looked[day].misplaced]
+        return Scan(watched, older, looked, misplaced, go_on_at)
 
     def _sweep(
         self, reader: DayReader, watched: Sequence[date], known: Container[date], start: date | None
     ) -> tuple[dict[date, RawDay], date | None]:
-        """As many days as there is time for, and at least one; and where the next look goes on."""
+        """Look at as many days as there is time for, at least one; also returns where the next look continues."""
         deadline = self.clock() + _SECONDS
         looked: dict[date, RawDay] = {}
         unknown = [day for day in watched if day not in known]
@@ -74,19 +74,19 @@ class RawScan:
 
 
 def beginning_with(start: date | None, days: Sequence[date]) -> list[date]:
-    """The days in their order from one of them on, and then those before it."""
+    """Sort the days so that those from ``start`` on come first, and then those before it."""
     return sorted(days, key=lambda day: (start is not None and day < start, day))
 
 
 def still_arriving(deliveries: Sequence[Delivery], quiet_seconds: float, now: datetime) -> list[str]:
-    """The exchanges whose delivery is not complete, asked by somebody who has not seen it before."""
+    """The exchanges whose delivery is not complete, for a caller that has not looked before."""
     return [found.source.exchange for found in deliveries if why_incomplete(found, quiet_seconds, now, since=now)]
 
 
 def why_incomplete(delivery: Delivery, quiet_seconds: float, now: datetime, since: datetime) -> str | None:
-    """What the delivery waits for, or None if it is complete; ``since`` when it was seen as it is now.
+    """What the delivery waits for, or None if it is complete; ``since`` is when its current files were first seen.
 
-    Where clocks differ, the time of a file may lie in the future: then it counts since when nothing has changed.
+    Where clocks differ, a file's time may be in the future: then the delivery counts as unchanged from ``since`` on.
     """
     if not delivery.files:
         return "it has delivered no data file"

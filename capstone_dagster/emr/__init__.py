@@ -1,6 +1,6 @@
-"""The same steps on AWS EMR: what is shipped, how a step is submitted and awaited, how clusters live and end.
+"""The same steps on AWS EMR: shipping the code, submitting steps and waiting for them, creating and ending clusters.
 
-``on_cluster`` runs there, and nothing else does. What a step does is in ``assets`` and ``steps``, which know nothing
-of EMR; ``resources`` chooses between here and there.
+Only ``on_cluster`` runs on the cluster. What a step does is in ``assets`` and ``steps``, which know nothing of EMR;
+``resources`` chooses whether steps run here or on EMR.
 May import ``steps`` and what is below.
 """

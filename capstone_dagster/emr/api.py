@@ -1,7 +1,7 @@
-"""How EMR is asked: patiently, with jitter, and never twice for what must happen once.
+"""Calls of the EMR API: retried with jitter, but never repeated blindly if something must happen only once.
 
-What is asked for lives in ``cluster`` and ``launcher``. boto3's own retries are off: they would repeat
-a submission whose answer was lost.
+``cluster``, ``steps`` and ``launcher`` make the calls. boto3's own retries are off: they would repeat a submission
+whose answer was lost.
 """
 
 import random
@@ -27,17 +27,17 @@ _HURRIED_SECONDS = 60.0
 
 
 class EmrApiError(ExpectedError):
-    """EMR refused, or gave no answer for too long; the cause tells which."""
+    """EMR refused a call, or gave no answer for too long; the cause is the error of boto3."""
 
 
 def pause(seconds: float) -> None:
-    """Wait, unless the run is asked to stop: then that is raised at once."""
+    """Sleep; if the run is asked to stop, raise the interruption at once."""
     with raise_execution_interrupts():
         time.sleep(seconds)
 
 
 def jittered(seconds: float) -> float:
-    """About so many seconds: runs that began together shall not ask together."""
+    """About so many seconds, so that runs that began together do not call EMR together."""
     return seconds * random.uniform(0.8, 1.2)  # noqa: S311 - no secret depends on it
 
 
@@ -47,7 +47,7 @@ class Emr:
 
     region: str
     patience_seconds: float
-    """How long throttling, server errors and lost connections are outlasted."""
+    """How long to go on trying after throttling, server errors and lost connections."""
     pause: Callable[[float], None] = pause
     clock: Callable[[], float] = field(default=time.monotonic, compare=False)
 
@@ -57,16 +57,16 @@ class Emr:
         return boto3.Session(region_name=self.region).client("emr", config=once)
 
     def steadfast(self, *, is_hurried: bool = True) -> Self:
-        """The same, for what must be done whatever comes; in a hurry if somebody waits for the run to stop."""
+        """The same for clean-up, which no interruption ends; less patient if somebody waits for the run to stop."""
         patience = min(self.patience_seconds, _HURRIED_SECONDS) if is_hurried else self.patience_seconds
         return replace(self, pause=time.sleep, patience_seconds=patience)
 
     def ask(self, operation: str, **request: Any) -> Answer:
-        """Ask something that does no harm when it is asked again."""
+        """Make a call that can safely be repeated."""
         return self._outlasting(operation, lambda _: self._once(operation, request))
 
     def submit(self, operation: str, find: Callable[[], _T | None], made: Callable[[Answer], _T], **request: Any) -> _T:
-        """Ask for something that must happen once: before it is asked again, look whether it has happened."""
+        """Make a call whose effect must happen once: before repeating it, look whether it has happened."""
 
         def attempt(number: int) -> _T:
             found = find() if number else None
@@ -75,7 +75,7 @@ class Emr:
         return self._outlasting(operation, attempt)
 
     def pages(self, operation: str, member: str, **request: Any) -> Iterator[Answer]:
-        """All members of a list that comes in pages."""
+        """All members of a paginated list."""
         while True:
             answer = self.ask(operation, **request)
             yield from answer[member]
@@ -106,7 +106,7 @@ class Emr:
 
 
 def _reason(error: ClientError | BotoCoreError) -> str:
-    """Without the frame that boto3 puts around it."""
+    """The reason alone, without the sentence that boto3 puts around it."""
     if not isinstance(error, ClientError):
         return str(error)
     return f"{error.response['Error']['Code']}: {error.response['Error'].get('Message', '')}"

@@ -1,12 +1,12 @@
-"""What host and cluster tell each other about one attempt at a step, and under which names.
+"""The files that host and cluster exchange about one attempt at a step.
 
-    <staging>/runs/<run id>/<step>/<attempt>/launch.json           what the host expects and sets
-    <staging>/runs/<run id>/<step>/<attempt>/begun                 put once: an attempt is never run twice
-    <staging>/runs/<run id>/<step>/<attempt>/events/000001.json    what happened since the one before
-    <staging>/runs/<run id>/<step>/<attempt>/end.json              how many there are, and how it ended
+    <staging>/runs/<run id>/<step>/<attempt>/launch.json           the versions and settings that the host expects
+    <staging>/runs/<run id>/<step>/<attempt>/begun                 written once, so that no attempt runs twice
+    <staging>/runs/<run id>/<step>/<attempt>/events/000001.json    a batch of events
+    <staging>/runs/<run id>/<step>/<attempt>/end.json              how many batches there are, or why it did not run
 
-Uses the standard library only, and nothing that Python 3.9 lacks, because the cluster reads it before it
-knows what is installed there.
+Uses only the standard library, and nothing that Python 3.9 lacks: the cluster imports it before it has checked which
+versions are installed there.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ LAUNCH, BEGUN, END = "launch.json", "begun", "end.json"
 
 
 def events_name(number: int) -> str:
-    """The name of a batch of events; they are counted from 1."""
+    """The name of a batch of events; numbers begin at 1."""
     return f"events/{number:06}.json"
 
 
 @dataclass(frozen=True)
 class Versions:
-    """What must be the same on both sides: events and steps are exchanged in Dagster's own form."""
+    """The versions, which must be the same on both sides: they exchange events and steps in Dagster's own format."""
 
     python: str
     dagster: str
 
     @classmethod
     def here(cls) -> Self:
-        """Those of this process."""
+        """The versions of this process."""
         try:
             dagster = importlib.metadata.version("dagster")
         except importlib.metadata.PackageNotFoundError:
@@ -50,18 +50,18 @@ class Versions:
 
 @dataclass(frozen=True)
 class Launch:
-    """What the host expects of the cluster, and the settings that hold there; none is a secret."""
+    """The versions that the host expects on the cluster, and the settings for it; none is a secret."""
 
     versions: Versions
     environment: dict[str, str]
 
     def to_json(self) -> bytes:
-        """As it is stored."""
+        """Serialize it."""
         return json.dumps(asdict(self), indent=2).encode()
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
-        """As it was stored."""
+        """Read what ``to_json`` has written."""
         read = json.loads(content)
         return cls(Versions(**read["versions"]), read["environment"])
 
@@ -78,16 +78,16 @@ class Launch:
 
 @dataclass(frozen=True)
 class End:
-    """The last word of the cluster."""
+    """The last file that the cluster writes."""
 
     batches: int
     refusal: str | None = None
 
     def to_json(self) -> bytes:
-        """As it is stored."""
+        """Serialize it."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
-        """As it was stored."""
+        """Read what ``to_json`` has written."""
         return cls(**json.loads(content))

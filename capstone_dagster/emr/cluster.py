@@ -1,7 +1,7 @@
 """The cluster of a run: created or taken when its first step needs it, given back when the run ends.
 
-Termination protection is on while the run works. What a cluster is made of is said in ``cluster_request``; who
-ends the clusters of runs that died is ``reaper``.
+Termination protection is on while the run works. ``cluster_request`` describes new clusters; ``reaper`` ends the
+clusters of runs that have died.
 """
 
 import logging
@@ -19,25 +19,25 @@ ACTIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING")
 
 
 class NoClusterError(ExpectedError):
-    """The cluster that was named cannot be used."""
+    """The cluster that the setting names cannot be used."""
 
 
 @dataclass
 class RunCluster:
-    """One cluster for all steps of one run, or of the days of a range. Nothing happens before ``require``."""
+    """One cluster for all steps of one run, or for all days of a range. ``require`` creates or takes it."""
 
     emr: Emr
     wanted: EmrSettings
     id: str | None = None
     owner: Owner | None = None
-    """Whose it is, if not the run's that asks for it."""
+    """Its owner; None if that is the run that requires it."""
     is_hurried: bool = False
-    """Whether the run was asked to stop, so that somebody waits for it."""
+    """Whether the run was asked to stop, and somebody waits for that."""
     _was_protected: bool = field(default=False, repr=False)
     _created: int = field(default=0, repr=False)
 
     def require(self, owner: Owner, log: logging.Logger) -> str:
-        """The id of a cluster that takes steps; it may still be starting."""
+        """The id of a cluster that accepts steps; it may still be starting."""
         if self.id and describe(self.emr, self.id)["Status"]["State"] in ACTIVE:
             return self.id
         if self.wanted.cluster_id:
@@ -47,7 +47,7 @@ class RunCluster:
         return self.id
 
     def release(self, log: logging.Logger) -> None:
-        """Protection off, and terminate if that is wanted. Never fails: the run has its result by now."""
+        """Switch protection off, and terminate the cluster if wanted. Never fails: the run already has its result."""
         if self.id is None:
             return
         emr = self.emr.steadfast(is_hurried=self.is_hurried)
@@ -68,12 +68,12 @@ class RunCluster:
             raise NoClusterError(f"CAPSTONE_EMR_CLUSTER_ID: {error}") from error
         if cluster["Status"]["State"] not in ACTIVE:
             raise NoClusterError(
-                f"CAPSTONE_EMR_CLUSTER_ID: cluster {cluster_id} takes no steps: {told(cluster)}; name one that "
+                f"CAPSTONE_EMR_CLUSTER_ID: cluster {cluster_id} takes no steps: {in_words(cluster)}; name one that "
                 "runs, or leave it empty and every run creates its own"
             )
         self._was_protected = cluster["TerminationProtected"]
         protect(self.emr, cluster_id, True)
-        log.info("EMR: took cluster %s, which is %s", cluster_id, told(cluster))
+        log.info("EMR: took cluster %s, which is %s", cluster_id, in_words(cluster))
         return cluster_id
 
     def _create(self, owner: Owner, log: logging.Logger) -> str:
@@ -88,7 +88,7 @@ class RunCluster:
             created = self.emr.submit(
                 "run_job_flow", lambda: find(self.emr), lambda answer: str(answer["JobFlowId"]), **request
             )
-        except BaseException:  # it may be there although nobody was told: then it is given back with the run
+        except BaseException:  # the cluster may exist although its id was lost: then the run's end gives it back
             with suppress(EmrApiError):
                 self.id = find(self.emr.steadfast())
             raise
@@ -97,13 +97,13 @@ class RunCluster:
 
 
 def describe(emr: Emr, cluster_id: str) -> Answer:
-    """The cluster as EMR knows it."""
+    """EMR's description of the cluster."""
     cluster: Answer = emr.ask("describe_cluster", ClusterId=cluster_id)["Cluster"]
     return cluster
 
 
-def told(cluster_or_step: Any) -> str:
-    """Its state, and why it has come to it where EMR says so."""
+def in_words(cluster_or_step: Any) -> str:
+    """The state of a cluster or step, and the reasons that EMR gives for it."""
     status = cluster_or_step["Status"]
     details = status.get("FailureDetails", {})
     reasons = (status.get("StateChangeReason", {}).get("Message"), details.get("Reason"), details.get("Message"))
@@ -111,12 +111,12 @@ def told(cluster_or_step: Any) -> str:
 
 
 def protect(emr: Emr, cluster_id: str, is_protected: bool) -> None:
-    """Switch termination protection."""
+    """Switch termination protection on or off."""
     emr.ask("set_termination_protection", JobFlowIds=[cluster_id], TerminationProtected=is_protected)
 
 
 def terminate(emr: Emr, cluster_id: str) -> None:
-    """End a cluster, protected or not; one that has ended already stays so."""
+    """End a cluster, protected or not, unless it has already ended."""
     if describe(emr, cluster_id)["Status"]["State"] in ACTIVE:
         protect(emr, cluster_id, False)
         emr.ask("terminate_job_flows", JobFlowIds=[cluster_id])

@@ -1,6 +1,6 @@
-"""What a new cluster is made of: fleets, roles, packages, tags. When one is created is in ``cluster``.
+"""The request for a new cluster: fleets, roles, packages, tags. ``cluster`` decides when to create one.
 
-MASTER and CORE on demand: without them the run is lost. TASK on spot: its machines only compute.
+MASTER and CORE are on demand: without them the run is lost. TASK is on spot: its machines only compute.
 """
 
 import hashlib
@@ -12,29 +12,29 @@ from capstone_dagster.setting_values import Fleet
 from capstone_dagster.settings import CHECKOUT, EmrSettings
 from spark_code.storage import Storage
 
-# Every cluster and step of the platform is named so, then its job id and run id.
+# The names of all clusters and steps of the platform begin with it; job id and run id follow.
 NAME = "capstone"
 RUN_TAG, TERMINATE_TAG = "capstone:run_id", "capstone:terminate"
 # Where the bootstrap action puts Python and the packages of requirements.lock.
 PYTHON = "/opt/capstone/venv/bin/python"
 
 _BOOTSTRAP, _REQUIREMENTS = CHECKOUT / "deploy" / "emr" / "bootstrap.sh", CHECKOUT / "requirements.lock"
-# Minutes that EMR goes on asking for spot machines, before it takes machines on demand.
+# How long EMR goes on asking for spot machines before it takes machines on demand.
 _SPOT_MINUTES = 10
-# EMR refuses less.
+# The minimum of EMR.
 _SHORTEST_IDLE_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose cluster or step it is."""
+    """The run that a cluster or step belongs to."""
 
     run_id: str
     job_id: str
 
 
 def creation(wanted: EmrSettings, owner: Owner, number: int, staging: Storage) -> dict[str, Any]:
-    """The request for the run's cluster, or for the one after it if that was lost."""
+    """The request for the run's cluster; ``number`` counts from 1 on, for the next one if a cluster was lost."""
     instances: dict[str, Any] = {
         "InstanceFleets": _fleets(wanted),
         "KeepJobFlowAliveWhenNoSteps": True,
@@ -85,7 +85,7 @@ def _fleets(wanted: EmrSettings) -> list[dict[str, Any]]:
             "TimeoutAction": "SWITCH_TO_ON_DEMAND",
         }
     }
-    # Said although it is the default: only so may a fleet have more than five types.
+    # It is the default, but EMR allows more than five types in a fleet only if the request names it.
     cheapest = {"OnDemandSpecification": {"AllocationStrategy": "lowest-price"}}
     fleets = [
         fleet("MASTER", wanted.master_fleet, "OnDemand", LaunchSpecifications=cheapest),
@@ -97,7 +97,7 @@ def _fleets(wanted: EmrSettings) -> list[dict[str, Any]]:
 
 
 def _bootstrap(wanted: EmrSettings, staging: Storage) -> dict[str, Any]:
-    """The packages of this very checkout: host and cluster must have the same."""
+    """The bootstrap action that installs the packages of this checkout: host and cluster need the same."""
     script = wanted.bootstrap_uri or _staged(staging, "bootstrap", ".sh", _BOOTSTRAP.read_bytes())
     requirements = _staged(staging, "requirements", ".lock", _REQUIREMENTS.read_bytes())
     arguments = [requirements, "--python", f"python{Versions.here().python}"]

@@ -1,6 +1,6 @@
 """The code that the cluster runs: one archive of the two packages, named after its content.
 
-Only what is listed here is packed, so no ``.env``, data or virtual environment ever leaves this machine.
+It holds only the packages and suffixes listed here, so no ``.env``, data or virtual environment leaves this machine.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ from spark_code.storage import Storage
 
 _PACKAGES = ("capstone_dagster", "spark_code")
 _SUFFIXES = (".py", ".properties")
-# The earliest that a zip can hold; with the files' own times every checkout would be another archive.
+# The earliest time that a zip can hold; with the files' own times every checkout would be a different archive.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
-# Each module is looked at: where this checkout is installed, what the archive lacks would be found there.
+# It checks where each module comes from: if the archive lacks one, Python may find it in an installed checkout.
 _IMPORTS = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -50,7 +50,7 @@ def build(root: Path = CHECKOUT) -> bytes:
 
 
 def upload(staging: Storage, content: bytes) -> str:
-    """Where the archive lies; checked and uploaded unless it is there."""
+    """Check and upload the archive unless it is already there; returns its location."""
     key = f"code/{hashlib.sha256(content).hexdigest()}.zip"
     if staging.read(key) is None:
         require_importable(content)

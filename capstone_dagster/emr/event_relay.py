@@ -1,4 +1,4 @@
-"""What happens on the cluster, brought into the run storage while it happens."""
+"""Copies the events of a step on the cluster into the run storage while it runs."""
 
 import logging
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ from spark_code.storage import Storage
 
 @dataclass
 class Relay:
-    """Reads the batches of one attempt in their order, each once."""
+    """Reads the batches of one attempt in order, each once."""
 
     step: StepExecutionContext
     storage: Storage
     is_decided: bool = False
-    """Whether the step itself has said how it ended: success, failure, or to be tried again."""
+    """Whether the step has reported its result: success, failure, or that it must be tried again."""
     _read: int = field(default=0, repr=False)
 
     def new_events(self) -> Iterator[dg.DagsterEvent]:
-        """Store and show what has come since the last time."""
+        """Store and show the events that have come since the last call."""
         while (content := self.storage.read(events_name(self._read + 1))) is not None:
             self._read += 1
             for entry in map(self._with_inputs, dg.deserialize_value(content.decode(), list)):
@@ -37,14 +37,14 @@ class Relay:
                     yield event
 
     def end(self) -> End | None:
-        """The last word of the cluster, if it came to it."""
+        """The last file of the cluster, if it has written one."""
         content = self.storage.read(END)
         return End.from_json(content) if content else None
 
     def _with_inputs(self, entry: dg.EventLogEntry) -> dg.EventLogEntry:
-        """A materialization with the data versions of its inputs, of which the cluster's own instance knows nothing.
+        """Add the data versions of the inputs to a materialization; the cluster's own instance does not know them.
 
-        Its own version is right already: it comes from what was published.
+        Its own version is already right: it comes from what was published.
         """
         event = entry.dagster_event
         data = event.event_specific_data if event else None
@@ -59,7 +59,7 @@ class Relay:
         return entry._replace(dagster_event=event._replace(event_specific_data=known))
 
     def _show(self, entry: dg.EventLogEntry) -> None:
-        """The run's own loggers (the terminal of ``capstone run``) know nothing of what is stored directly."""
+        """Pass an event to the run's loggers (the terminal of ``capstone run``), which miss what is stored directly."""
         record = logging.LogRecord("dagster", int(entry.level), __file__, 0, entry.message, None, None)
         metadata = DagsterLogRecordMetadata(
             **self.step.log.metadata,
@@ -70,5 +70,5 @@ class Relay:
             log_timestamp="",
         )
         set_log_record_metadata(record, metadata)
-        for logger in self.step.log._dagster_handler._loggers:  # noqa: SLF001 - no other way leads to them
+        for logger in self.step.log._dagster_handler._loggers:  # noqa: SLF001 - there is no public access
             logger.handle(record)

@@ -1,7 +1,7 @@
 """Runs a step on EMR: Dagster's EMR PySpark step launcher, made fit for production.
 
-Each deviation from the parent has a test of its own (``test_*_contract``), so that an upgrade that changes
-the parent is noticed. This is how a step is submitted; how it is awaited is in ``step_watch``.
+Each deviation from the parent has its own test (``test_*_contract``), which fails if an upgrade changes the parent.
+This module submits a step; ``step_watch`` waits for it.
 """
 
 # The parent has no types.
@@ -42,19 +42,19 @@ from spark_code.session import ENGINE_CONF
 from spark_code.storage import Storage
 
 _PYTHON_CONF = {"spark.pyspark.python": PYTHON, "spark.pyspark.driver.python": PYTHON}
-# What stays on this host: a secret, a folder that no cluster has, and how steps come to the cluster.
+# Settings that stay on this host: secrets, folders that no cluster has, and settings of the launcher itself.
 _OF_THIS_HOST = ("CAPSTONE_POSTGRES_URL", "CAPSTONE_HOME", "CAPSTONE_EMR_", "CAPSTONE_PRECONDITION")
 
-# While the days of a range are run, which share it.
+# The cluster that the days of a range share.
 _CLUSTER_OF_DAYS: ContextVar[RunCluster | None] = ContextVar("cluster_of_days", default=None)
 
 
 class NoRegionError(ExpectedError):
-    """Nobody said in which region of AWS the clusters are."""
+    """The AWS region of the clusters is not set."""
 
 
 class EmrStepLauncher(EmrPySparkStepLauncher):
-    """Runs each step as a step of the run's cluster. Copies of it know one attempt at one step."""
+    """Runs each step as a step of the run's cluster. It makes a copy of itself for each attempt at a step."""
 
     owner: Owner
     attempt: Attempt
@@ -66,30 +66,30 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
         self.staging = Storage(self.wanted.staging_uri)
         bucket, _, prefix = self.wanted.staging_uri.removeprefix("s3://").partition("/")
         with warnings.catch_warnings():
-            # That Dagster prefers Pipes is known; docs/decisions.md says why it is this launcher.
+            # The warning says that Dagster prefers Pipes; docs/decisions.md says why we use this launcher.
             warnings.simplefilter("ignore")
             super().__init__(
                 region_name=cluster.emr.region,
                 staging_bucket=bucket,
                 staging_prefix=str(PurePosixPath(prefix, "runs")),
                 wait_for_logs=False,
-                # A failed step cancels no other one.
+                # A failed step must not cancel others.
                 action_on_failure="CONTINUE",
                 cluster_id="",
                 spark_config={**ENGINE_CONF, **_PYTHON_CONF, **self.wanted.spark_conf},
                 local_job_package_path=str(CHECKOUT),
                 deploy_local_job_package=False,
             )
-        self.emr_job_runner = Steps(cluster.emr)  # type: ignore[assignment]  # what the parent asks of it, and more
+        self.emr_job_runner = Steps(cluster.emr)  # type: ignore[assignment]  # it has the methods that the parent calls
 
     def launch_step(self, step_context: StepExecutionContext) -> Iterator[dg.DagsterEvent]:
-        """Refuse what cannot work, and only then ask for a cluster and submit."""
+        """Refuse a step that cannot succeed, and only then require a cluster and submit it."""
         with step_context.resources.retries.judging_failures(step_context.previous_attempt_count):
             yield from self._launch(step_context)
 
     def _launch(self, step_context: StepExecutionContext) -> Iterator[dg.DagsterEvent]:
         require_inputs(step_context)
-        step_context.fetch_external_input_asset_version_info()  # as they are before the step reads them
+        step_context.fetch_external_input_asset_version_info()  # before the step reads its inputs
         for uri in (self.settings.lake_uri, self.wanted.staging_uri):
             Storage(uri).require_bucket()
         run = step_context.dagster_run
@@ -102,14 +102,14 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
         launched.watch = launched.watch_of(step_context)
         try:
             yield from EmrPySparkStepLauncher.launch_step(launched, step_context)
-        except BaseException as error:  # interrupted, overdue, EMR unreachable: whatever it is, nothing may go on
+        except BaseException as error:  # interrupted, overdue, EMR unreachable: the attempt must not go on in any case
             self.cluster.is_hurried = isinstance(error, KeyboardInterrupt | dg.DagsterExecutionInterruptedError)
             late = launched.watch.give_up()
             if launched.watch.relay.is_decided and isinstance(error, dg.Failure | EmrApiError | StorageError):
                 yield from late
-                return  # the step has its result, only EMR did not come to an end with it
+                return  # the step has its result, only EMR has not ended it
             if isinstance(error, EmrApiError) and (lost := launched.watch.lost_cluster(error)):
-                raise lost  # noqa: B904 - it has a cause of its own
+                raise lost  # noqa: B904 - it has its own cause
             raise
 
     def wait_for_completion(  # noqa: D102, PLR0913, PLR0917 - the parent's, which calls it
@@ -125,7 +125,7 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
         yield from self.watch.until_ended(emr_step_id)
 
     def watch_of(self, step: StepExecutionContext) -> Watch:
-        """What awaits the step, or gives it up."""
+        """The object that waits for the step, or gives it up."""
         return Watch(
             step=step,
             settings=self.settings,
@@ -136,7 +136,7 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
         )
 
     def _exchanged(self, run_id: str, step_key: str) -> Storage:
-        """Where host and cluster tell each other about the attempt; the parent's own files lie there too."""
+        """The folder in which host and cluster exchange files about the attempt; the parent puts its own there too."""
         folder = f"runs/{run_id}/{self._sanitize_step_key(step_key)}/{self.attempt.number}"
         return Storage(self.staging.uri(folder))
 
@@ -167,7 +167,7 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
 
 
 def region() -> str:
-    """The region as boto3 finds it."""
+    """The region that boto3 finds."""
     try:
         found: str | None = boto3.Session().region_name
     except BotoCoreError as error:  # a profile that is not there
@@ -178,9 +178,9 @@ def region() -> str:
 
 
 def owner_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Owner:
-    """The run, and what it does in one word: names of clusters and steps are read word by word, by ``reaper``.
+    """The run and its job id in one word: ``reaper`` splits names of clusters and steps into words.
 
-    AWS takes no comma in a tag.
+    AWS allows no comma in a tag.
     """
     return Owner(run.run_id, "_".join(what_ran(instance, run).replace(",", " ").split()))
 
@@ -191,7 +191,7 @@ def _run_cluster(wanted: EmrSettings, owner: Owner | None = None) -> RunCluster:
 
 @contextmanager
 def cluster_of_days(wanted: EmrSettings, owner: Owner) -> Iterator[None]:
-    """One cluster for all runs that this process executes meanwhile; it is given back at the end."""
+    """Use one cluster for all runs that this process executes in the block; give it back at the end."""
     cluster = _run_cluster(wanted, owner)
     before = _CLUSTER_OF_DAYS.set(cluster)
     try:
@@ -202,7 +202,7 @@ def cluster_of_days(wanted: EmrSettings, owner: Owner) -> Iterator[None]:
 
 
 def step_launcher(settings: Settings) -> dg.ResourceDefinition:
-    """The resource: a launcher, and with it the cluster of the run, which is given back at its end."""
+    """The resource: a launcher with the cluster of the run, which is given back when the run ends."""
 
     @dg.resource(
         config_schema=NOTHING,

@@ -1,7 +1,7 @@
 """Ends what runs have left on EMR: clusters and steps whose run has ended without giving them back.
 
-A process that is killed cannot clean up. The run storage knows that its run has ended, and the names of
-clusters and steps say whose they are. Those of runs that this run storage does not know are left alone.
+A process that is killed cannot clean up. The run storage knows that its run has ended, and the names of clusters and
+steps contain the run id. Clusters and steps of runs that this run storage does not know are left alone.
 """
 
 import dagster as dg
@@ -18,17 +18,17 @@ _UNENDED_STEPS = ("PENDING", "CANCEL_PENDING", "RUNNING")
 
 
 def reap(emr: Emr, instance: dg.DagsterInstance, taken_cluster: str | None) -> list[str]:
-    """End them; returns in words what was done, and what could not be."""
-    told = []
+    """End what ended runs have left; returns sentences about what was ended, and what could not be."""
+    sentences = []
     for cluster in list(emr.pages("list_clusters", "Clusters", ClusterStates=list(ACTIVE))):
         try:
             if cluster["Id"] == taken_cluster:
-                told += _reap_steps(emr, instance, cluster["Id"])
+                sentences += _reap_steps(emr, instance, cluster["Id"])
             elif run_id := _ended_run(instance, cluster["Name"]):
-                told += _reap_cluster(emr, instance, cluster["Id"], run_id)
-        except EmrApiError as error:  # the next cluster may be another matter
-            told.append(f"left cluster {cluster['Id']}: {error}")
-    return told
+                sentences += _reap_cluster(emr, instance, cluster["Id"], run_id)
+        except EmrApiError as error:  # go on: the next cluster may work
+            sentences.append(f"left cluster {cluster['Id']}: {error}")
+    return sentences
 
 
 def _reap_cluster(emr: Emr, instance: dg.DagsterInstance, cluster_id: str, run_id: str) -> list[str]:
@@ -37,7 +37,7 @@ def _reap_cluster(emr: Emr, instance: dg.DagsterInstance, cluster_id: str, run_i
     if tags.get(TERMINATE_TAG) == "true":
         terminate(emr, cluster_id)
         return [f"ended cluster {cluster_id} of run {run_id}"]
-    if cluster["TerminationProtected"]:  # it shall stay, but may be ended
+    if cluster["TerminationProtected"]:  # it is to stay, but people may end it
         protect(emr, cluster_id, False)
     return _reap_steps(emr, instance, cluster_id)
 
@@ -53,14 +53,14 @@ def _reap_steps(emr: Emr, instance: dg.DagsterInstance, cluster_id: str) -> list
 
 
 def _ended_run(instance: dg.DagsterInstance, name: str) -> str | None:
-    """The run that a cluster or step is named after, if this run storage knows that it has ended."""
+    """The run in the name of a cluster or step, if this run storage knows that it has ended."""
     words = name.split()
     run = instance.get_run_by_id(words[2]) if words[:1] == [NAME] and len(words) > 2 else None
     return run.run_id if run and run.is_finished else None
 
 
 def reap_now(wanted: EmrSettings, instance: dg.DagsterInstance) -> list[str]:
-    """The same without long waits: what EMR does not answer now, the next one asks again."""
+    """The same without long waits: the next call tries again what EMR does not answer now."""
     return reap(Emr(region(), min(wanted.patience_minutes * 60, _SECONDS / 6)), instance, wanted.cluster_id)
 
 
@@ -71,10 +71,10 @@ def reaper(wanted: EmrSettings) -> dg.SensorDefinition:
         name="emr_reaper",
         minimum_interval_seconds=_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Ends EMR clusters and steps whose run has ended, also where the run's process was killed.",
+        description="Ends EMR clusters and steps whose run has ended, also if the run's process was killed.",
     )
     def emr_reaper(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        told = reap_now(wanted, context.instance)
-        return dg.SkipReason("; ".join(told) or "nothing is left on EMR by runs that have ended")
+        sentences = reap_now(wanted, context.instance)
+        return dg.SkipReason("; ".join(sentences) or "nothing is left on EMR by runs that have ended")
 
     return emr_reaper

@@ -1,7 +1,7 @@
-"""Waiting for a step of EMR: its events, its end, and what to do when it does not end well.
+"""Waiting for a step of EMR: its events, its end, and what to do if it fails.
 
-A step that is given up is told to the lake first: whatever goes on of it can publish nothing any more. Then
-it is cancelled. A failure tells the reason EMR gives, the driver's last words and where its log lies.
+To give up a step, forbid it in the lake first, so that it can no longer publish anything, and then cancel it. A
+failure contains the reason that EMR gives, the last lines of the driver and the location of its log.
 """
 
 from collections.abc import Generator, Iterator
@@ -14,7 +14,7 @@ import dagster as dg
 from dagster._core.execution.context.system import StepExecutionContext
 
 from capstone_dagster.emr.api import Answer, EmrApiError, jittered
-from capstone_dagster.emr.cluster import ACTIVE, RunCluster, describe, told
+from capstone_dagster.emr.cluster import ACTIVE, RunCluster, describe, in_words
 from capstone_dagster.emr.event_relay import Relay
 from capstone_dagster.emr.steps import ENDED, Steps, last_of_stderr, log_folder
 from capstone_dagster.settings import EmrSettings, Settings
@@ -38,11 +38,11 @@ class Watch:
     attempt: Attempt
     relay: Relay
     step_id: str | None = None
-    """None until EMR has said so; an answer may be lost."""
+    """None until EMR has answered; the answer may be lost."""
     _has_ended: bool = field(default=False, repr=False)
 
     def until_ended(self, step_id: str) -> Iterator[dg.DagsterEvent]:
-        """The events of the step; an error if it does not end as the step itself has said."""
+        """Yield the events of the step until it ends; an error if it ends without having reported its result."""
         self.step_id = step_id
         ended = yield from self._poll(step_id)
         self._has_ended = True
@@ -51,27 +51,28 @@ class Watch:
             raise self._failure(ended)
         if ended["Status"]["State"] != "COMPLETED":
             folder = log_folder(describe(self.cluster.emr, self._cluster_id), step_id)
-            self.step.log.info("EMR: step %s is %s; its log: %s/", step_id, told(ended), folder)
+            self.step.log.info("EMR: step %s is %s; its log: %s/", step_id, in_words(ended), folder)
 
     def give_up(self) -> list[dg.DagsterEvent]:
-        """Whatever goes on of the attempt shall end, and can publish nothing; returns what it has said since."""
+        """End the attempt and keep it from publishing anything; returns its events since the last look."""
         self._forbid()
         log, steps = self.step.log, Steps(self.cluster.emr.steadfast())
         try:
             step_id = self.step_id or steps.find(self._cluster_id, self.name)
             if step_id and not self._has_ended:
-                log.info("EMR: step %s was asked to end, and is %s", step_id, told(self._cancel(steps, step_id)))
+                log.info("EMR: step %s was asked to end, and is %s", step_id, in_words(self._cancel(steps, step_id)))
             return list(self.relay.new_events())
         except (EmrApiError, StorageError) as error:
             log.warning("%s was not cancelled, the sensor emr_reaper tries again: %s", self.name, error)
             return []
 
     def lost_cluster(self, error: EmrApiError) -> Exception | None:
-        """What the error means if the cluster is no more; None if it lives, or nobody can say."""
+        """The failure to raise instead if the cluster has ended; None if it has not, or if EMR does not answer."""
         with suppress(EmrApiError):
             cluster = describe(self.cluster.emr, self._cluster_id)
             if cluster["Status"]["State"] not in ACTIVE:
-                failure = dg.Failure(f"{error}; cluster {self._cluster_id} is {told(cluster)}", allow_retries=False)
+                reason = f"{error}; cluster {self._cluster_id} is {in_words(cluster)}"
+                failure = dg.Failure(reason, allow_retries=False)
                 return self._tried_again(failure, is_lost=True)
         return None
 
@@ -102,19 +103,19 @@ class Watch:
             emr.pause(jittered(self._wanted.poll_seconds))
 
     def _require_in_time(self, step: Answer, seconds: float) -> None:
-        """Nothing waits for ever; the time counts from the last change."""
+        """Fail if the step takes too long; the time counts from its last change."""
         state, wanted = step["Status"]["State"], self._wanted
         if state == "PENDING":
             limit, setting = wanted.start_minutes, "CAPSTONE_EMR_START_MINUTES"
-        elif state == "CANCEL_PENDING" or self.relay.is_decided:  # its process has only to end
+        elif state == "CANCEL_PENDING" or self.relay.is_decided:  # only its process has yet to end
             limit, setting = wanted.patience_minutes, "CAPSTONE_EMR_PATIENCE_MINUTES"
         else:
             limit, setting = wanted.step_minutes, "CAPSTONE_EMR_STEP_MINUTES"
         if seconds > limit * 60:
             cluster = describe(self.cluster.emr, self._cluster_id)
             raise dg.Failure(
-                f"step {step['Id']} of EMR is {told(step)} for {seconds / 60:.0f} minutes, more than {setting} "
-                f"allows; cluster {self._cluster_id} is {told(cluster)}",
+                f"step {step['Id']} of EMR is {in_words(step)} for {seconds / 60:.0f} minutes, more than {setting} "
+                f"allows; cluster {self._cluster_id} is {in_words(cluster)}",
                 allow_retries=False,
             )
 
@@ -124,38 +125,38 @@ class Watch:
             try:
                 lake.give_up(table, day, self.attempt.name)
             except (LakeError, StorageError) as error:
-                self.step.log.warning("what goes on of %s may still publish: %s", self.name, error)
+                self.step.log.warning("%s may still publish if it goes on: %s", self.name, error)
 
     def _failure(self, ended: Answer) -> Exception:
-        """Why the step failed although it has not said so itself; a request to try again where that may help."""
+        """The failure of a step that has not reported one itself, or a request to try again if that may help."""
         end = self.relay.end()
         if end and end.refusal:
             return dg.Failure(end.refusal, allow_retries=False)
         state, step_id, cluster = ended["Status"]["State"], ended["Id"], describe(self.cluster.emr, self._cluster_id)
         is_lost = cluster["Status"]["State"] not in ACTIVE
-        reasons = [f"step {step_id} of EMR ended {told(ended)}"]
+        reasons = [f"step {step_id} of EMR ended {in_words(ended)}"]
         if is_lost:
-            reasons.append(f"cluster {self._cluster_id} is {told(cluster)}")
+            reasons.append(f"cluster {self._cluster_id} is {in_words(cluster)}")
         metadata: dict[str, Any] = {"emr_cluster": self._cluster_id, "emr_step": step_id}
         if folder := log_folder(cluster, step_id):
             reasons.append(f"log: {folder}/")
             metadata["log"] = dg.MetadataValue.path(f"{folder}/")
-            if last := self._last_words(folder):
+            if last := self._last_lines(folder):
                 reasons.append(f"its last lines:\n{last}")
         failure = dg.Failure("; ".join(reasons), metadata, allow_retries=False)
-        if state == "CANCELLED" and not is_lost:  # somebody wanted it to end
+        if state == "CANCELLED" and not is_lost:  # somebody has cancelled it
             return failure
         return self._tried_again(failure, is_lost=is_lost)
 
     def _tried_again(self, failure: dg.Failure, *, is_lost: bool) -> Exception:
-        """The failure as a request to try again, where that may help: a taken cluster that is lost stays lost."""
+        """The failure, as a request to try again; not if a cluster is lost that the run has not created."""
         if is_lost and not self._wanted.create_cluster:
             return failure
         retries: Retries = self.step.resources.retries
         return retries.request(failure, self.step.previous_attempt_count)
 
-    def _last_words(self, folder: str) -> str | None:
-        """EMR brings logs to S3 minutes later; the cluster costs meanwhile, so the wait is short."""
+    def _last_lines(self, folder: str) -> str | None:
+        """Wait a short time for the log: EMR uploads it minutes later, and the cluster costs money meanwhile."""
         emr = self.cluster.emr
         until = emr.clock() + self._wanted.log_seconds
         while True:

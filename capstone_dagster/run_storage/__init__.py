@@ -1,5 +1,5 @@
-"""Dagster's Postgres: made ready before anything of Dagster starts, embedded or named, locked, outlasted.
+"""Dagster's Postgres, embedded or yours: starting it before Dagster, locks in it, waiting while it is down.
 
-What runs record there is in ``runs``; the SQL view over it, in ``job_status``.
+``runs`` records runs there; ``job_status`` has the SQL view over them.
 May import ``settings`` and what is below.
 """

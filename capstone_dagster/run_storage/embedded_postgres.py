@@ -1,8 +1,8 @@
-"""A real Postgres server below CAPSTONE_HOME, shared by all processes that work there.
+"""A real Postgres server below CAPSTONE_HOME, shared by all processes that use this home.
 
-It listens on a Unix socket only. Every process that uses it holds a shared lock, looks whether it lives, and starts
-it again if it was killed; the last one to go stops it. The kernel gives locks of killed processes back: after a
-`kill -9` of its last user the server stays up until the next one goes, and not for ever.
+It listens on a Unix socket only. Every process that uses it holds a shared lock, checks that it is alive, and restarts
+it if it was killed; the last process to end stops it. The kernel releases the locks of killed processes: after a
+`kill -9` of its last user, the server stays up only until the next user ends.
 """
 
 import atexit
@@ -21,14 +21,14 @@ from capstone_dagster.run_storage.private_folders import own_folder, own_home
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
-_served_here: list[Path] = []  # the homes whose server this process keeps up
+_served_here: list[Path] = []  # the homes whose server this process keeps running
 
 
 @contextmanager
 def serving(home: Path) -> Iterator[str]:
-    """Keep the server below ``home`` up for the duration; yields its URL.
+    """Keep the server below ``home`` running for the duration; yields its URL.
 
-    What is started meanwhile with ``close_fds=False`` holds the lock too, and the server outlasts this process.
+    A child started with ``close_fds=False`` holds the lock too, so that the server may outlast this process.
     """
     own_home(home)
     own_folder(home / "logs")
@@ -57,7 +57,7 @@ def serving(home: Path) -> Iterator[str]:
 
 
 def serve_to_the_end(home: Path) -> None:
-    """Keep the server up until this process ends, which may write its last words after all we know of."""
+    """Keep the server running until this process ends: Dagster may still write to it when our code has finished."""
     if home.resolve() not in _served_here:
         use = ExitStack()
         use.enter_context(serving(home))
@@ -65,7 +65,7 @@ def serve_to_the_end(home: Path) -> None:
 
 
 def is_of(home: Path, url: str) -> bool:
-    """Whether the URL is that of the server below this home."""
+    """Whether the URL belongs to the server below this home."""
     return home.is_dir() and PostgresServer(home.resolve()).url == url
 
 
@@ -82,7 +82,7 @@ def _kept_alive(home: Path, server: PostgresServer) -> Iterator[None]:
 
 
 def _keep_alive(home: Path, server: PostgresServer, ended: threading.Event) -> None:
-    said = ""
+    logged = ""
     while not ended.wait(_LOOK_SECONDS):
         if server.is_alive():
             continue
@@ -91,16 +91,16 @@ def _keep_alive(home: Path, server: PostgresServer, ended: threading.Event) -> N
                 if ended.is_set():
                     return
                 server.ensure_running(lock)
-            said = ""
-        except Exception as error:  # noqa: BLE001 - whatever it is: it is tried again, and told once
-            if str(error) != said:
+            logged = ""
+        except Exception as error:  # noqa: BLE001 - any error is tried again, and logged once
+            if str(error) != logged:
                 _log.warning("%s", error)
-            said = str(error)
+            logged = str(error)
 
 
 @contextmanager
 def exclusive(home: Path) -> Iterator[int]:
-    """Hold the lock under which the server is started, filled and stopped; yields its descriptor."""
+    """Hold the lock for starting, initializing and stopping the server; yields its descriptor."""
     descriptor = _open(home / ".postgres.lock")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -110,7 +110,7 @@ def exclusive(home: Path) -> Iterator[int]:
 
 
 def _open(lock: Path) -> int:
-    """Nobody else may open it: a lock can be taken by those who only read."""
+    """Open a lock file that no other user may open: even a reader of the file could take the lock."""
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         os.fchmod(descriptor, 0o600)
@@ -120,8 +120,8 @@ def _open(lock: Path) -> int:
 
 
 def _leave(home: Path, server: PostgresServer, users: int) -> None:
-    """Under the exclusive lock: give up using the server, and stop it if nobody else uses it."""
-    os.close(users)  # children that have inherited it hold it on
+    """Stop using the server, and stop it if nobody else uses it; call this under the exclusive lock."""
+    os.close(users)  # children that have inherited it keep the lock
     others = _open(home / ".postgres.users.lock")
     try:
         fcntl.flock(others, fcntl.LOCK_EX | fcntl.LOCK_NB)

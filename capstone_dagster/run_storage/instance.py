@@ -1,8 +1,7 @@
-"""Dagster's home and run storage: made ready before anything of Dagster starts.
+"""Dagster's home and run storage, which must be ready before Dagster starts.
 
-The storage is the server that CAPSTONE_POSTGRES_URL names, or the embedded one. Whoever needs an
-instance enters ``ready`` first; it also leaves the environment such that child processes
-(``dagster dev``, ``dg``) find the same storage.
+The storage is the server that CAPSTONE_POSTGRES_URL names, or the embedded one. Enter ``ready`` before you open a
+Dagster instance; it also sets the environment so that child processes (``dagster dev``, ``dg``) find the same storage.
 """
 
 import os
@@ -36,7 +35,7 @@ _LIBPQ = {
 
 
 class RunStorageError(ExpectedError):
-    """The named server cannot be used; the message holds no password."""
+    """The server that the setting names cannot be used; the message contains no password."""
 
 
 @contextmanager
@@ -52,29 +51,30 @@ def ready(settings: Settings) -> Iterator[None]:
         else:
             _check(url)
         os.environ["CAPSTONE_POSTGRES_URL"] = url
-        # Dagster writes moments that know their zone into columns that do not, and reads them as UTC.
+        # Dagster writes times with a zone into columns without one, and reads them as UTC.
         os.environ["PGTZ"] = "UTC"
         os.environ["DAGSTER_HOME"] = str(_dagster_home(settings.home))
         os.environ["DAGSTER_COMPUTE_LOGS"] = str(settings.log_dir / "runs")
-        with _told_in_a_sentence():
+        with _errors_as_sentences():
             if is_embedded:
                 _make_tables(settings.home, url)
             yield
 
 
 def keep_up(settings: Settings) -> None:
-    """In a process that Dagster has started: keep the embedded server up to its end, if that is the storage.
+    """In a process that Dagster has started: keep the embedded server, if that is the storage, running to the end.
 
-    It was up already, and those who started it may end first. Dagster records the run's result after the last step.
+    The server was already up, but the processes that use it may end before this one, and Dagster records the run's
+    result after the last step.
     """
     if settings.postgres_url and is_of(settings.home, settings.postgres_url):
         serve_to_the_end(settings.home)
 
 
 def _make_tables(home: Path, url: str) -> None:
-    """Let Dagster make its tables in the embedded server, all of them, before anybody looks.
+    """Let Dagster create all its tables in the embedded server before anybody reads them.
 
-    It commits each by itself, and makes none if it finds the first: what was interrupted is made anew from the start.
+    It commits each table by itself, and creates none if the first one exists. So after an interruption, start over.
     """
     all_made = home / "postgres" / ".tables_made"
     if all_made.exists():
@@ -90,7 +90,7 @@ def _make_tables(home: Path, url: str) -> None:
 
 
 def _drop_unused_tables(url: str) -> None:
-    """If no run was ever recorded; an earlier release has left no note that its tables are complete."""
+    """Drop the tables unless a run was recorded: earlier releases did not note that their tables are complete."""
     with closing(psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('runs') IS NOT NULL")
         [(has_table,)] = cursor.fetchall()
@@ -105,7 +105,7 @@ def _drop_unused_tables(url: str) -> None:
 
 
 @contextmanager
-def _told_in_a_sentence() -> Iterator[None]:
+def _errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except Exception as error:
@@ -119,7 +119,7 @@ def _told_in_a_sentence() -> Iterator[None]:
 
 
 def libpq_environment() -> dict[str, str]:
-    """The ready storage as psql and its like take it, from the variables of libpq."""
+    """The environment variables of libpq with which psql and similar programs reach the run storage."""
     given: dict[str, str] = parse_dsn(os.environ["CAPSTONE_POSTGRES_URL"])
     return {_LIBPQ[name]: value for name, value in given.items() if name in _LIBPQ}
 
@@ -127,7 +127,7 @@ def libpq_environment() -> dict[str, str]:
 def _dagster_home(home: Path) -> Path:
     folder = home / "dagster"
     own_folder(folder)
-    # Replaced in one step: a Dagster that starts meanwhile must not read half of it.
+    # Replaced atomically: a Dagster that starts at this moment must not read half of it.
     Storage(str(folder)).write("dagster.yaml", (CHECKOUT / "deploy" / "dagster.yaml").read_bytes())
     return folder
 
@@ -136,13 +136,13 @@ def _check(url: str) -> None:
     try:
         psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS).close()
     except psycopg2.OperationalError as error:
-        # What the server or the network says; it names host, port, user and database.
+        # The message of the server or the network; it names host, port, user and database.
         reason = " ".join(str(error).split())
         for secret in {urlsplit(url).password, unquote(urlsplit(url).password or "")} - {None, ""}:
             reason = reason.replace(str(secret), "***")
         raise RunStorageError(f"CAPSTONE_POSTGRES_URL: the server cannot be used: {reason}") from None
     except psycopg2.Error:
-        # The driver could not read the URL, and its words would repeat it, password and all.
+        # The driver could not read the URL, and its message would repeat it, including the password.
         raise RunStorageError(
             "CAPSTONE_POSTGRES_URL: the driver cannot read this URL; escape special characters of user and password "
             "(% is %25, @ is %40) and check the options behind ?"

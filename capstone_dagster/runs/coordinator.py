@@ -1,6 +1,6 @@
-"""The queue: Dagster's own, in which work done outside Dagster takes no place.
+"""The queue: Dagster's own, except that work outside Dagster does not count towards its limit.
 
-Named in ``deploy/dagster.yaml``. Daemon, webserver and command line load it with their instance, so it imports nothing
+``deploy/dagster.yaml`` names it. Daemon, webserver and command line load it with their instance, so it imports nothing
 of Spark.
 """
 
@@ -16,17 +16,17 @@ from capstone_dagster.settings import Settings
 
 
 class DayRunCoordinator(QueuedRunCoordinator):
-    """Every run that is submitted, by whatever door, passes ``submit_run``."""
+    """Every submitted run passes ``submit_run``, however it was started."""
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
-        """Refuse the run, or put it into the queue and tell in its log who works on its day."""
+        """Refuse the run, or queue it and write into its log which run works on its day."""
         run = context.dagster_run
-        # Read here, and not handed on: Dagster makes the queue from deploy/dagster.yaml, and knows no settings.
+        # Read here, because Dagster creates the queue from deploy/dagster.yaml and cannot pass settings.
         settings = Settings.from_environment()
         if ended := refused(self._instance, run, settings.first_trading_day):
             return ended
         if run.parent_run_id and run.tags.get(MAX_RETRIES_TAG) == "0":
-            # Copied from its parent, which nobody was to try again.
+            # It has copied the tag from its parent, which was not to be tried again.
             self._instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: f"{settings.max_retries}"})
         taken = self._holder(run)
         queued = super().submit_run(context)
@@ -35,10 +35,10 @@ class DayRunCoordinator(QueuedRunCoordinator):
         return queued
 
     def get_run_queue_config(self) -> RunQueueConfig:
-        """How many runs may be in progress: as many as configured, besides the work outside Dagster.
+        """Allow as many runs in progress as configured, plus the work outside Dagster.
 
         Dagster's daemon asks before every look at the queue, and counts all runs in progress. Outside work holds the
-        slot of its day, and uses nothing of what the limit is for.
+        slot of its day, but uses none of the resources that the limit protects.
         """
         configured = super().get_run_queue_config()
         if configured.max_concurrent_runs <= 0:  # no limit, or a queue that is held on purpose

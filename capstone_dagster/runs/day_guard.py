@@ -1,8 +1,8 @@
-"""Whether a run may begin: it is of one trading day, or of all days from one trading day to another.
+"""Whether a run may begin: it must be for one trading day, or for all days from one trading day to another.
 
-To Dagster any text is a partition. Asked for a day that is not a trading day, it answers with the next trading day,
-whose tables the run would replace. So every way of starting a run passes here before its first step: the queue and its
-launcher ask, the executor asks, and so does the resource ``trading_day`` for those who bring an executor of their own.
+Dagster accepts any text as a partition. For a day that is not a trading day it uses the next trading day, and the run
+would replace that day's tables. So every run is checked before its first step: by the queue and its launcher, by the
+executor, and by the resource ``trading_day`` in case somebody uses another executor.
 """
 
 from collections.abc import Mapping
@@ -32,11 +32,11 @@ _PART_OF_DAYS = "a run over several days runs jobs or assets as a whole: choose 
 
 
 class RunRefusedError(ExpectedError):
-    """A run that is of no trading day; none of its steps has begun."""
+    """The run is for no trading day; none of its steps has begun."""
 
 
 def why_refused(run: dg.DagsterRun, first_day: date) -> str | None:
-    """Why the run must not begin, by the sentences of ``capstone run``; None if it may."""
+    """Why the run must not begin, in the sentences of ``capstone run``; None if it may."""
     if not _names_a_day(run.tags):
         return _NO_DAY if _makes_tables(run) else None
     try:
@@ -56,7 +56,7 @@ def require_days(instance: dg.DagsterInstance, run: dg.DagsterRun, first_day: da
 
 
 def refused(instance: dg.DagsterInstance, run: dg.DagsterRun, first_day: date) -> dg.DagsterRun | None:
-    """Record that a run which must not begin has failed by that, and return it; None if it may begin."""
+    """If a run must not begin, record it as failed and return it; None if it may begin."""
     reason = why_refused(run, first_day)
     if reason is None:
         return None
@@ -66,16 +66,16 @@ def refused(instance: dg.DagsterInstance, run: dg.DagsterRun, first_day: date) -
 
 
 def mark_refused(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-    """Let the run be no attempt at a job, and let nobody try it again."""
+    """Mark the run so that it does not count as an attempt at a job and is not tried again."""
     instance.add_run_tags(run.run_id, {REFUSED_TAG: run.run_id, MAX_RETRIES_TAG: "0"})
 
 
 def trading_day(first_day: date) -> dg.ResourceDefinition:
-    """The resource: the trading day of the run. It is made before the first step, and fails the run that has none."""
+    """The resource: the trading day of the run. Dagster creates it before the first step; without a day it fails."""
 
     @dg.resource(
         config_schema=NOTHING,
-        description="The trading day of the run; a run that is of none is refused before its first step.",
+        description="The trading day of the run; a run without one is refused before its first step.",
     )
     def trading_day(context: dg.InitResourceContext) -> date:
         run, instance = context.run, context.instance
@@ -85,9 +85,9 @@ def trading_day(first_day: date) -> dg.ResourceDefinition:
         if PARTITION_TAG in run.tags:
             return parse_day(run.tags[PARTITION_TAG])
         recorded = instance.get_run_by_id(run.run_id)
-        if recorded is None or not recorded.is_finished:  # the executor that goes through the days has been replaced
+        if recorded is None or not recorded.is_finished:  # somebody has replaced the executor that runs day after day
             raise RunRefusedError("days of a range are run one after another: use capstone run, or dg launch")
-        return parse_day(run.tags[RANGE_TAGS[0]])  # `dg launch` makes the resources once more when all is over
+        return parse_day(run.tags[RANGE_TAGS[0]])  # `dg launch` creates the resources once more after the run
 
     return trading_day
 
@@ -97,7 +97,7 @@ def _names_a_day(tags: Mapping[str, str]) -> bool:
 
 
 def _require_days(tags: Mapping[str, str], first_day: date) -> None:
-    """Nothing but one day, or both ends of a range."""
+    """Require exactly one day, or both ends of a range."""
     named = {tag for tag in tags if _names_a_day({tag: ""})}
     calendar = trading_days(first_day)
     if named == {PARTITION_TAG}:
@@ -114,13 +114,13 @@ def _require_days(tags: Mapping[str, str], first_day: date) -> None:
 
 
 def _is_whole(run: dg.DagsterRun) -> bool:
-    """Whether it does a whole job, or some assets, and not just steps or checks of them."""
+    """Whether it runs a whole job or whole assets, and not only some steps or checks."""
     job = job_of_assets(run)
     return not lacks_steps(run, job) if job else bool(run.asset_selection)
 
 
 def _makes_tables(run: dg.DagsterRun) -> bool:
-    """Whether it does more than to look: runs of checks alone need no day."""
+    """Whether it makes tables; a run of checks alone needs no day."""
     if run.asset_selection or not run.asset_check_selection:
         return run.job_name in JOB_NAMES or run.job_name.startswith("__ASSET_JOB")
     return False

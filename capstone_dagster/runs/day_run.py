@@ -1,4 +1,4 @@
-"""Runs that start at once, not through the queue: of ``capstone run``, ``capstone track``, and days of a range.
+"""Runs that start at once, without the queue: those of ``capstone run``, ``capstone track``, and days of a range.
 
 All days that a process runs share one Spark session.
 """
@@ -25,7 +25,7 @@ from capstone_dagster.runs.worker import Worker
 from capstone_dagster.settings import CHECKOUT
 from capstone_dagster.steps.spark_process import forget_dead_session
 
-# What Dagster calls the definitions of a code location.
+# Dagster's name for the definitions of a code location.
 _REPOSITORY = "__repository__"
 
 REFUSED = "REFUSED"
@@ -36,12 +36,12 @@ class Outcome:
     """How one job of one trading day ended."""
 
     job_id: str
-    """Only the day, where single assets are run."""
+    """Only the day, if it ran single assets."""
     day: date
     status: str
-    """One of Dagster's, or REFUSED where another run of the day is in progress, or its files are missing."""
+    """A status of Dagster, or REFUSED if another run of the day is in progress or files are missing."""
     run_id: str
-    """Of the run, or of the one in progress; empty where there is none."""
+    """The id of the run, or of the other run in progress; empty if there is none."""
     reason: str | None = None
 
     @property
@@ -50,13 +50,13 @@ class Outcome:
         return self.status == dg.DagsterRunStatus.SUCCESS.value
 
     def __str__(self) -> str:
-        """Tell it in a line."""
+        """Print the status in one line."""
         return self.status if self.succeeded else f"{self.status}, {self.reason or f'run {self.run_id}'}"
 
 
 @cache
 def _repository() -> RemoteRepositoryOrigin:
-    """The code location that ``workspace.yaml`` names: where the UI has its runs, and starts them again."""
+    """The code location in ``workspace.yaml``, for which the UI lists runs and re-executes them."""
     (location,) = location_origins_from_yaml_paths([str(CHECKOUT / "workspace.yaml")])
     return RemoteRepositoryOrigin(location, _REPOSITORY)
 
@@ -73,10 +73,10 @@ def begin(  # noqa: PLR0913 - a run has that many facets, and all but three are 
     is_outside: bool = False,
     lease: Lease | None = None,
 ) -> dg.DagsterRun:
-    """Take the day's slot with a new run of the job, signed by its worker and marked as starting."""
+    """Create a run of the job that takes the day's slot, signed by its worker and marked as starting."""
     run_id = str(uuid.uuid4())
     outside = {OUTSIDE_TAG: run_id} if is_outside else {}
-    if lease:  # it says how long the work may take, and not Dagster's limit for a run
+    if lease:  # the lease limits how long the work may take, not Dagster's limit for a run
         outside |= {**lease.tag(run_id), MAX_RUNTIME_TAG: "0"}
     with claiming(instance, day):
         run = instance.create_run_for_job(
@@ -87,9 +87,9 @@ def begin(  # noqa: PLR0913 - a run has that many facets, and all but three are 
             tags={
                 **(tags or {}),
                 PARTITION_TAG: day.isoformat(),
-                REPOSITORY_TAG: _repository().get_label(),  # by which the UI's pages of a job ask for its runs
+                REPOSITORY_TAG: _repository().get_label(),  # the UI's pages of a job filter runs by it
                 **(worker.signature(run_id) if worker else {}),
-                MAX_RETRIES_TAG: "0",  # nobody but the queue can start it again
+                MAX_RETRIES_TAG: "0",  # only the queue could start it again
                 **outside,
             },
             job_code_origin=job.get_python_origin(),

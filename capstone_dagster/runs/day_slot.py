@@ -1,8 +1,8 @@
 """One run per trading day at a time, whoever starts it.
 
-The queue of Dagster's daemon holds back a day that is in progress. Those who start a day without the
-queue (``capstone run``, ``capstone track``) take the day's slot here. Both sides first mark their run as
-starting and then look at the others while they hold the day's lock, so that of two only one goes on.
+The queue of Dagster's daemon holds back a day that is in progress. Commands that start a day without the queue
+(``capstone run``, ``capstone track``) take the day's slot here. Both hold the day's lock while they mark their run as
+starting and look at other runs, so that only one of two goes on.
 """
 
 from collections.abc import Iterator
@@ -36,9 +36,9 @@ class SlotTakenError(ExpectedError):
 
 @contextmanager
 def day_locked(instance: dg.DagsterInstance, day: str) -> Iterator[None]:
-    """Keep everybody else from deciding about the day's slot meanwhile."""
+    """Hold the lock of the day, under which its slot is given."""
     storage = instance.run_storage
-    if not isinstance(storage, PostgresRunStorage):  # in memory: nobody else is there
+    if not isinstance(storage, PostgresRunStorage):  # in memory: there is no other process
         yield
         return
     with locked(storage, f"capstone {day}"):
@@ -46,17 +46,17 @@ def day_locked(instance: dg.DagsterInstance, day: str) -> Iterator[None]:
 
 
 def holder(instance: dg.DagsterInstance, day: str, besides: str | None = None) -> dg.RunRecord | None:
-    """The run that holds the day's slot, other than ``besides``; one that is lost is ended, and holds none."""
+    """The run that holds the day's slot, other than ``besides``; runs that are lost are ended first."""
     in_progress = instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS, tags={PARTITION_TAG: day}))
     others = [record for record in in_progress if record.dagster_run.run_id != besides]
     return next((record for record in others if not end_if_dead(instance, record.dagster_run)), None)
 
 
 def end_if_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """If the process that works on the run is gone, or its lease is over, record that the run has ended."""
+    """Record that the run has ended if its process is gone or its lease is over; returns whether it has ended."""
     if _lost(run) is None:
         return False
-    current = instance.get_run_by_id(run.run_id)  # since it was read, it may have ended well, or been heard of
+    current = instance.get_run_by_id(run.run_id)  # since it was read, it may have ended, or its lease was renewed
     if current is None or current.is_finished:
         return True
     reason = _lost(current)
@@ -70,7 +70,7 @@ def end_if_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 
 def end_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """The same for those who do not hold the day's lock: of many who look at once, one records the end."""
+    """The same without holding the day's lock: if several processes look at once, one records the end."""
     if _lost(run) is None:
         return False
     with day_locked(instance, run.tags[PARTITION_TAG]):
@@ -78,7 +78,7 @@ def end_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 
 def _lost(run: dg.DagsterRun) -> str | None:
-    """Why nobody works on the run any more, if that is certain."""
+    """Why nothing works on the run any more, if that is certain."""
     if run.is_finished:
         return None
     worker, lease = Worker.of(run), Lease.of(run)
@@ -89,7 +89,7 @@ def _lost(run: dg.DagsterRun) -> str | None:
 
 @contextmanager
 def claiming(instance: dg.DagsterInstance, day: date) -> Iterator[None]:
-    """Hold the day's lock while a run is created and marked as starting; refused if the slot is taken."""
+    """Hold the day's lock while you create a run and mark it as starting; an error if the slot is taken."""
     with day_locked(instance, day.isoformat()):
         if taken := holder(instance, day.isoformat()):
             raise SlotTakenError(day, taken, what_ran(instance, taken.dagster_run))
@@ -103,17 +103,17 @@ def mark_starting(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.Dagste
 
 
 def back_to_queue(instance: dg.DagsterInstance, run: dg.DagsterRun, taken: dg.RunRecord) -> None:
-    """Let a run wait for its turn once more."""
+    """Put a run back into the queue."""
     say_who_is_waited_for(instance, run, taken)
     _report(instance, run, dg.DagsterEventType.RUN_ENQUEUED)
 
 
 def say_who_is_waited_for(instance: dg.DagsterInstance, run: dg.DagsterRun, taken: dg.RunRecord) -> None:
-    """Tell in the log of a run that waits who works on its day."""
+    """Write into the log of a waiting run which run works on its day."""
     other, lease = taken.dagster_run, Lease.of(taken.dagster_run)
     outside = _outside(lease, what_ran(instance, other)) if lease else ""
-    told = f"Waits in the queue: {what(instance, other)} (run {other.run_id}) works on this day{outside}."
-    instance.report_engine_event(told, run)
+    message = f"Waits in the queue: {what(instance, other)} (run {other.run_id}) works on this day{outside}."
+    instance.report_engine_event(message, run)
 
 
 def _report(instance: dg.DagsterInstance, run: dg.DagsterRun, event: dg.DagsterEventType) -> None:
@@ -121,7 +121,7 @@ def _report(instance: dg.DagsterInstance, run: dg.DagsterRun, event: dg.DagsterE
 
 
 def _outside(lease: Lease, known_as: str) -> str:
-    """What can be said of work outside Dagster that nobody can look at."""
+    """What to say about work outside Dagster with a lease."""
     return (
         f" outside Dagster, last heard of at {lease.heard:%Y-%m-%d %H:%M:%S} UTC. It counts as failed unless it is "
         f"heard of again by {lease.ends:%Y-%m-%d %H:%M:%S} UTC; to end it now, stop its run in the UI, or call "

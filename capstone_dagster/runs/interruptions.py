@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, noticed whoever handles them."""
+"""Notices Ctrl-C and SIGTERM even if another handler takes them."""
 
 import os
 import signal
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def noticing_interruptions() -> Iterator[Callable[[], bool]]:
-    """Tell whether a Ctrl-C or SIGTERM came since the last time one asked; a hang-up counts as a Ctrl-C.
+    """Yields a function that says whether Ctrl-C or SIGTERM came since its last call; a hang-up counts as Ctrl-C.
 
-    Dagster and Spark both install handlers of their own while a run works, and either may see the
-    signal; Python writes its number here whoever does.
+    Dagster and Spark both install their own handlers during a run, and either may take the signal; Python writes its
+    number here in any case.
     """
     reader, writer = socket.socketpair()
     reader.setblocking(False)

@@ -1,7 +1,7 @@
-"""How long work outside Dagster counts as going on when no process of ours does it: until its lease ends.
+"""The lease of work outside Dagster that none of our processes does: the work counts as in progress until it ends.
 
-Whoever does such work says so again before that. The lease stands in a tag of the run, so that everybody who looks
-judges by what was agreed when the work was last heard of.
+Whoever does the work renews the lease before that. It is stored in a tag of the run, so that everybody judges by the
+minutes that were set when the work was last heard of.
 """
 
 import re
@@ -23,7 +23,7 @@ class Lease:
 
     @classmethod
     def of(cls, run: dg.DagsterRun) -> Self | None:
-        """The lease of a run, or None if it has none; retries come with a copy of another run's."""
+        """The lease of a run, if it has one; a retry has a copy of another run's lease, which does not count."""
         tag = re.fullmatch(r"(\d{10,11}) (\d+(?:\.\d+)?) (\S+)", run.tags.get(LEASE_TAG, ""))
         if tag is None or tag[3] != run.run_id:
             return None
@@ -31,7 +31,7 @@ class Lease:
 
     @classmethod
     def from_now(cls, minutes: float) -> Self:
-        """The lease of work that is heard of now."""
+        """A lease that begins now."""
         return cls(datetime.now(UTC).replace(microsecond=0), minutes)
 
     def tag(self, run_id: str) -> dict[str, str]:
@@ -45,7 +45,7 @@ class Lease:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended; so has one from a clock that is far ahead, or it would last until then."""
+        """Whether it has ended. A lease from a clock that is far ahead has ended too, or it would last until then."""
         return abs(datetime.now(UTC) - self.heard) > timedelta(minutes=self.minutes)
 
     @property

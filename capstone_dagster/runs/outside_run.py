@@ -1,6 +1,6 @@
-"""Work that is done outside Dagster, as runs: begun in the slot of its day, ended with its result.
+"""Runs that stand for work outside Dagster: they begin in the slot of their day, and end with the result of the work.
 
-Either a process of ours does it, which can be looked at, or it has a lease.
+Either one of our own processes does the work, and can be checked, or the work has a lease.
 """
 
 from datetime import date
@@ -19,7 +19,7 @@ from capstone_dagster.trading_days import trading_days
 
 
 def is_outside(run: dg.DagsterRun) -> bool:
-    """Whether the run stands for such work; retries come with a copy of another run's tags."""
+    """Whether the run stands for such work; a retry has a copy of another run's tags."""
     return run.tags.get(OUTSIDE_TAG) == run.run_id
 
 
@@ -31,17 +31,17 @@ def begin(
     settings: Settings,
     worker: Worker | None,
 ) -> dg.DagsterRun:
-    """Take the day's slot; it is held until the work is ended, or its worker is gone, or without one its lease is."""
+    """Take the day's slot until the work ends, its worker is gone, or, without a worker, its lease is over."""
     trading_days(settings.first_trading_day).require(day)
     lease = None if worker else Lease.from_now(settings.lease_minutes)
     run = begin_run(instance, job, day, worker=worker, is_outside=True, lease=lease)
     _report(instance, run, dg.DagsterEventType.RUN_START, "Work outside Dagster has begun.")
-    _tell_those_who_wait(instance, run)
+    _tell_waiting_runs(instance, run)
     return run
 
 
 def renew(instance: dg.DagsterInstance, run: dg.DagsterRun, minutes: float) -> bool:
-    """Record that the work was heard of, unless it has ended, was asked to stop, or has no lease."""
+    """Renew the lease; returns False if the work has ended, was asked to stop, or has no lease."""
     with day_locked(instance, run.tags[PARTITION_TAG]):
         current = _known(instance, run.run_id)
         if current.status != dg.DagsterRunStatus.STARTED or Lease.of(current) is None:
@@ -51,7 +51,7 @@ def renew(instance: dg.DagsterInstance, run: dg.DagsterRun, minutes: float) -> b
     return True
 
 
-def _tell_those_who_wait(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+def _tell_waiting_runs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     of_day = {PARTITION_TAG: run.tags[PARTITION_TAG]}
     record = instance.get_run_record_by_id(run.run_id)
     for waits in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED], tags=of_day)):
@@ -60,14 +60,14 @@ def _tell_those_who_wait(instance: dg.DagsterInstance, run: dg.DagsterRun) -> No
 
 
 def begun(instance: dg.DagsterInstance, job: JobName, day: date) -> dg.DagsterRun | None:
-    """The work with a lease that is in progress, if there is any."""
+    """The work in progress that has a lease, if there is any."""
     tags = {PARTITION_TAG: day.isoformat()}
     runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=IN_PROGRESS, tags=tags))
     return next((run for run in runs if is_outside(run) and Lease.of(run)), None)
 
 
 def end(instance: dg.DagsterInstance, run: dg.DagsterRun, *, succeeded: bool, reason: str | None) -> bool:
-    """Record the result; returns whether that was done, which it is not if the run was ended meanwhile."""
+    """Record the result; returns False if the run has already ended."""
     with day_locked(instance, run.tags[PARTITION_TAG]):
         current = _known(instance, run.run_id)
         if current.is_finished:

@@ -1,8 +1,8 @@
-"""A run over several trading days: each day as a run of its own, one after another with one Spark.
+"""A run over several trading days: it starts a separate run for each day, one after another with one Spark.
 
-So every day has its job id, its slot, its events and its result, and one that fails stops no other. The run over
-all of them only goes through the days; it fails at its end if one of them did not succeed. Tried again after its
-process was lost, or re-executed from failure, it runs the days that are missing.
+So every day has its own job id, slot, events and result, and a day that fails stops no other. The run over all days
+fails at its end if one of them did not succeed. If it is tried again after its process was lost, or re-executed from
+failure, it runs only the days that are missing.
 """
 
 import time
@@ -35,33 +35,34 @@ from capstone_dagster.settings import Settings
 from capstone_dagster.steps.recorded_ends import require_in_progress
 from capstone_dagster.trading_days import trading_days
 
-_MOST_SECONDS_A_DAY = 21_600  # as of a run of one day: run_monitoring in deploy/dagster.yaml
+_MAX_SECONDS_PER_DAY = 21_600  # the limit of a run of one day: run_monitoring in deploy/dagster.yaml
 _PAUSE_SECONDS = 5.0
-_REASONS_TOLD = 10
+_REASONS_SHOWN = 10
 
 
 class DaysError(ExpectedError):
-    """Days of a run over several that did not succeed."""
+    """Days of a run over several days did not succeed."""
 
 
 def run_days(
     instance: dg.DagsterInstance, run: dg.DagsterRun, jobs: ReconstructableRepository, settings: Settings
 ) -> None:
     """Run the days of the range that are missing, the oldest first."""
-    # A run that was lost before it came to here has left no tag.
+    # A run that was lost before this point has left no tag.
     chain = run.tags.get(DAYS_TAG, run.run_id) if run.tags.get(RESUME_TAG) == "true" else run.run_id
     days = trading_days(settings.first_trading_day).parse(_days_named(run))
     missing = sorted(set(days) - _succeeded(instance, run, chain))
-    tags = {DAYS_TAG: chain, MAX_RUNTIME_TAG: f"{len(missing) * _MOST_SECONDS_A_DAY}"}
+    tags = {DAYS_TAG: chain, MAX_RUNTIME_TAG: f"{len(missing) * _MAX_SECONDS_PER_DAY}"}
     instance.add_run_tags(run.run_id, tags)
     instance.report_engine_event(f"{len(missing)} of {len(days)} days are run, each by a run tagged {DAYS_TAG}.", run)
     name, selection = _what(run)
     to_do = _Days(instance, run, chain, jobs.get_reconstructable_job(name), selection, settings)
     failed = list(to_do.failures(missing))
     if failed:
-        # What failed was tried again where that helps; only a lost process makes another run over the days worth while.
+        # Failed steps were already tried again if that may help. A second run over the days helps only after a lost
+        # process.
         instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: "0"})
-        raise DaysError(_told(instance, failed, len(missing)))
+        raise DaysError(_failure(instance, failed, len(missing)))
 
 
 @dataclass(frozen=True)
@@ -76,23 +77,23 @@ class _Days:
     settings: Settings
 
     def failures(self, days: Sequence[date]) -> Iterator[Outcome]:
-        """Run them; what did not succeed."""
+        """Run the days; yields those that did not succeed."""
         with noticing_interruptions() as was_interrupted, _one_cluster(self.instance, self.run, self.settings):
             for day in days:
                 require_in_progress(self.instance, self.run.run_id)
                 outcome = self._when_free(day)
-                self._tell(f"{outcome.job_id}: {outcome.status} (run {outcome.run_id})")
+                self._log(f"{outcome.job_id}: {outcome.status} (run {outcome.run_id})")
                 if was_interrupted() and not self._only_day_was_stopped(outcome):
                     raise dg.DagsterExecutionInterruptedError
                 if not outcome.succeeded:
                     yield outcome
 
     def _when_free(self, day: date) -> Outcome:
-        """While somebody else works on a day, wait: the later days need its closes."""
+        """Run a day; while another run works on it, wait: the later days need its closes."""
         waits_for = None
         while (outcome := self._day(day)).status == REFUSED:
             if outcome.run_id != waits_for:
-                self._tell(f"{outcome.job_id} waits: {outcome.reason}")
+                self._log(f"{outcome.job_id} waits: {outcome.reason}")
                 waits_for = outcome.run_id
             with raise_execution_interrupts():
                 time.sleep(_PAUSE_SECONDS)
@@ -106,23 +107,23 @@ class _Days:
 
     @cached_property
     def _backfill_tags(self) -> dict[str, str]:
-        """A backfill of assets knows what was materialized by the runs that carry its tags.
+        """The tags of a backfill of assets, which finds what was materialized by its tags.
 
-        The page of one of a job fails if a run has its tags that is not over several days.
+        A backfill of a job gets none: its page fails if a run with its tags is not over several days.
         """
         backfill = self.instance.get_backfill(self.run.tags.get(BACKFILL_TAG, ""))
         is_of_assets = backfill is not None and backfill.is_asset_backfill
         return {tag: self.run.tags[tag] for tag in BACKFILL_TAGS if is_of_assets and tag in self.run.tags}
 
     def _only_day_was_stopped(self, outcome: Outcome) -> bool:
-        """By somebody, or for its time was up; the signal came to the one process that both runs have."""
+        """Whether only the day's run was stopped, by people or by its time limit: both runs share one process."""
         run = self.instance.get_run_by_id(self.run.run_id)
         is_asked_to_stop = run is None or run.status == dg.DagsterRunStatus.CANCELING
         return not is_asked_to_stop and bool(
             self.instance.all_logs(outcome.run_id, of_type=dg.DagsterEventType.RUN_CANCELING)
         )
 
-    def _tell(self, message: str) -> None:
+    def _log(self, message: str) -> None:
         self.instance.report_engine_event(message, self.run)
 
 
@@ -131,7 +132,7 @@ def _days_named(run: dg.DagsterRun) -> str:
 
 
 def _succeeded(instance: dg.DagsterInstance, over_days: dg.DagsterRun, chain: str) -> set[date]:
-    """The days that runs over these days have brought to an end, and not only a part of them."""
+    """The days that runs over these days have completed, and not only a part of their assets."""
     succeeded = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], tags={DAYS_TAG: chain})
     wanted = what(instance, over_days)
     named = [run.tags.get(PARTITION_TAG) for run in instance.get_runs(succeeded) if what(instance, run) == wanted]
@@ -139,7 +140,7 @@ def _succeeded(instance: dg.DagsterInstance, over_days: dg.DagsterRun, chain: st
 
 
 def _what(run: dg.DagsterRun) -> tuple[str, frozenset[dg.AssetKey] | None]:
-    """The job of the days' runs, and which of its assets: of assets that are just those of a job, that job."""
+    """The job for the runs of the days, and the selected assets; None if the selection is a whole job."""
     named = job_of_assets(run)
     if named or not run.asset_selection:
         return named or run.job_name, None
@@ -148,7 +149,7 @@ def _what(run: dg.DagsterRun) -> tuple[str, frozenset[dg.AssetKey] | None]:
 
 @contextmanager
 def _one_cluster(instance: dg.DagsterInstance, run: dg.DagsterRun, settings: Settings) -> Iterator[None]:
-    """On EMR, one cluster for all of the days."""
+    """On EMR, use one cluster for all days."""
     if settings.emr is None:
         yield
         return
@@ -158,12 +159,12 @@ def _one_cluster(instance: dg.DagsterInstance, run: dg.DagsterRun, settings: Set
         yield
 
 
-def _told(instance: dg.DagsterInstance, failed: Sequence[Outcome], days: int) -> str:
-    """The days first: an alert shows only the beginning."""
+def _failure(instance: dg.DagsterInstance, failed: Sequence[Outcome], days: int) -> str:
+    """The message of the failure; the days come first, because an alert shows only the beginning."""
     named = ", ".join(f"{outcome.day}" for outcome in failed)
     reasons = "; ".join(
         f"{outcome.job_id} {outcome.status}: {run_reason(instance, outcome.run_id)}"
-        for outcome in failed[:_REASONS_TOLD]
+        for outcome in failed[:_REASONS_SHOWN]
     )
-    which = f"; the first {_REASONS_TOLD} of them" if len(failed) > _REASONS_TOLD else ""
+    which = f"; the first {_REASONS_SHOWN} of them" if len(failed) > _REASONS_SHOWN else ""
     return f"{len(failed)} of {days} days did not succeed: {named}{which}; {reasons}"

@@ -1,6 +1,6 @@
-"""What a person sees in the terminal while a run works: one line per event that matters.
+"""The lines in the terminal during a run: one per event that matters.
 
-The full event log is in the run storage and the UI; this logger is chosen by ``capstone run``.
+The full event log is in the run storage and the UI. ``capstone run`` uses this logger.
 """
 
 import logging
@@ -13,22 +13,22 @@ from capstone_dagster.runs.failure_reasons import failure_reason, retry_reason
 from capstone_dagster.wording import printable
 from spark_code.flow import STEPS
 
-# The other steps are checks, quick and silent.
+# The other steps are checks, which are fast and print nothing.
 _STEPS = {step.name.replace("__", "/") for step in STEPS}
 
-# What the launcher says while a person would otherwise see nothing for minutes: clusters take time to start.
+# Messages of the launcher: clusters take minutes to start, in which people would see nothing.
 _NEWS = "EMR: "
 
 
 class _Lines(logging.Formatter):
-    """Seconds since the start, and the event in a few words."""
+    """Seconds since the start, and the event in one line."""
 
     def __init__(self) -> None:
         super().__init__()
         self._started = time.monotonic()
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(f"  {time.monotonic() - self._started:6.1f} s  {_words(record)}")
+        return printable(f"  {time.monotonic() - self._started:6.1f} s  {_line(record)}")
 
 
 def _event(record: logging.LogRecord) -> dg.DagsterEvent | None:
@@ -36,8 +36,8 @@ def _event(record: logging.LogRecord) -> dg.DagsterEvent | None:
     return event
 
 
-def _words(record: logging.LogRecord) -> str | None:
-    """The line for an event, or None for the many that say nothing to a person."""
+def _line(record: logging.LogRecord) -> str | None:
+    """The line for an event; None for most events, which do not matter to people."""
     event = _event(record)
     if event is None:
         return _message(record)
@@ -58,7 +58,7 @@ def _message(record: logging.LogRecord) -> str | None:
     message: str = getattr(record, "dagster_meta", {}).get("orig_message", record.getMessage())
     if message.startswith(_NEWS):
         return message
-    # That the steps behind a failed one do not run goes without saying.
+    # Dagster warns that the steps after a failed one do not run, which is clear without it.
     is_warning = record.levelno >= logging.WARNING and not message.startswith("Dependencies for step")
     return f"warning: {message}" if is_warning else None
 
@@ -92,14 +92,14 @@ def progress_logger(context: dg.InitLoggerContext) -> logging.Logger:
     del context
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Lines())
-    handler.addFilter(lambda record: _words(record) is not None)
+    handler.addFilter(lambda record: _line(record) is not None)
     logger = logging.Logger("capstone.progress", logging.DEBUG)
     logger.addHandler(handler)
     return logger
 
 
 def _console(context: dg.InitLoggerContext) -> logging.Logger:
-    """The logger of runs that name none."""
+    """The default logger of runs."""
     logger: logging.Logger = dg.colored_console_logger.logger_fn(context)
     for handler in logger.handlers:
         handler.addFilter(_write_out)

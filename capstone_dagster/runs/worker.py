@@ -1,8 +1,8 @@
-"""Which process works on a run, and whether it still lives.
+"""Which process works on a run, and whether it is alive.
 
-Dagster's launcher for one machine forgets a run whose process was killed together with its parent,
-and never knew those that ``capstone run`` and ``capstone track`` start. So every process that works on
-a run signs it with a tag, and whoever needs the run's slot can look.
+Dagster's launcher for one machine forgets a run if its process was killed together with its parent, and never knows
+the runs of ``capstone run`` and ``capstone track``. So every process that works on a run signs it with a tag, and
+others who need the run's slot can check the process.
 """
 
 import os
@@ -21,7 +21,7 @@ from capstone_dagster.run_tags import WORKER_TAG
 
 @dataclass(frozen=True)
 class Worker:
-    """A process on a host; its start tells it from a later one with the same number."""
+    """A process on a host; its start time distinguishes it from a later one with the same number."""
 
     host: str
     pid: int
@@ -32,20 +32,20 @@ class Worker:
 
     @classmethod
     def process(cls, pid: int | None = None) -> Self:
-        """A living process of this host, or the one that asks."""
+        """A process that is alive on this host; without a number, this process."""
         found = psutil.Process(pid)
         return cls(_this_host(), found.pid, _start_of(found))
 
     @classmethod
     def of(cls, run: dg.DagsterRun) -> Self | None:
-        """Who signed the run, or None if nobody has; retries come with a copy of another run's signature."""
+        """The process that signed the run, if any; the copy of another run's signature on a retry does not count."""
         signature = re.fullmatch(r"(\S+) (\d+) (\d+(?:\.\d+)?) (\S+)", run.tags.get(WORKER_TAG, ""))
         if signature is None or signature[4] != run.run_id:
             return None
         return cls(signature[1], int(signature[2]), signature[3])
 
     def signature(self, run_id: str) -> dict[str, str]:
-        """The tag of a run this process works on."""
+        """The tag with which this process signs a run."""
         return {WORKER_TAG: f"{self.host} {self.pid} {self.started} {run_id}"}
 
     @property
@@ -55,7 +55,7 @@ class Worker:
 
     @property
     def is_dead(self) -> bool:
-        """Whether it is certain that the process is gone; of another host nothing is certain."""
+        """Whether the process is certainly gone; on another host nothing is certain."""
         return self.is_of_this_host and self._is_gone()
 
     def terminate(self) -> bool:
@@ -80,7 +80,7 @@ class Worker:
 
 
 def _this_host() -> str:
-    """The host's name, and on Linux which of its containers: each counts its processes for itself."""
+    """The host's name, and on Linux the PID namespace: each container numbers its own processes."""
     try:
         return f"{socket.gethostname()}:{Path('/proc/self/ns/pid').stat().st_ino}"
     except FileNotFoundError:
@@ -88,7 +88,7 @@ def _this_host() -> str:
 
 
 def _start_of(process: psutil.Process) -> str:
-    """When the process started: on Linux in ticks since the boot, which stay when the clock is set."""
+    """When the process started: on Linux in ticks since boot, which do not change when the clock is set."""
     try:
         return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
     except FileNotFoundError:

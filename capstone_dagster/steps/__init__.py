@@ -1,5 +1,5 @@
 """What every step does around its one call into ``spark_code``: inputs, publishing, local Spark, retries.
 
-Which steps there are is in ``assets``; who executes them, in ``runs`` and ``emr``.
+``assets`` defines the steps; ``runs`` and ``emr`` execute them.
 May import ``assets``, ``run_storage`` and what is below.
 """

@@ -1,7 +1,7 @@
-"""What a step needs from the lake, asked before any work: the guard against early analytics.
+"""Checks before any work that the inputs of a step are published: the guard against early analytics.
 
-Dagster's dependencies order the steps of one run; they do not stop a job whose inputs were never
-published. This does, for every way a run can be started.
+Dagster's dependencies order the steps of one run; they do not stop a job whose inputs were never published. This
+check does, however a run was started.
 """
 
 from datetime import date
@@ -38,7 +38,7 @@ def made_tables(step: dg.StepExecutionContext) -> list[Table]:
 
 
 def missing_inputs(lake: Lake, needs: list[Need]) -> str | None:
-    """What of the inputs is not published, and the job ids that make it; None if all is there."""
+    """Which inputs are not published, and which job ids make them; None if all are published."""
     missing = [need for need in needs if lake.manifest(*need) is None]
     if not missing:
         return None
@@ -49,9 +49,9 @@ def missing_inputs(lake: Lake, needs: list[Need]) -> str | None:
 
 
 def require_inputs(step: dg.StepExecutionContext) -> None:
-    """Fail before any work if something that the step reads is not there: raw files, or days of the lake.
+    """Fail before any work if an input of the step is missing: raw files, or days of the lake.
 
-    The deliveries are recorded: the cluster that reads them has no run storage.
+    It also records the deliveries, because a cluster that reads them has no run storage.
     """
     resources = step.resources
     if raw_folder := getattr(resources, "raw_folder", None):
@@ -60,7 +60,7 @@ def require_inputs(step: dg.StepExecutionContext) -> None:
 
 
 def require_published(lake: Lake, needs: list[Need], day: date, job: str) -> None:
-    """Fail, without retry, if any of the inputs of ``day`` is missing: what, and which job makes it."""
+    """Fail without a retry if an input of ``day`` is missing; the message names it and the job that makes it."""
     missing = missing_inputs(lake, needs)
     if missing is None:
         return

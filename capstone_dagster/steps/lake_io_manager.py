@@ -1,7 +1,6 @@
-"""Between Dagster's assets and the lake: inputs are published days, outputs are drafts to publish.
+"""Connects Dagster's assets to the lake: inputs are published days, outputs are drafts to publish.
 
-A step whose inputs are not all published fails before any work (see ``inputs``). How a day is
-published is in ``spark_code.lake``.
+A step whose inputs are not all published fails before any work (see ``inputs``). ``spark_code.lake`` publishes a day.
 """
 
 import time
@@ -29,22 +28,22 @@ from spark_code.schemas import TABLES
 
 
 class ReportOptions(dg.ConfigurableResource[None]):
-    """What a person may decide for one run of the report.
+    """What people may decide for one run of the report.
 
-    A resource of its own, because run config can only replace the whole of a resource's config.
+    It is a separate resource, because run config can only replace all of a resource's config.
     """
 
     allow_missing_closes: bool = Field(
         default=False,
         description=(
-            "Build the report although the previous trading day's closes are not published. "
+            "Build the report even if the previous trading day's closes are not published. "
             "Its close_pr, bid_pr_mv, ask_pr_mv and changes are null then."
         ),
     )
 
 
 class LakeIOManager(dg.IOManager):
-    """Reads and publishes one trading day of one table of the lake. A run has one of its own, made when it begins."""
+    """Reads and publishes one trading day of one table of the lake. Every run creates its own."""
 
     def __init__(
         self,
@@ -60,7 +59,7 @@ class LakeIOManager(dg.IOManager):
         self._began: Attempt | None = None
 
     def begin(self, day: date) -> Attempt:
-        """Take the run's fencing token, before its first step reads its inputs; the step's try is said later."""
+        """Take the run's fencing token before its first step reads inputs; publishing adds the attempt's number."""
         self._began = self._began or Lake(self.uri).begin(day, run_id="")
         return self._began
 
@@ -95,7 +94,7 @@ class LakeIOManager(dg.IOManager):
         return self.report_options.allow_missing_closes and need[1] != day
 
     def handle_output(self, context: dg.OutputContext, obj: Draft) -> None:
-        """Write, audit and publish a draft, and tell the run storage what was published."""
+        """Write, audit and publish a draft, and record in the run storage what was published."""
         with self.retries.judging_failures(context.step_context.previous_attempt_count, context.step_context):
             self._publish(context, obj)
 
@@ -113,9 +112,9 @@ class LakeIOManager(dg.IOManager):
         context.add_output_metadata(materialization_metadata(draft.table, manifest, rows, seconds, lake))
 
     def _day(self, context: dg.OutputContext) -> date:
-        """The trading day of the run, and only if Dagster has the table's partition from no other day.
+        """The trading day of the run; an error if Dagster would record the table's partition as another day.
 
-        Dagster derives it from the time window of the run's partition, which for a day that is none is another day's.
+        Dagster derives the partition from a time window; for a day that is not a trading day, that of another day.
         """
         of_run, of_table = context.step_context.partition_key, context.asset_partition_keys
         if list(of_table) != [of_run]:

@@ -13,22 +13,22 @@ class StepSpark(LazyPySparkResource):
     """The Spark session that the steps share."""
 
     def require_client(self) -> None:
-        """Fail at once, before anything is started, if Spark lacks its client of S3; a cluster has one."""
+        """Fail before anything is started if Spark lacks its S3 client; a cluster has one."""
 
 
 class LocalSpark(StepSpark):
-    """Spark in this process; its S3 client is looked for when the first step wants it, and not on load."""
+    """Spark in this process; it looks for its S3 client when the first step needs it, and not on load."""
 
     needs_s3: bool
 
     def require_client(self) -> None:
-        """Look for the jars."""
+        """Fail if jars are missing."""
         if self.needs_s3:
             jars()
 
     @property
     def spark_session(self) -> SparkSession:
-        """The session, started by whoever asks first."""
+        """The session, started on first use."""
         if self._spark_session is None or is_forgotten(self._spark_session):
             with final_failures():
                 self._spark_session = start_session(self.spark_config | (s3_conf(jars()) if self.needs_s3 else {}))

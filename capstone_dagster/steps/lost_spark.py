@@ -1,7 +1,7 @@
-"""What it means for a step that Spark's process has ended, or had too little memory: tried again, or final.
+"""Errors for steps whose Spark process has ended or had too little memory: whether to try again, or final.
 
-PySpark's errors ask the JVM for their text, which fails when it is gone. So what is known is put into a sentence at
-once: how the process ended, its memory, and the largest files of the step.
+PySpark's errors ask the JVM for their text, which fails when the JVM is gone. So this module makes a sentence at once:
+how the process ended, its memory, and the largest files of the step.
 """
 
 import re
@@ -19,45 +19,45 @@ from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
 from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
 
-# A JVM that ends takes some seconds for it, after its connections are broken.
+# A JVM takes some seconds to end after its connections are broken.
 _SECONDS_TO_END = 10.0
-# 52 is how Spark ends its process when a task runs out of memory, 3 how a JVM with -XX:+ExitOnOutOfMemoryError does.
+# Spark ends its process with 52 when a task runs out of memory, a JVM with -XX:+ExitOnOutOfMemoryError with 3.
 _OUT_OF_MEMORY_CODES = (3, 52)
 _OUT_OF_MEMORY = re.compile(r"\bjava\.lang\.OutOfMemoryError\b|\bSparkOutOfMemoryError\b|GC overhead limit exceeded")
-# A JVM that does not take its options, or a machine that cannot give what they ask for.
+# The JVM refuses its options, or the machine cannot provide what they require.
 _REFUSED_OPTIONS = re.compile(
     r"occurred during initialization of VM|Could not create the Java Virtual Machine|Invalid \w+ heap size"
     r"|UnsupportedClassVersionError|JAVA_HOME is not set|No such file or directory"
 )
-# What py4j says of a call whose answer has not come.
+# The message of py4j for a call without an answer.
 UNANSWERED = r"\AAn error occurred while calling \S+\s*\Z"
-# The JVM is there, and about to go.
+# The JVM is still there, but about to end.
 _IS_ENDING = re.compile(rf"SparkContext was shut down|JAVA_GATEWAY_EXITED|stopped SparkContext|{UNANSWERED}")
 _FILES_NAMED = 3
 _OF_CLUSTER = "spark.driver.memory or spark.executor.memory in CAPSTONE_EMR_SPARK_CONF"
 
 
 class SparkLostError(Exception):
-    """Spark's process has ended under a step; another one may do better."""
+    """Spark's process has ended during a step; another process may succeed."""
 
 
 class SparkMemoryError(ExpectedError):
-    """Spark had too little memory for the data of a step: trying again would not mend it."""
+    """Spark had too little memory for the data of a step: trying again would not help."""
 
 
 class SparkStartError(ExpectedError):
-    """Spark's process cannot be started as it is set up."""
+    """Spark's process cannot be started with these settings."""
 
 
 def of_spark(error: Exception, step: dg.StepExecutionContext | None) -> Exception | None:
-    """What the error means if Spark's process has ended or is out of memory; None if neither is so."""
+    """The error to raise instead if Spark's process has ended or is out of memory; None otherwise."""
     if not isinstance(error, Py4JError | PySparkException | OSError):
         return None
     text = text_of(error)
     is_ending = text is None or isinstance(error, ConnectionError | Py4JNetworkError) or _IS_ENDING.search(text)
     settings, end = jvm_settings(), jvm_end(_SECONDS_TO_END if is_ending else 0)
-    if end and not end.had_answered and _REFUSED_OPTIONS.search(end.words):
-        return SparkStartError(f"Spark's process cannot be started: {end.words}; {settings}")
+    if end and not end.had_answered and _REFUSED_OPTIONS.search(end.last_lines):
+        return SparkStartError(f"Spark's process cannot be started: {end.last_lines}; {settings}")
     if _OUT_OF_MEMORY.search(text or "") or (end and end.exit_code in _OUT_OF_MEMORY_CODES):
         files = f" for {named}" if (named := _largest_files(step)) else ""
         more = f"CAPSTONE_DRIVER_MEMORY ({settings})" if settings else _OF_CLUSTER
@@ -66,26 +66,26 @@ def of_spark(error: Exception, step: dg.StepExecutionContext | None) -> Exceptio
 
 
 def _lost(end: JvmEnd, step: dg.StepExecutionContext | None) -> str:
-    words = f": {end.words}" if end.words else ""
+    words = f": {end.last_lines}" if end.last_lines else ""
     files = f"; it was working on {named}" if (named := _largest_files(step)) else ""
     return f"Spark's process {end}{words}{files} ({jvm_settings()})"
 
 
 def text_of(error: Exception) -> str | None:
-    """What the error says, or None if the JVM that knows it does not answer."""
+    """The text of the error, or None if the JVM, which has the text, does not answer."""
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - whatever PySpark meets on its way to a JVM that is gone
+    except Exception:  # noqa: BLE001 - PySpark raises all kinds of errors if the JVM is gone
         return None
 
 
 def _largest_files(step: dg.StepExecutionContext | None) -> str | None:
-    """The largest of the files that the step reads, in words."""
+    """Name the largest files that the step reads."""
     if step is None:
         return None
     try:
         sizes = sorted(_files(step), reverse=True)
-    except (LakeError, StorageError, MissingDeliveryError, UnreadableNameError):  # the reason is known without them
+    except (LakeError, StorageError, MissingDeliveryError, UnreadableNameError):  # the reason does not need them
         return None
     named = ", ".join(f"{uri} ({size / 1e6:,.1f} MB)" for size, uri in sizes[:_FILES_NAMED])
     more = f" and {len(sizes) - _FILES_NAMED} smaller files" if len(sizes) > _FILES_NAMED else ""
@@ -94,7 +94,7 @@ def _largest_files(step: dg.StepExecutionContext | None) -> str | None:
 
 def _files(step: dg.StepExecutionContext) -> Iterator[tuple[int, str]]:
     if raw := getattr(step.resources, "raw_folder", None):
-        # Without the preconditions that the folder is guarded by: they were asked already.
+        # Without the folder's preconditions, which were checked before.
         for delivery in RawFolder.deliveries(raw, date.fromisoformat(step.partition_key)):
             yield from ((stored.size, delivery.storage.uri(stored.key)) for stored in delivery.files)
     for table, day in needed_inputs(step):

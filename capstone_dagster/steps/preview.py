@@ -1,4 +1,4 @@
-"""Published rows, read straight from the parquet files: no JVM, no database."""
+"""Reads published rows directly from the parquet files: no JVM, no database."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
@@ -10,8 +10,8 @@ from spark_code.locations import StorageError
 from spark_code.manifest import Manifest
 from spark_code.schemas import Table
 
-_PREVIEWED_ROWS = 5
-_ROWS_AT_ONCE = 1000
+_PREVIEW_ROWS = 5
+_BATCH_ROWS = 1000
 
 
 def first_rows(lake: Lake, table: Table, day: date, limit: int) -> list[list[Any]]:
@@ -20,10 +20,10 @@ def first_rows(lake: Lake, table: Table, day: date, limit: int) -> list[list[Any
 
 
 def preview(lake: Lake, table: Table, published: Manifest, warn: Callable[[str], object]) -> list[list[Any]]:
-    """A few rows, read without Spark, whose job for it takes longer; the day is published, whatever goes wrong."""
+    """A few rows, read without Spark because a Spark job takes longer. An error is logged: the day is published."""
     paths = published.paths[::-1]  # the rejected lines come first
     try:
-        return list(islice(_rows_in(lake, table, date.fromisoformat(published.trade_dt), paths), _PREVIEWED_ROWS))
+        return list(islice(_rows_in(lake, table, date.fromisoformat(published.trade_dt), paths), _PREVIEW_ROWS))
     except (LakeError, StorageError) as error:
         warn(f"no preview of {table.path}: {error}")
         return []
@@ -31,7 +31,7 @@ def preview(lake: Lake, table: Table, published: Manifest, warn: Callable[[str],
 
 def _rows_in(lake: Lake, table: Table, day: date, paths: Sequence[str]) -> Iterator[list[Any]]:
     """The rows of a day's files, in schema order."""
-    import pyarrow as pa  # noqa: PLC0415 - takes 0.15 s, for those who look at rows
+    import pyarrow as pa  # noqa: PLC0415 - takes 0.15 s, and is needed only to read rows
     import pyarrow.parquet as pq  # noqa: PLC0415 - the same
 
     for path in paths:
@@ -41,7 +41,7 @@ def _rows_in(lake: Lake, table: Table, day: date, paths: Sequence[str]) -> Itera
         if file is None:
             raise MissingFilesError(table, day, [lake.storage.uri(path)])
         try:
-            for batch in pq.ParquetFile(pa.PythonFile(file, mode="r")).iter_batches(_ROWS_AT_ONCE):
+            for batch in pq.ParquetFile(pa.PythonFile(file, mode="r")).iter_batches(_BATCH_ROWS):
                 yield from ([(in_path | row)[name] for name in table.columns] for row in batch.to_pylist())
         except (pa.ArrowException, OSError) as error:
             raise LakeError(f"{lake.storage.uri(path)} cannot be read: {error}") from error

@@ -1,7 +1,7 @@
-"""A run that somebody has recorded as ended stays ended, even if its process was only frozen and goes on.
+"""A run that was recorded as ended stays ended, even if its process was only frozen and goes on.
 
-Whoever cancels a run in the UI, a run's time that is up, and a status that is set from outside all write into the run
-storage. So the process asks there in the moment in which it publishes, and before it records its own end.
+Canceling a run in the UI, a run's time limit, and a status that is set from outside all write into the run storage. So
+the process asks the run storage at the moment it publishes, and before it records its own end.
 """
 
 from datetime import UTC, datetime
@@ -10,11 +10,11 @@ import dagster as dg
 
 
 class RunEndedError(dg.DagsterExecutionInterruptedError):
-    """The run has ended for everybody else. As an interruption, it leaves the recorded status as it is."""
+    """The run was recorded as ended. As an interruption, this error leaves the recorded status as it is."""
 
 
 def require_in_progress(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Refuse to go on with a run that was recorded as ended, or deleted."""
+    """Refuse to go on with a run that was recorded as ended or deleted."""
     record = instance.get_run_record_by_id(run_id)
     if record is None:
         if instance.is_ephemeral:  # on a cluster: its host knows the run, and gives up the attempt in the lake

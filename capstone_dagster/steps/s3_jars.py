@@ -1,7 +1,7 @@
 """The S3 client of Spark on this machine: jars that PySpark's wheel lacks, pinned in ``deploy/s3-jars.lock``.
 
-They are fetched once, by the Apache Ivy among PySpark's own jars, whose settings know where public jars
-are, and lie in ``.jars`` of the checkout. What Spark is told about them is in ``spark_code.session``.
+They are fetched once into ``.jars`` of the checkout, by the Apache Ivy among PySpark's own jars, whose settings name
+the public repository. ``spark_code.session`` has Spark's settings for them.
 """
 
 import fcntl
@@ -26,7 +26,7 @@ _FOLDER = CHECKOUT / ".jars"
 
 
 class S3JarsError(ExpectedError):
-    """Jars that are not there, or that cannot be fetched."""
+    """Jars are missing, or cannot be fetched."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,19 @@ class _Jar:
 
     @property
     def as_dependency(self) -> str:
-        # Without an artifact of its own, Ivy also takes the sources and texts that some modules publish.
+        # Without an explicit artifact, Ivy also fetches the sources and texts that some modules publish.
         return (
             f"<dependency org={quoteattr(self.organisation)} name={quoteattr(self.name)} rev={quoteattr(self.version)} "
             f'transitive="false"><artifact name={quoteattr(self.name)} type="jar"/></dependency>'
         )
 
     def is_right(self, file: Path) -> bool:
-        """Whether a file holds this jar, to the last byte."""
+        """Whether a file is this jar, byte for byte."""
         return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == self.sha256
 
 
 def jars() -> list[Path]:
-    """The jars, all of them and unchanged, or an error that says how to get them."""
+    """The jars; if any is missing or changed, an error that says how to get them."""
     pinned = _pinned()
     if wrong := _wrong(pinned):
         raise S3JarsError(
@@ -71,7 +71,7 @@ def jars() -> list[Path]:
 
 
 def require_for(settings: Settings) -> None:
-    """Refuse work on ``s3://`` locations with Spark on this machine, as long as the jars are missing."""
+    """Refuse to work on ``s3://`` locations with Spark on this machine while jars are missing."""
     if settings.spark_needs_s3:
         jars()
 
@@ -79,14 +79,14 @@ def require_for(settings: Settings) -> None:
 def fetch(tell: Callable[[str], None], ivy_settings: Path | None = None) -> None:
     """Fetch the jars that are missing or changed; the others stay untouched.
 
-    The settings are Ivy's own, for those who have a repository of their own instead of the public one.
+    ``ivy_settings`` is a settings file of Ivy, for people who use their own repository instead of the public one.
     """
     try:
         if not _wrong(_pinned()):
             tell(f"all {len(_pinned())} jars of the S3 client are in {_FOLDER}; nothing to fetch")
             return
         with _alone_in_scratch_folder() as scratch:
-            # Looked at again: another process may have fetched them meanwhile.
+            # Checked again: another process may have fetched them meanwhile.
             if wanted := _wrong(_pinned()):
                 tell(f"fetching {_counted(wanted)} of the S3 client into {_FOLDER}")
                 _fetch_into_place(wanted, scratch, ivy_settings)
@@ -95,15 +95,15 @@ def fetch(tell: Callable[[str], None], ivy_settings: Path | None = None) -> None
 
 
 def _fetch_into_place(wanted: Sequence[_Jar], scratch: Path, ivy_settings: Path | None) -> None:
-    """All of the jars, or none: each is looked at before the first is moved."""
-    # A repository that does not answer is known after one jar, and not after the timeouts of all.
+    """Fetch all of the jars or none: check each before the first is moved."""
+    # Fetch one jar first: if the repository does not answer, do not wait for the timeouts of all.
     for some in filter(None, (wanted[:1], wanted[1:])):
         _retrieve(some, scratch, ivy_settings)
     for jar in wanted:
         if not jar.is_right(scratch / jar.file_name):
             raise S3JarsError(
                 f"{jar.file_name} as it was fetched is not the jar that {_LOCK_FILE} pins: its sha256 differs. "
-                "No jar was taken; ask those who keep the repository why, or fetch from another"
+                "No jar was installed; ask the owners of the repository why, or fetch from another"
             )
     for jar in wanted:
         (scratch / jar.file_name).replace(jar.path)
@@ -113,12 +113,12 @@ def _fetch_into_place(wanted: Sequence[_Jar], scratch: Path, ivy_settings: Path 
 
 @contextmanager
 def _alone_in_scratch_folder() -> Iterator[Path]:
-    """A folder beside the jars, so that they are moved into place in one step; one process at a time has it."""
+    """A folder beside the jars, so that moving a jar into place is atomic; one process at a time uses it."""
     _FOLDER.mkdir(exist_ok=True)
     scratch = _FOLDER / ".fetching"
     with (_FOLDER / ".lock").open("w") as lock_file:
         fcntl.flock(lock_file, fcntl.LOCK_EX)
-        shutil.rmtree(scratch, ignore_errors=True)  # of one that was killed
+        shutil.rmtree(scratch, ignore_errors=True)  # left by a process that was killed
         scratch.mkdir()
         try:
             yield scratch
@@ -132,12 +132,12 @@ def _pinned() -> list[_Jar]:
 
 
 def _wrong(pinned: Iterable[_Jar]) -> list[_Jar]:
-    """The jars that are missing, or are not what they were when they were pinned."""
+    """The jars that are missing or differ from the pinned ones."""
     return [jar for jar in pinned if not jar.is_right(jar.path)]
 
 
 def _retrieve(wanted: Sequence[_Jar], into: Path, ivy_settings: Path | None) -> None:
-    """Let Ivy put the jars into a folder, and keep nothing of its own elsewhere."""
+    """Let Ivy put the jars into a folder; its cache is in that folder, too."""
     module = (
         '<ivy-module version="2.0"><info organisation="capstone" module="s3-jars"/><dependencies>',
         *(jar.as_dependency for jar in wanted),
@@ -149,18 +149,18 @@ def _retrieve(wanted: Sequence[_Jar], into: Path, ivy_settings: Path | None) -> 
         *(("-settings", str(ivy_settings.resolve())) if ivy_settings else ()),
         *("-warn", "-cache", "cache", "-ivy", "ivy.xml", "-retrieve", "[artifact]-[revision].[ext]"),
     ]
-    # In the folder: in a path of its own, Ivy takes square brackets for a pattern.
+    # With the folder as working directory, because Ivy takes square brackets in a path for a pattern.
     ivy = subprocess.run(command, cwd=into, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
     missing = [jar for jar in wanted if not (into / jar.file_name).is_file()]
     if ivy.returncode or missing:
         raise S3JarsError(
-            f"the repository did not give {_listed(missing or wanted)}: {_reason(ivy.stdout + ivy.stderr)}; try again "
-            "where it can be reached, or name another with: capstone s3-jars --ivy-settings FILE"
+            f"the repository did not provide {_listed(missing or wanted)}: {_reason(ivy.stdout + ivy.stderr)}; try "
+            "again where it can be reached, or name another with: capstone s3-jars --ivy-settings FILE"
         )
 
 
 def _ivy() -> list[str]:
-    """Ivy, with limits to how long it waits for an answer."""
+    """The command of Ivy, with timeouts."""
     home = os.environ.get("JAVA_HOME")
     (jar,) = Path(pyspark.__file__).with_name("jars").glob("ivy-*.jar")
     waits = ("-Dsun.net.client.defaultConnectTimeout=10000", "-Dsun.net.client.defaultReadTimeout=60000")
@@ -168,9 +168,9 @@ def _ivy() -> list[str]:
 
 
 def _reason(output: str) -> str:
-    """Why Ivy gave up; not by its own lines, which show addresses, and these may hold a password."""
-    told = r"(\w+(?:Exception|Error): [^)\n]*)|(?:CLIENT|SERVER) ERROR: (.*?) url=|(Host \S+ not found)"
-    found = re.search(told, output)
+    """Why Ivy gave up; not its whole lines, which contain URLs, perhaps with a password."""
+    reason = r"(\w+(?:Exception|Error): [^)\n]*)|(?:CLIENT|SERVER) ERROR: (.*?) url=|(Host \S+ not found)"
+    found = re.search(reason, output)
     return next(filter(None, found.groups())) if found else "it does not have that version"
 
 

@@ -1,7 +1,7 @@
-"""The JVM behind the Spark session of this process: how it starts, and what is known when it has ended.
+"""The JVM behind the Spark session of this process: how it starts, and how it has ended.
 
-PySpark hands out the session it once made, also when its JVM has ended, and does not say how it ended. What the end
-means for a step is judged in ``lost_spark``.
+PySpark returns the session that it once made even if its JVM has ended, and does not say how it ended. ``lost_spark``
+judges what the end means for a step.
 """
 
 import logging
@@ -27,13 +27,13 @@ from pyspark.sql import SparkSession
 from capstone_dagster.wording import end_in_words
 from spark_code.session import LOG_CONF, start
 
-# A shell that is set up for another Spark; these say something about the machine, and stay.
+# The variables of another Spark that the shell is set up for; those that describe the machine stay.
 _OF_ANOTHER_SPARK = ("SPARK_", "PYSPARK_", "HADOOP_CONF_DIR", "YARN_CONF_DIR")
 _OF_THE_MACHINE = ("SPARK_LOCAL_DIRS", "SPARK_LOCAL_HOSTNAME", "SPARK_LOCAL_IP", "SPARK_SUBMIT_OPTS")
-# What it logs of a connection that breaks, with a stack, the error tells that comes of it.
+# It logs every broken connection with a stack trace, though the error that follows says the same.
 logging.getLogger("py4j").setLevel(logging.CRITICAL)
-# What the JVM writes besides its log is a few lines; the last of them matter.
-_WORDS_KEPT = 4096
+# The JVM writes a few lines besides its log; the last of them matter.
+_OUTPUT_BYTES = 4096
 
 
 @dataclass
@@ -42,30 +42,30 @@ class _Jvm:
 
     memory: str
     log: Path
-    """Of Spark."""
+    """The log of Spark."""
     output: IO[bytes]
-    """What the JVM itself writes."""
+    """The output of the JVM itself."""
     process: "subprocess.Popen[bytes] | None" = None
     has_answered: bool = False
 
-    def words(self) -> str:
+    def last_lines(self) -> str:
         """The last lines of its output."""
         size = os.fstat(self.output.fileno()).st_size
-        output = os.pread(self.output.fileno(), _WORDS_KEPT, max(0, size - _WORDS_KEPT))
+        output = os.pread(self.output.fileno(), _OUTPUT_BYTES, max(0, size - _OUTPUT_BYTES))
         lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
         return "; ".join(line for line in lines if line and not line.startswith("WARNING"))
 
 
 @dataclass(frozen=True)
 class JvmEnd:
-    """How the JVM has ended, and what it had."""
+    """How the JVM has ended."""
 
     exit_code: int
-    """Negative: the number of the signal that ended it."""
+    """If negative, the number of the signal that ended it."""
     had_answered: bool
-    """Whether PySpark had been connected with it."""
-    words: str
-    """Of the JVM itself; Spark's own are in its log."""
+    """Whether PySpark was connected to it."""
+    last_lines: str
+    """The last output of the JVM itself; Spark has its own log."""
 
     def __str__(self) -> str:
         ended = end_in_words(self.exit_code)
@@ -77,7 +77,7 @@ _jvm: _Jvm | None = None
 
 
 def start_session(conf: Mapping[str, str]) -> SparkSession:
-    """The session of this process; a new one has a JVM of its own, whatever Spark the user's shell is set up for."""
+    """The session of this process; a new one has its own JVM, even if the user's shell is set up for another Spark."""
     global _jvm  # noqa: PLW0603 - PySpark has one JVM for the whole process, too
     if jvm_end():
         _forget()
@@ -89,28 +89,28 @@ def start_session(conf: Mapping[str, str]) -> SparkSession:
 
 
 def is_forgotten(session: SparkSession) -> bool:
-    """Whether it is not the session of this process any more."""
+    """Whether it is no longer the session of this process."""
     return SparkSession._instantiatedSession is not session  # noqa: SLF001 - the public way asks the JVM
 
 
 def jvm_settings() -> str | None:
-    """The memory of the JVM, and where its log is; None where this process has started none."""
+    """The memory of the JVM and the location of its log; None if this process has started none."""
     return f"CAPSTONE_DRIVER_MEMORY={_jvm.memory}; log of Spark: {_jvm.log}" if _jvm else None
 
 
 def jvm_end(seconds: float = 0) -> JvmEnd | None:
-    """How the JVM that this process has started last has ended; None if it still runs after so many seconds."""
+    """How the latest JVM of this process has ended; None if it still runs after so many seconds."""
     if _jvm is None or _jvm.process is None:
         return None
     try:
         code = _jvm.process.wait(seconds)
     except subprocess.TimeoutExpired:
         return None
-    return JvmEnd(code, _jvm.has_answered, _jvm.words())
+    return JvmEnd(code, _jvm.has_answered, _jvm.last_lines())
 
 
 def forget_dead_session() -> None:
-    """If the session no longer answers, or its JVM ended while it was made: the next step that asks gets a new one."""
+    """Let the next step get a new session if this one no longer answers, or if its JVM ended during the start."""
     if jvm_end() or not _answers():
         _forget()
 
@@ -118,7 +118,7 @@ def forget_dead_session() -> None:
 def _forget() -> None:
     global _jvm  # noqa: PLW0603
     if _jvm and _jvm.process:
-        _jvm.process.kill()  # one whose Spark has stopped would keep its memory as long as this process lives
+        _jvm.process.kill()  # a JVM whose Spark has stopped would keep its memory until this process ends
         _jvm.process.wait()
     _jvm = None
     SparkContext._active_spark_context = None  # noqa: SLF001
@@ -130,19 +130,19 @@ def _answers() -> bool:
     session = SparkSession._instantiatedSession  # noqa: SLF001 - the public way asks the JVM
     try:
         if session is None:
-            return SparkContext._gateway is None  # noqa: SLF001 - else a start was interrupted, and left half a Spark
+            return SparkContext._gateway is None  # noqa: SLF001 - otherwise an interrupted start has left half a Spark
         _hang_up()
-        session.sparkContext.cancelAllJobs()  # of a step that was stopped: nobody waits for its rows any more
+        session.sparkContext.cancelAllJobs()  # jobs of a step that was stopped: nobody waits for their rows
         return session.range(1).count() == 1
-    except (Py4JError, PySparkException, OSError, AttributeError):  # the last: Spark stopped itself at a signal
+    except (Py4JError, PySparkException, OSError, AttributeError):  # the last if Spark has stopped itself on a signal
         return False
 
 
 def _hang_up() -> None:
-    """Give up this thread's connection to the JVM; the next call makes another.
+    """Close this thread's connection to the JVM; the next call opens another.
 
-    A call that a signal has interrupted leaves its answer in the connection, and the next call would take it for its
-    own: at best an object where it wants a number, which is a TypeError, at worst a wrong number.
+    A call that a signal has interrupted leaves its answer in the connection, and the next call would read it: at best
+    an object instead of a number, which is a TypeError, at worst a wrong number.
     """
     gateway = SparkContext._gateway  # noqa: SLF001
     connection = gateway and gateway._gateway_client.get_thread_connection()  # noqa: SLF001
@@ -152,7 +152,7 @@ def _hang_up() -> None:
 
 @contextmanager
 def _own_environment() -> Iterator[None]:
-    """For the duration, without the variables of another Spark: its home, its settings, its server."""
+    """Remove the variables of another Spark for the duration: its home, its settings, its server."""
     others = {
         name: value
         for name, value in os.environ.items()
@@ -165,16 +165,16 @@ def _own_environment() -> Iterator[None]:
         yield
     finally:
         del os.environ["PYSPARK_SUBMIT_ARGS"]
-        # By this one PySpark knows for good that it is the client of a server, which it is not.
+        # Once PySpark sees this one, it takes itself for the client of a server for good.
         others.pop("SPARK_CONNECT_MODE_ENABLED", None)
         os.environ.update(others)
 
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Leave Ctrl-C to those who handle it in this process.
+    """Keep PySpark from handling Ctrl-C.
 
-    PySpark installs a handler that asks the JVM, perhaps amid a call that waits for its answer. That call then fails
+    PySpark installs a handler that calls the JVM, perhaps while another call waits for its answer. That call then fails
     with an error that looks like a lost JVM, the step is tried again, and the Ctrl-C is lost.
     """
     vars(context)["signal"] = SimpleNamespace(SIGINT=signal.SIGINT, signal=lambda *_: None)
@@ -186,7 +186,7 @@ def _signals_kept() -> Iterator[None]:
 
 @contextmanager
 def _launching(jvm: _Jvm) -> Iterator[None]:
-    """Keep the process that PySpark starts, which it does not hand out before it has answered, and its words."""
+    """Keep the process that PySpark starts, and its output: PySpark returns it only after it has answered."""
     popen = subprocess.Popen
 
     def start_process(command: list[str], **options: Any) -> "subprocess.Popen[bytes]":
@@ -201,12 +201,12 @@ def _launching(jvm: _Jvm) -> Iterator[None]:
         vars(java_gateway)["Popen"] = popen
         jvm.has_answered = SparkContext._gateway is not None  # noqa: SLF001
         if jvm.process and not jvm.has_answered:
-            # Interrupted: PySpark has removed the file into which the JVM would write its address. That one would
-            # find nobody to serve, and never end.
+            # Interrupted: PySpark has removed the file into which the JVM would write its address. No client would
+            # ever find the JVM, and it would never end.
             jvm.process.kill()
 
 
 def _handle_error(server: AccumulatorServer, request: Any, client_address: Any) -> None:
-    """That the JVM has hung up is told by the step that needed it; PySpark would print a bare EOFError before."""
+    """Do not print the EOFError of a JVM that has ended: the step that needed it reports the end."""
     if not isinstance(sys.exception(), EOFError | ConnectionError):
         super(AccumulatorServer, server).handle_error(request, client_address)

@@ -1,7 +1,7 @@
-"""Which faults pass by themselves: a service that is busy or away, a connection that breaks, a machine that is lost.
+"""Which faults pass by themselves: a service that is busy or down, a connection that breaks, a machine that is lost.
 
-All others are final: missing rights, credentials or buckets, full disks, bad data, errors of the program. Steps are
-tried again by ``retries``; ``retries`` has what trying again cannot mend.
+All others are final: missing rights, credentials or buckets, full disks, bad data, errors of the program. ``retries``
+tries steps again, and knows further errors that trying again cannot mend.
 """
 
 import re
@@ -15,28 +15,28 @@ from pyspark.errors import PySparkException
 from capstone_dagster.steps.lost_spark import UNANSWERED, SparkLostError, text_of
 from spark_code.glue import NotRegisteredError
 
-# Parts of the codes by which services of AWS say so.
+# Parts of AWS error codes for a busy service.
 _BUSY = ("Throttl", "TooManyRequests", "RequestLimit", "RequestExpired", "SlowDown", "Timeout", "InternalServer")
-# A server that does not know a call (501) will not learn it.
+# But a server that has not implemented a call (501) stays so.
 _BUSY_STATUS = r"(?:408|429|5(?!01)\d\d)\b"
 
-# The store has one class for most faults; which it was is in its text alone.
+# The store has one class for most faults; only the text says which it was.
 _STORE = re.compile(rf"status code: {_BUSY_STATUS}|<Code>RequestTimeout<|HTTP error: |CredentialRetrievalError: ")
 
-# Spark has its own: a fault on an executor comes to the driver as text within the text of the job's failure.
+# Spark's faults: a fault on an executor reaches the driver as text within the text of the job's failure.
 _SPARK = re.compile(
     rf"Status Code: {_BUSY_STATUS}"  # S3, by any of its clients for Hadoop
     r"|s3a\.(?:AWSServiceThrottled|AWSStatus500|AWSNoResponse|AWSApiCallTimeout|HttpChannelEOF)Exception"
     r"|java\.net\.(?:SocketTimeout|Socket|Connect|NoRouteToHost|UnknownHost)Exception"
     r"|(?:ConnectTimeout|NoHttpResponse|ConnectionClosed|ApiCallTimeout|ApiCallAttemptTimeout)Exception: "
     r"|\bExecutorLostFailure \(|FetchFailed(?:Exception)?\b|because SparkContext was shut down"
-    r"|CHECKPOINT_RDD_BLOCK_ID_NOT_FOUND"  # lines that were cut, on an executor that is lost
+    r"|CHECKPOINT_RDD_BLOCK_ID_NOT_FOUND"  # checkpoint of ``line_survey.cut_lines``, on an executor that is lost
     rf"|{UNANSWERED}"
 )
 
 
 def is_transient(error: BaseException | None) -> bool:
-    """Whether the error, or what it was raised from, passes by itself."""
+    """Whether the error or its cause passes by itself."""
     return error is not None and (_passes(error) or is_transient(error.__cause__))
 
 
@@ -51,7 +51,7 @@ def boto_will_pass(error: ClientError | BotoCoreError) -> bool:
 
 def _passes(error: BaseException) -> bool:
     match error:
-        # The JVM that is gone shows itself as a connection that breaks, or is refused.
+        # If the JVM is gone, its connection breaks or is refused.
         case SparkLostError() | NotRegisteredError() | ConnectionError() | TimeoutError() | Py4JNetworkError():
             return True
         case ClientError() | BotoCoreError():

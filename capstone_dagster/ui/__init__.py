@@ -1,5 +1,5 @@
-"""The web server of Dagster's UI: who may ask it, and the page of a backfill as it shows it.
+"""The web server of Dagster's UI: which requests it answers, and its page of a backfill.
 
-What the UI shows of assets and checks is in ``assets``; the command that starts it, ``capstone dev``, is in ``cli``.
+``assets`` defines what the UI shows of assets and checks; the command ``capstone dev`` in ``cli`` starts the server.
 May import ``definitions`` and what is below.
 """

@@ -1,7 +1,7 @@
-"""What the UI's page of a job's backfill says of each day, where one run goes through several of them.
+"""The state of each day on the UI's page of a job's backfill whose runs are over several days.
 
-Dagster shows for each day the run over all of them, and of several such runs the oldest: one failed day makes all days
-red, for good. Here each day has the state of its own latest run. Whoever serves the UI calls this once.
+For each day Dagster shows the run over all days, and if there are several, the oldest: one failed day makes all days
+red, for good. Here each day has the state of its own latest run. The server of the UI calls this once.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from capstone_dagster.run_tags import PARTITION_TAG, covers
 
 
 def show_each_day() -> None:
-    """Let the pages of backfills do so from now on, in this process."""
+    """Change the pages of backfills in this process."""
     GraphenePartitionBackfill._get_partition_run_data_for_ranged_job_backfill = _latest_runs  # type: ignore[method-assign, assignment]  # noqa: SLF001
 
 
 def _latest_runs(
     page: GraphenePartitionBackfill, instance: dg.DagsterInstance, partition_set: object
 ) -> Sequence[RunPartitionData]:
-    """The runs over the days, then those of each day since the backfill began; of one day the last one counts."""
+    """The runs over the days, then those of each day since the backfill began; the page shows the last of each day."""
     del partition_set
     backfill = page._backfill_job  # noqa: SLF001
     days = {day: date.fromisoformat(day) for day in backfill.partition_names or ()}

@@ -1,11 +1,11 @@
-"""Who may speak to the UI's port: the middleware in front of Dagster's webserver.
+"""Which requests reach the UI: the middleware in front of Dagster's webserver.
 
-Dagster's webserver has no login, and whoever it answers can launch runs. A page of another site must not reach it
-through the browser of somebody who has the UI open. So every request must name a host of ours (a page that rebinds
-its name to this machine does not), and must not come from another origin; nothing is changed by GET, and what
-changes something is JSON, which a page cannot send elsewhere without asking first.
+Dagster's webserver has no login, and everybody it answers can launch runs. A page of another site must not reach it
+through the browser of a person who has the UI open. So every request must name one of our hosts (a page that rebinds
+its name to this machine does not), and must not come from another origin. GET changes nothing, and requests that
+change something must be JSON, which a browser does not send to another site without asking that site first.
 
-Who can open a connection to the port is not asked here: keep the port to this machine, or behind a login.
+This does not restrict who can connect to the port: keep the port on this machine, or behind a login.
 """
 
 import re
@@ -18,11 +18,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from capstone_dagster.settings import Settings
 
-# A browser never takes these names for another machine, whatever a page does.
+# In a browser these names always mean this machine, whatever a page does.
 _THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
-# What a server listens on, and nobody opens.
+# A server listens on these, but nobody opens them.
 _ALL_ADDRESSES = ("0.0.0.0", "[::]")  # noqa: S104 - left out of the names
-# Anywhere in a path: a route also takes the path with a line break behind it.
+# Looked for anywhere in a path: a route also matches the path followed by a line break.
 _GRAPHQL = "/graphql"
 _WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/@]+)(?::\d*)?", re.IGNORECASE)
@@ -37,17 +37,17 @@ def allowed_hosts(settings: Settings, listening: str) -> frozenset[str]:
 
 
 class WebDoor:
-    """Lets requests through to an ASGI application, or refuses them in a sentence."""
+    """Passes requests on to an ASGI application, or refuses them with a sentence."""
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
         self._app, self._hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the request or the handshake of a websocket."""
+        """Answer a request, or the handshake of a websocket."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif refusal := self._refusal(scope):
-            if scope["type"] == "websocket":  # nobody reads why
+            if scope["type"] == "websocket":  # nobody would read the reason
                 await send({"type": "websocket.close", "code": 1008})
             else:
                 await refusal(scope, receive, send)
@@ -82,14 +82,14 @@ def _foreign_origin(scope: Scope, headers: Headers) -> PlainTextResponse | None:
             f"the header Origin names {_quoted(origins)}, but Host names {_quoted([headers['host']])}: only the UI's "
             "own pages may ask; a proxy in front of the UI must pass on the Host that the browser has sent",
         )
-    # A browser says "none" of what a person has typed, or opened from a bookmark.
+    # A browser sends "none" for an address that a person has typed or opened from a bookmark.
     if site in (None, "same-origin", "none") or _is_followed_link(scope, headers):
         return None
     return _answer(403, f"the header Sec-Fetch-Site says {_quoted([str(site)])}: only the UI's own pages may ask")
 
 
 def _is_followed_link(scope: Scope, headers: Headers) -> bool:
-    """Whether a person comes to a page of the UI, as from the link in an alert; in a frame, it would not be seen."""
+    """Whether a person opens a page of the UI, for example by the link in an alert, and not within a frame."""
     is_page = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
     return is_page and scope.get("method") == "GET" and _GRAPHQL not in scope["path"]
 
@@ -117,7 +117,7 @@ def _no_json(scope: Scope, headers: Headers) -> PlainTextResponse | None:
 
 
 def _host(authority: str) -> str:
-    """Of host and port, the host."""
+    """The host in a ``host:port``."""
     found = _AUTHORITY.fullmatch(authority.strip())
     return found[1].lower() if found else ""
 
@@ -131,7 +131,7 @@ def _answer(status: int, why: str) -> PlainTextResponse:
 
 
 def _unframed(send: Send) -> Send:
-    """Let no other site show the UI in a frame of its own, where people do not know what they click."""
+    """Keep other sites from showing the UI in a frame, where people would not know what they click."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":

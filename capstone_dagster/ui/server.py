@@ -1,4 +1,4 @@
-"""Dagster's webserver behind ``ui.door``: what `make dev` and the host in AWS start.
+"""Dagster's webserver behind ``ui.door``; `make dev` and the host in AWS start it.
 
 capstone exec -- python -m capstone_dagster.ui.server --workspace workspace.yaml
 """
@@ -22,24 +22,24 @@ from capstone_dagster.settings import Settings
 from capstone_dagster.ui.backfill_page import show_each_day
 from capstone_dagster.ui.door import WebDoor, allowed_hosts
 
-# Dagster's own: how often the pages ask for news, and when the database is given up, so that none waits for ever.
+# Dagster's own values: how often the pages poll, and the timeouts of the database, so that no request waits for ever.
 _POLL_MILLISECONDS = 2_000
-_STATEMENT_MILLISECONDS, _RECYCLE_SECONDS, _MOST_CONNECTIONS = 15_000, 3_600, 20
-# So long pages that are open keep the server from ending.
-_LAST_SECONDS = 5
+_STATEMENT_MILLISECONDS, _RECYCLE_SECONDS, _MAX_CONNECTIONS = 15_000, 3_600, 20
+# How long open pages may keep the server from ending.
+_SHUTDOWN_SECONDS = 5
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=int, default=3000, show_default=True)
-@click.option("--workspace", default="workspace.yaml", show_default=True, help="Which code location is shown.")
+@click.option("--port", type=int, default=3000, show_default=True, help="The port to listen on.")
+@click.option("--workspace", default="workspace.yaml", show_default=True, help="The file that names the code location.")
 def main(host: str, port: int, workspace: str) -> None:
-    """Serve the Dagster UI to those whom CAPSTONE_UI_HOSTS lets in."""
+    """Serve the Dagster UI under the host names of CAPSTONE_UI_HOSTS."""
     configure_loggers()
-    setup_interrupt_handlers()  # SIGTERM ends it as Ctrl-C does
+    setup_interrupt_handlers()  # SIGTERM ends the server as Ctrl-C does
     show_each_day()
     with dg.DagsterInstance.get() as instance:
-        instance.optimize_for_webserver(_STATEMENT_MILLISECONDS, _RECYCLE_SECONDS, _MOST_CONNECTIONS)
+        instance.optimize_for_webserver(_STATEMENT_MILLISECONDS, _RECYCLE_SECONDS, _MAX_CONNECTIONS)
         target = WorkspaceFileTarget([workspace])
         with WorkspaceProcessContext(instance, target, version=__version__) as context:
             dagsters = create_app_from_workspace_process_context(
@@ -48,9 +48,9 @@ def main(host: str, port: int, workspace: str) -> None:
             named = f"[{host}]" if ":" in host else host
             guarded = WebDoor(dagsters, allowed_hosts(Settings.from_environment(), named))
             config = uvicorn.Config(
-                guarded, host=host, port=port, log_level="warning", timeout_graceful_shutdown=_LAST_SECONDS
+                guarded, host=host, port=port, log_level="warning", timeout_graceful_shutdown=_SHUTDOWN_SECONDS
             )
-            listening = config.bind_socket()  # a port that is taken ends it here, before it says that it serves
+            listening = config.bind_socket()  # if the port is taken, this fails before the next line is printed
             click.echo(f"The UI is served on http://{named}:{port}")
             with suppress(KeyboardInterrupt):  # raised once more by uvicorn when it has ended
                 uvicorn.Server(config).run(sockets=[listening])
@@ -59,7 +59,7 @@ def main(host: str, port: int, workspace: str) -> None:
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     del app
-    with suppress(asyncio.CancelledError):  # how uvicorn ends it at Ctrl-C
+    with suppress(asyncio.CancelledError):  # uvicorn raises it on Ctrl-C
         yield
 
 

@@ -15,7 +15,7 @@ import dagster as dg
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from capstone_dagster.automation.needed_runs import Judge, fingerprint
-from capstone_dagster.automation.new_files import Tick
+from capstone_dagster.automation.new_files import NewFilesTick
 from capstone_dagster.automation.new_files_cursor import Ledger
 from capstone_dagster.run_tags import DELIVERIES_TAG, PARTITION_TAG, RUN_KEY_TAG
 from capstone_dagster.settings import Settings
@@ -134,7 +134,7 @@ class World:
         looked = self.reserved is None
         if self.reserved is None:
             ledger = Ledger.parse(self.cursor)
-            tick = Tick(SETTINGS, self.raw, ledger, self._judge, self.now, lambda: 0.0)
+            tick = NewFilesTick(SETTINGS, self.raw, ledger, self._judge, self.now, lambda: 0.0)
             tick.run()
             if crash == "before anything is stored":
                 return False

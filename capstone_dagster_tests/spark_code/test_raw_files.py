@@ -276,7 +276,7 @@ def test_a_file_packed_otherwise_than_gz_and_bz2_is_an_error_that_names_it(raw: 
         raw.deliveries(DAY)
 
     path = f"{raw.storage.root}/{NYSE}/{name}"
-    assert str(refused.value) == f"{path}: files are read plain, or packed as .gz or .bz2; deliver it so"
+    assert str(refused.value) == f"{path}: only plain, .gz and .bz2 files can be read; deliver it as one of these"
 
 
 def test_a_name_with_a_colon_is_data_on_s3(request: pytest.FixtureRequest) -> None:

@@ -1,6 +1,6 @@
 """Files dropped into the raw folder while Dagster's real services run: the reports come without a click.
 
-In any order, in parts, with strays between them and a correction later; every day is run as often as its files demand.
+In any order, in parts, with misplaced files and a later correction; every day runs as often as its files demand.
 """
 
 import os
@@ -165,6 +165,6 @@ def test_every_day_is_run_when_it_is_complete_and_again_when_it_changes(
     assert inputs[CLOSES.path] == platform.lake.require(CLOSES, FIRST).version
     assert inputs[TRADES.path] == platform.lake.require(TRADES, SECOND).version
 
-    # The strays have stopped nothing, and were told once.
+    # The misplaced files have stopped nothing, and were announced once.
     places = [said.partition(f"{platform.raw}/")[2].partition(":")[0] for said in warnings(running, "new_files")]
     assert places == ["csv/2020-09-07", "csv/latest"]

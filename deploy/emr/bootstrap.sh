@@ -2,13 +2,13 @@
 # Bootstrap action of EMR, and the installer of the host: a virtual environment with the packages of requirements.lock.
 #   bootstrap.sh REQUIREMENTS [--python PYTHON] [--venv FOLDER] [--with-spark]
 #   REQUIREMENTS   s3://.../requirements.lock, or a file
-#   --python       its name or path; python3.11 unless given, which is what emr-spark-8.0.0 runs Spark's Python code with
-#   --venv         where it goes; /opt/capstone/venv unless given
+#   --python       its name or path (default: python3.11, with which emr-spark-8.0.0 runs Spark's Python code)
+#   --venv         the folder of the virtual environment (default: /opt/capstone/venv)
 #   --with-spark   install pyspark as well. A cluster has its own, which comes first on PYTHONPATH: the package would
 #                  be 400 MB that nothing imports
-# Nothing is installed whose hash is not in REQUIREMENTS, tools that build packages included. A mirror is named as pip
-# knows it: PIP_INDEX_URL, or PIP_NO_INDEX and PIP_FIND_LINKS. Any failure ends the script, and EMR the cluster; what is
-# printed here lies below the log location of the cluster, in node/<instance>/bootstrap-actions/.
+# It installs only packages, including build tools, whose hash is in REQUIREMENTS. To use a mirror, set pip's variables:
+# PIP_INDEX_URL, or PIP_NO_INDEX and PIP_FIND_LINKS. If the script fails, EMR ends the cluster; the script's output is
+# below the log location of the cluster, in node/<instance>/bootstrap-actions/.
 set -euo pipefail
 umask 022
 
@@ -49,8 +49,8 @@ fi
 
 [ -d "$venv" ] || as_root install -d -o "$(id -u)" -g "$(id -g)" "$venv"
 
-# Only the driver imports packages, and it runs on the primary node. The others need an interpreter of the same
-# version and no more, so they start sooner and without a package index. A host has no such file.
+# Only the driver imports packages, and it runs on the primary node. The other nodes need only an interpreter of the
+# same version, so they start sooner and without a package index. A host does not have this file.
 node=${EMR_INSTANCE_FILE:-/mnt/var/lib/info/instance.json}
 if [ -e "$node" ] && ! grep -Eq '"isMaster": *true' "$node"; then
     "$python" -m venv --without-pip "$venv"
@@ -74,11 +74,11 @@ fi
 say "installing the packages of $requirements into $venv"
 rm -f "$venv/.made_of"
 "$python" -m venv --clear "$venv"
-# A requirement begins in the first column, its hashes are indented.
+# A requirement begins in the first column; its hashes are indented.
 awk '/^[^ #]/ { is_tool = /^setuptools==/ } is_tool' "$work/requirements.lock" >"$work/tools"
 awk -v keep_spark="$with_spark" '/^[^ #]/ { keep = !/^setuptools==/ && (keep_spark || !/^pyspark==/) } keep' \
     "$work/requirements.lock" >"$work/packages"
-# The lock is complete: whatever a package asks for beyond it, pip shall neither look for nor build with.
+# The lock is complete: pip must neither look for other packages nor build with them.
 pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-cache-dir --retries 10
     --require-hashes --no-deps --use-pep517)
 [ ! -s "$work/tools" ] || "${pip[@]}" -r "$work/tools"

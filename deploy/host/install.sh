@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Make the release that this file belongs to the one that runs on this host: packages, settings, services.
+# Installs the release of this file on this host: packages, settings, services.
 #   install.sh PLATFORM
-# As root. Again after a change of settings or stacks; that of an older release goes back to it. Own settings stand in
-# /etc/capstone/own.env and win over those of the stacks.
+# Run it as root, and again after a change of settings or stacks. To go back to an older release, run that release's
+# script. Your own settings are in /etc/capstone/own.env and override those of the stacks.
 set -euo pipefail
 [ $# = 1 ] || { echo "usage: install.sh PLATFORM" >&2; exit 2; }
 platform=$1
@@ -15,7 +15,7 @@ id capstone >/dev/null 2>&1 ||
 "$release/deploy/emr/bootstrap.sh" "$release/requirements.lock" --venv "$release/.venv" --with-spark
 "$release/.venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation \
     --editable "$release"
-# The services' user cannot write here, and would compile everything at every start.
+# The user of the services cannot write here, and would compile everything at every start.
 "$release/.venv/bin/python" -m compileall -q "$release/capstone_dagster" "$release/spark_code"
 
 say "settings from the stacks $platform-*"
@@ -31,7 +31,7 @@ PGSSLROOTCERT=/etc/capstone/rds-ca.pem
 SETTINGS
     cat /etc/capstone/own.env
 } >"$release/.env.new"
-# Before anything is switched: what runs goes on if these are wrong.
+# Checked before anything is switched: if they are wrong, the services go on as before.
 "$release/.venv/bin/python" - "$release/.env.new" <<'CHECK'
 import sys
 from dotenv import dotenv_values

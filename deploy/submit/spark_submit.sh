@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The spark-submit itself, as `capstone track` runs it: settings come as CAPSTONE_*, the run as TRACKED_*.
-#   SPARK_MASTER   where Spark runs; local[*] unless set
-#   SPARK_SUBMIT   another spark-submit than that of the virtual environment
+# Runs spark-submit under `capstone track`, which sets all settings as CAPSTONE_* and the run as TRACKED_*.
+#   SPARK_MASTER   where Spark runs (default: local[*])
+#   SPARK_SUBMIT   the spark-submit to use (default: that of the virtual environment)
 set -euo pipefail
 if [ -z "${TRACKED_RUN_ID:-}" ]; then
     echo "this runs under capstone track: start deploy/submit/preprocessing.sh or analytical.sh instead" >&2
@@ -15,12 +15,12 @@ package="$CAPSTONE_HOME/spark_code.zip"
 part=$(mktemp -d "$CAPSTONE_HOME/spark_code.XXXXXX")
 trap 'rm -rf "$part"' EXIT
 python3 -m zipfile -c "$part/spark_code.zip" spark_code
-mv -f "$part/spark_code.zip" "$package" # in one step: another job may be reading it
+mv -f "$part/spark_code.zip" "$package" # atomically: another job may be reading it
 rm -rf "$part"
 
 conf=(--master "${SPARK_MASTER:-local[*]}" --name "${job}_$date" --py-files "$package")
 if [[ ${SPARK_MASTER:-local} == local* ]]; then
-    # One process, with the settings of every other local run.
+    # One process, with the same settings as other local runs.
     mkdir -p "$CAPSTONE_HOME/logs"
     settings=$(capstone spark-conf)
     while IFS= read -r setting; do conf+=(--conf "$setting"); done <<<"$settings"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One job of one trading day under the job tracker: its slot, its status, its tables in the UI.
+# Runs one job of one trading day under the job tracker, in the job's slot, with its status and tables in the UI.
 #   tracked.sh preprocessing|analytical DATE [options of spark-submit]
 set -euo pipefail
 if [ $# -lt 2 ]; then

@@ -1,6 +1,6 @@
-"""Who is told, and of what: one sensor per subject, and one alert per event.
+"""Alerts to people: one sensor per subject, and one alert per event.
 
-``messages`` hands an alert to its channels, through a process of its own. Why a run has failed is found by
-``runs.failure_reasons``.
+``messages`` sends an alert to its channels, through a separate process. ``runs.failure_reasons`` finds out why a run
+has failed.
 May import what ``automation`` may.
 """

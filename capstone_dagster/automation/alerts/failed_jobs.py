@@ -1,9 +1,9 @@
-"""The sensor that alerts people of every run that has failed for good, whoever started it.
+"""The sensor ``failed_jobs``: alerts people to every run that has failed for good, whoever started it.
 
-A day of a run over several is told by that run: when it fails, or when it is canceled and will not tell any more.
+A run over several days alerts for its days: when it fails, or when it is canceled and cannot report them itself.
 
-Not Dagster's run failure sensor: its cursor passes every failure at once, so that nothing can wait for the next attempt
-or for a channel that is away.
+This is not Dagster's run failure sensor, whose cursor passes every failure at once: an alert could not wait for the
+next attempt, or for a channel that is down.
 """
 
 import time
@@ -25,10 +25,10 @@ from capstone_dagster.run_tags import (
 from capstone_dagster.runs.failure_reasons import run_reason
 from capstone_dagster.runs.unfinished import NEXT_ATTEMPT_SECONDS, attempt_after
 from capstone_dagster.settings import Settings
-from capstone_dagster.wording import few
+from capstone_dagster.wording import few, shortened
 
-_MOST_OF_A_REASON = 1_000
-_DAYS_TOLD = 20
+_REASON_LENGTH = 1_000
+_DAYS_SHOWN = 20
 
 
 def failed_jobs(settings: Settings, clock: Clock = time.time) -> dg.SensorDefinition:
@@ -55,7 +55,7 @@ def _ends(instance: dg.DagsterInstance, after: int | None) -> Sequence[dg.EventL
 
 def _judge(instance: dg.DagsterInstance, record: dg.EventLogRecord, age: float) -> Judgement:
     run = instance.get_run_by_id(record.run_id)
-    if run is None or run.status == dg.DagsterRunStatus.SUCCESS or was_refused(run) or _is_told_by_another(run):
+    if run is None or run.status == dg.DagsterRunStatus.SUCCESS or was_refused(run) or _is_reported_by_range(run):
         return None
     if run.status == dg.DagsterRunStatus.CANCELED:
         return _alert_of_days(instance, run) if is_over_days(run) else None
@@ -70,8 +70,8 @@ def _judge(instance: dg.DagsterInstance, record: dg.EventLogRecord, age: float) 
     return _alert(instance, run, "\nIt was to be tried again, but no attempt has begun.") if is_overdue else "later"
 
 
-def _is_told_by_another(run: dg.DagsterRun) -> bool:
-    """Whether the run is a day of a run over several, which tells of its days; re-executed alone it has a parent."""
+def _is_reported_by_range(run: dg.DagsterRun) -> bool:
+    """Whether a run over several days reports this day; a day that was re-executed alone has a parent run."""
     return DAYS_TAG in run.tags and not is_over_days(run) and run.parent_run_id is None
 
 
@@ -87,7 +87,7 @@ def _alert(instance: dg.DagsterInstance, run: dg.DagsterRun, remark: str = "") -
 
 
 def _alert_of_days(instance: dg.DagsterInstance, canceled: dg.DagsterRun) -> Alert | None:
-    """Of the days that have failed in a run over several, or in those that it resumes, if there are any."""
+    """The alert of days that failed in a run over several days, or in the runs that it resumes, if there are any."""
     of_range = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS],
         tags={DAYS_TAG: canceled.tags.get(DAYS_TAG, canceled.run_id)},
@@ -98,10 +98,9 @@ def _alert_of_days(instance: dg.DagsterInstance, canceled: dg.DagsterRun) -> Ale
     if not failed:
         return None
     days = sorted(failed)
-    text = f"Failed: {few(days, _DAYS_TOLD, ', ')}\nReason of the first: {_reason(instance, failed[days[0]])}"
+    text = f"Failed: {few(days, _DAYS_SHOWN, ', ')}\nReason of the first: {_reason(instance, failed[days[0]])}"
     return Alert(f"{what_ran(instance, canceled)} was canceled, and days of it had failed", text, canceled.run_id)
 
 
 def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
-    reason = run_reason(instance, run.run_id) or "not recorded"
-    return reason if len(reason) <= _MOST_OF_A_REASON else f"{reason[:_MOST_OF_A_REASON]}..."
+    return shortened(run_reason(instance, run.run_id) or "not recorded", _REASON_LENGTH)

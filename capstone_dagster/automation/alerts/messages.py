@@ -1,7 +1,7 @@
 """Messages to the people who look after the platform, on the channels of CAPSTONE_ALERT_URLS.
 
-Nothing here raises, and no part of a URL shows: a channel is named by its place and its scheme, as in "channel 2
-(slack)". How a channel is spoken to is in ``apprise_process``; what is worth a message, in ``automation``.
+Nothing here raises, and no part of a URL is shown: a channel is named by its position and its scheme, as in "channel 2
+(slack)". ``apprise_process`` talks to the channels; the sensors beside this module decide what needs a message.
 """
 
 import json
@@ -11,20 +11,20 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from capstone_dagster.settings import Settings
-from capstone_dagster.wording import printable
+from capstone_dagster.wording import printable, shortened
 
-# So long an alert that a channel did not take is tried again.
+# How long to go on trying an alert that a channel did not take.
 TRIED_SECONDS = 3_600.0
-# For all channels together, which are tried side by side: a sensor's tick waits meanwhile.
+# For all channels together, which are tried in parallel: a sensor's tick waits for them.
 CHANNEL_SECONDS = 10.0
-# What the process that speaks to them may take besides, on a machine that has much to do.
+# How long the process that sends may take to start, on a busy machine.
 _START_SECONDS = 10.0
-_MOST_CHARACTERS = 2_000
+_TEXT_LENGTH = 2_000
 
 
 @dataclass(frozen=True)
 class Alert:
-    """What people shall know."""
+    """A message to people."""
 
     title: str
     text: str
@@ -34,14 +34,13 @@ class Alert:
 
 @dataclass(frozen=True)
 class Sent:
-    """What came of an alert, by channel."""
+    """What became of an alert, by channel."""
 
     taken_by: tuple[str, ...]
     refused_by: Mapping[str, str]
-    """With the reason, in words without a secret."""
+    """Each channel with its reason, which holds no secret."""
 
     def __str__(self) -> str:
-        """Tell it in a sentence."""
         asked = len(self.taken_by) + len(self.refused_by)
         if not asked:
             return "no alert channel is configured (CAPSTONE_ALERT_URLS)"
@@ -57,7 +56,7 @@ def channels(settings: Settings) -> list[str]:
 
 
 def deliver(settings: Settings, alert: Alert, to: Collection[str]) -> Sent:
-    """Send the alert to these channels, each tried once."""
+    """Send the alert to these channels; each is tried once."""
     asked = {channel: url for channel, url in _urls(settings).items() if channel in to}
     answers = zip(asked, _answers(settings, alert, list(asked.values())) if asked else (), strict=True)
     refused = {channel: reason for channel, reason in answers if reason}
@@ -71,29 +70,28 @@ def _urls(settings: Settings) -> dict[str, str]:
 def _answers(settings: Settings, alert: Alert, urls: Sequence[str]) -> list[str | None]:
     """For each URL None, or why the alert could not be sent.
 
-    By a process of its own: apprise and what it is made of log, warn and print with URLs in their words, which
-    nobody reads there, and what hangs can be ended.
+    A separate process sends it: apprise and its libraries log, warn and print URLs, which nobody reads there, and a
+    process that hangs can be ended.
     """
-    shown = _inert(alert.text)
-    text = shown if len(shown) <= _MOST_CHARACTERS else f"{shown[:_MOST_CHARACTERS]}..."
+    text = shortened(_inert(alert.text), _TEXT_LENGTH)
     link = f"\nRun: {settings.ui_url}/runs/{alert.run_id}" if alert.run_id else ""
     asked = {"urls": urls, "title": _inert(alert.title), "text": text + link, "seconds": CHANNEL_SECONDS}
     try:
-        spoke = subprocess.run(
+        ended = subprocess.run(
             [sys.executable, "-P", "-m", "capstone_dagster.automation.alerts.apprise_process"],
-            input=json.dumps(asked),  # not an argument: those are for everybody on this machine to see
+            input=json.dumps(asked),  # not an argument: everybody on this machine can see those
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=CHANNEL_SECONDS + _START_SECONDS,
             text=True,
             check=True,
         )
-        answers: list[str | None] = json.loads(spoke.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):  # their texts may show what was asked
+        answers: list[str | None] = json.loads(ended.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):  # the texts of these errors may contain the URLs
         return ["could not be tried: the process that sends alerts gave no answer"] * len(urls)
     return answers
 
 
 def _inert(text: str) -> str:
-    """What comes from file names and lines calls nobody and links nowhere, in whatever channel."""
+    """Keep text from file names and lines from mentioning people or becoming links, in any channel."""
     return printable(text).replace("@", "@\N{ZERO WIDTH SPACE}").replace("](", "]\N{ZERO WIDTH SPACE}(")

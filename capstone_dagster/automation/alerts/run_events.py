@@ -1,8 +1,8 @@
-"""Alerts about events of runs: each is sent once, and for an hour tried again where a channel did not take it.
+"""Alerts about events of runs: each is sent once, and tried again for an hour if a channel does not take it.
 
-Which channels have taken an alert stands in the log of its run, where people see it, too; a sensor's cursor only says
-how far it has looked. So a tick or a daemon that dies loses nothing, and doubles at most the message it was sending.
-What is worth an alert is judged in ``failed_jobs`` and ``rejected_lines``.
+The log of the run records which channels have taken an alert, and people see it there too; a sensor's cursor only says
+how far it has looked. So a tick or daemon that dies loses nothing, and doubles at most the message it was sending.
+``failed_jobs`` and ``rejected_lines`` judge which events need an alert.
 """
 
 import logging
@@ -16,31 +16,31 @@ from typing import Any, Literal
 import dagster as dg
 from dagster._core.events import EngineEventData
 
-from capstone_dagster.automation import switches
+from capstone_dagster.automation import switches, ticks
 from capstone_dagster.automation.alerts.messages import TRIED_SECONDS, Alert, channels, deliver
 from capstone_dagster.settings import Settings
 
-# None: nothing to tell. Later: not to be said yet.
+# None if there is nothing to send; "later" if it is too early to say.
 Judgement = Alert | Literal["later"] | None
-Clock = Callable[[], float]
+Clock = ticks.Clock
 
 EVENTS_PER_TICK = 500
 # A tick is cut off after 60 s; an alert that was begun before may take 20 s more.
 _TICK_SECONDS = 30.0
-# A channel that hangs shall not hold up the others for long, and an alert that a channel dislikes no other alert.
+# A channel that hangs must not hold up the others for long, nor an alert that a channel refuses the other alerts.
 _FAILURES_PER_TICK = 2
-# What an event in the log of a run says of an alert.
+# The metadata, in the log of a run, that records an alert.
 _RECORD = "alert"
 
 
 @dataclass(frozen=True)
 class Watched:
-    """The events that a sensor looks at, and what it makes of them."""
+    """The events that a sensor looks at, and how it judges them."""
 
     fetch: Callable[[dg.DagsterInstance, int | None], Sequence[dg.EventLogRecord]]
-    """Those after an id, the oldest first; after None, the newest alone."""
+    """Fetches the events after an id, the oldest first; without an id, only the newest."""
     judge: Callable[[dg.DagsterInstance, dg.EventLogRecord, float], Judgement]
-    """Of an event and the seconds since."""
+    """Judges an event by itself and by its age in seconds."""
 
 
 def alert_sensor(
@@ -48,24 +48,19 @@ def alert_sensor(
 ) -> dg.SensorDefinition:
     """The sensor that looks at these events."""
 
-    @dg.sensor(
-        name=name,
-        description=description,
-        minimum_interval_seconds=max(1, int(settings.sensor_seconds)),
-        default_status=switches.of_sensor(settings),
-    )
+    @dg.sensor(**switches.sensor_options(settings), name=name, description=description)
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         looked = re.fullmatch(r"(-?\d+) (-?\d+)", context.cursor or "")
         if not looked:
             newest = [record.storage_id for record in watched.fetch(context.instance, None)]
             begin = max(newest, default=0)
-            return dg.SensorResult(skip_reason="tells what happens from now on", cursor=f"{begin} {begin}")
+            return dg.SensorResult(skip_reason="looks at events from now on", cursor=f"{begin} {begin}")
         after, seen = map(int, looked.groups())
         records = watched.fetch(context.instance, after)
         post = _Post(settings, context.instance, context.log, clock)
         unsettled = [record.storage_id for record in records if not post.is_settled(watched, record)]
-        # Ids are given before they are committed, so that an older one may show up late: every event is looked at
-        # in two ticks, and as long as it is not settled.
+        # Postgres assigns ids before it commits, so an event with a smaller id may show up late. Every event is
+        # looked at in two ticks, and then until it is settled.
         next_after = min([seen, *(event_id - 1 for event_id in unsettled)])
         seen = max([seen, *(record.storage_id for record in records)])
         return dg.SensorResult(skip_reason=post.summary(len(unsettled)), cursor=f"{next_after} {seen}")
@@ -83,15 +78,16 @@ class _Post:
     clock: Clock
     began: float = field(default_factory=time.monotonic)
     failures: Counter[str] = field(default_factory=Counter)
-    told: list[str] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
+    """What became of each alert."""
 
     def summary(self, unsettled: int) -> str:
         """What the tick has done, in a sentence."""
         waiting = [f"{unsettled} waiting for the next look"] if unsettled else []
-        return "; ".join([*self.told, *waiting]) or "nothing to tell"
+        return "; ".join([*self.sentences, *waiting]) or "nothing to send"
 
     def is_settled(self, watched: Watched, record: dg.EventLogRecord) -> bool:
-        """Whether there is nothing more to do about the event, after sending what there is to send."""
+        """Send the alert if there is one to send; returns whether the event needs nothing more."""
         age = self.clock() - record.timestamp
         alert = watched.judge(self.instance, record, age)
         if alert is None or alert == "later":
@@ -100,7 +96,7 @@ class _Post:
         return is_settled or self._send(alert, record.run_id, taken, is_last=age > TRIED_SECONDS)
 
     def _known(self, alert: Alert, run_id: str) -> tuple[list[str], bool]:
-        """Which channels have taken it, and whether nothing more shall be done; from the log of its run."""
+        """Read from the log of the run which channels have taken the alert, and whether it is settled."""
         taken: list[str] = []
         is_settled = False
         for entry in self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
@@ -120,8 +116,8 @@ class _Post:
         self.failures.update(sent.refused_by.keys())
         is_settled = asked == missing and (is_last or not sent.refused_by)
         how = f"{sent}; given up" if is_settled and sent.refused_by else f"{sent}"
-        self.told.append(f"{alert.title}: {how}")
-        self.log.log(logging.WARNING if sent.refused_by else logging.INFO, "%s\n%s", self.told[-1], alert.text)
+        self.sentences.append(f"{alert.title}: {how}")
+        self.log.log(logging.WARNING if sent.refused_by else logging.INFO, "%s\n%s", self.sentences[-1], alert.text)
         if sent.taken_by or is_settled:
             record = {"title": alert.title, "taken_by": list(sent.taken_by), "is_settled": is_settled}
             self.instance.report_engine_event(

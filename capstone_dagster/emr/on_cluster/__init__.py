@@ -1,5 +1,5 @@
-"""What runs on the cluster: the program of one step, of a run whose host is elsewhere.
+"""The program that runs one step on the cluster, for a run on another host.
 
-What the host writes for it, and reads of it, is in ``emr.attempt_folder``. ``step_main`` imports nothing of Dagster
-before it knows that the cluster is the right one.
+``emr.attempt_folder`` defines the files that host and cluster exchange. ``step_main`` imports nothing of Dagster
+before it knows that the cluster has the right versions.
 """

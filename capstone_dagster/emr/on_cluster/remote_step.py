@@ -1,6 +1,6 @@
-"""A step on the cluster: run it, and tell the host what happens while it happens.
+"""Runs a step on the cluster, and sends its events to the host while it runs.
 
-Every batch of events is an object of its own, written once. The host reads them in their order.
+Every batch of events is a separate object, written once. The host reads the batches in order.
 """
 
 import pickle
@@ -16,13 +16,13 @@ from dagster._core.execution.plan.external_step import external_instance_from_st
 from capstone_dagster.emr.attempt_folder import END, End, events_name
 from spark_code.storage import Storage
 
-# The host looks every few seconds: smaller batches would only be more requests.
+# The host looks every few seconds, so smaller batches would only mean more requests.
 _BATCH_SECONDS = 1.0
 
 
 def run(folder: str, step_run_ref: bytes) -> int:
     """Run the step that the host has pickled; 0 if it succeeded."""
-    # The host wrote it, into a bucket whose writers also provide the code that runs here.
+    # The host wrote it into a bucket; whoever can write there can also change the code that runs here.
     ref = pickle.loads(step_run_ref)  # noqa: S301
     failed = False
     with _EventWriter(Storage(folder)) as writer:
@@ -33,7 +33,7 @@ def run(folder: str, step_run_ref: bytes) -> int:
 
 
 class _EventWriter:
-    """Writes what it is given in batches, beside the work; the last word only if all of them are stored."""
+    """Writes events in batches while the step runs, and at last the file that says that all are stored."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -43,7 +43,7 @@ class _EventWriter:
         self._thread = Thread(target=self._write, name="events", daemon=True)
 
     def put(self, event: dg.EventLogEntry) -> None:
-        """Take an event, in the thread of the step."""
+        """Queue an event; the step's thread calls this."""
         self._waiting.put(event)
 
     def __enter__(self) -> Self:
@@ -75,7 +75,7 @@ class _EventWriter:
                 self._storage.write(events_name(self._batches), dg.serialize_value(batch).encode())
 
     def _batch(self) -> tuple[list[dg.EventLogEntry], bool]:
-        """What comes within the time of a batch from its first event on, and whether more may come."""
+        """Collect events for the time of a batch from the first one on; also returns whether more may come."""
         taken = [self._waiting.get()]
         until = time.monotonic() + _BATCH_SECONDS
         while taken[-1] is not None:

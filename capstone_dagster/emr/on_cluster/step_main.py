@@ -1,7 +1,7 @@
-"""The program of a step on the cluster: is it the right cluster, and then ``remote_step``.
+"""The program of a step on the cluster: checks the versions, and then runs ``remote_step``.
 
-Uploaded beside the step and named to spark-submit, which has put the archive on the path. Nothing that
-needs Dagster is imported before the versions are known to be right.
+The host uploads it beside the step, and spark-submit runs it with the archive on the path. It imports nothing that
+needs Dagster before it knows that the versions are right.
 """
 
 import os
@@ -17,7 +17,7 @@ from capstone_dagster.emr.attempt_folder import BEGUN, END, LAUNCH, End, Launch
 
 
 def main(bucket: str, step_run_ref_key: str, region: str) -> int:
-    """Run the step; the exit code is that of the step of EMR."""
+    """Run the step; its exit code becomes that of the EMR step."""
     s3, folder = boto3.client("s3", region_name=region), posixpath.dirname(step_run_ref_key)
 
     def read(name: str) -> bytes:
@@ -33,10 +33,10 @@ def main(bucket: str, step_run_ref_key: str, region: str) -> int:
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 412:
             raise
-        return 0  # submitted twice after all, by an answer that was lost: the other one has done the work
-    # The settings of the host: the definitions are built anew here.
+        return 0  # submitted twice, because an answer was lost: the other attempt does the work
+    # The definitions are built again here, with the settings of the host.
     os.environ.update(launch.environment)
-    # Spark's session starts in the JVM meanwhile; if it cannot, the step will say so when it asks for it.
+    # Start Spark's session in parallel; if that fails, the step fails when it asks for the session.
     Thread(target=_start_spark, daemon=True).start()
 
     from capstone_dagster.emr.on_cluster.remote_step import run  # noqa: PLC0415 - needs the versions and the environment
@@ -45,7 +45,7 @@ def main(bucket: str, step_run_ref_key: str, region: str) -> int:
 
 
 def _start_spark() -> None:
-    from spark_code.session import start  # noqa: PLC0415 - starts beside the imports of Dagster
+    from spark_code.session import start  # noqa: PLC0415 - runs in parallel with the imports of Dagster
 
     start({})
 

@@ -3,15 +3,16 @@
 import itertools
 import json
 import random
+import time
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import dagster as dg
 import pytest
 
 from capstone_dagster.assets.jobs import JOB_NAMES
 from capstone_dagster.automation import changed_closes as module
-from capstone_dagster.automation.changed_closes import changed_closes
+from capstone_dagster.automation.changed_closes import Cursor, changed_closes
 from capstone_dagster.run_tags import DELIVERIES_TAG
 from capstone_dagster_tests.builders.hand_made_days import (
     FRIDAY,
@@ -38,7 +39,7 @@ class Ticks:
         self.cursor: str | None = None
         self.passes = 0.0
         self._seconds = 0.0
-        self._sensor = changed_closes(days.settings, lambda: datetime.now(UTC) + self.later, self._monotonic)
+        self._sensor = changed_closes(days.settings, lambda: time.time() + self.later.total_seconds(), self._monotonic)
 
     def evaluated(self) -> dg.SensorResult:
         """One evaluation; the daemon may die before it keeps the cursor."""
@@ -308,6 +309,16 @@ def test_the_first_tick_looks_back_for_a_day(days: HandMadeDays) -> None:
     assert "2020-09-04 waits" in next_day.said()
 
 
+def test_the_cursor_of_an_older_release_goes_on_where_it_stopped(ticks: Ticks) -> None:
+    read = json.loads(ticks.cursor or "")["read"]
+    text = f'{{"read": {json.dumps(read)}, "pending": ["{TUESDAY}"], "next": null}}'
+
+    ticks.cursor = text
+    assert ticks.said() == f"{TUESDAY} is up to date"
+    assert Cursor.parse(text) == Cursor(read=read, pending=(TUESDAY,), next=None)
+    assert ticks.said() == "no closes and no reports were published since the last tick"
+
+
 def test_events_that_have_just_happened_are_read_again(ticks: Ticks) -> None:
     """One with a smaller number may become visible yet."""
     ticks.later = timedelta(0)
@@ -319,7 +330,7 @@ def test_events_that_have_just_happened_are_read_again(ticks: Ticks) -> None:
 
 
 def test_more_events_than_a_tick_reads_are_read_by_the_next(ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_EVENTS", 1)
+    monkeypatch.setattr(module, "_EVENTS_PER_TICK", 1)
     for day in (FRIDAY, THURSDAY):
         ticks.days.ran("preprocessing", day, "B", price="11", tags=BY_ITSELF)
     assert named(ticks.tick()) == [("analytical", TUESDAY)]

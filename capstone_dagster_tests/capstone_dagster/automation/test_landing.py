@@ -113,7 +113,7 @@ def test_a_day_that_is_still_arriving_waits_for_the_exchange(platform: Platform,
     deliver(platform.raw, DAY, sources=[NYSE])
     deliver(platform.raw, DAY, sources=[NASDAQ], complete=False)
 
-    assert found(platform, histories).hangs == "waiting for NASDAQ: still arriving"
+    assert found(platform, histories).reason == "waiting for NASDAQ: still arriving"
 
 
 @pytest.mark.parametrize(("events", "status"), [([QUEUED], "QUEUED"), ([QUEUED, STARTED], "STARTED")])
@@ -124,7 +124,7 @@ def test_a_day_that_is_worked_on_waits_for_its_run(
 
     waits = found(platform, histories)
 
-    assert (waits.hangs, waits.run_id) == (f"daily_pipeline is in progress ({status}, run {run_id})", run_id)
+    assert (waits.reason, waits.run_id) == (f"daily_pipeline is in progress ({status}, run {run_id})", run_id)
 
 
 def test_a_day_whose_job_has_failed_tells_the_reason(platform: Platform, histories: Histories) -> None:
@@ -135,21 +135,21 @@ def test_a_day_whose_job_has_failed_tells_the_reason(platform: Platform, histori
 
     waits = found(platform, histories)
 
-    assert (waits.hangs, waits.run_id) == ("analytical_2020-08-06 ended in FAILURE: disk full", run_id)
+    assert (waits.reason, waits.run_id) == ("analytical_2020-08-06 ended in FAILURE: disk full", run_id)
 
 
 def test_a_report_may_wait_for_the_closes_of_the_day_before(platform: Platform, histories: Histories) -> None:
     deliver(platform.raw, DAY)
     histories.run("preprocessing", STARTED, *did_half("preprocessing"), SUCCESS)
 
-    assert found(platform, histories).hangs == "its report waits for the closes of 2020-08-05"
+    assert found(platform, histories).reason == "its report waits for the closes of 2020-08-05"
 
 
 def test_a_day_that_nobody_has_run_says_so(platform: Platform, histories: Histories) -> None:
     point(platform.lake, CLOSES, FIRST)
     deliver(platform.raw, DAY)
 
-    assert found(platform, histories).hangs == "its files are complete, and no run works on it"
+    assert found(platform, histories).reason == "its files are complete, and no run works on it"
 
 
 def test_a_day_whose_preconditions_are_not_met_waits_for_them(platform: Platform, histories: Histories) -> None:
@@ -158,19 +158,19 @@ def test_a_day_whose_preconditions_are_not_met_waits_for_them(platform: Platform
 
     waits = landing(platform.settings.model_copy(update={"preconditions": preconditions}), histories.instance, DAY)
 
-    assert waits.hangs == "waiting for NYSE: 7 bytes were delivered, at least 1,000 are due"
+    assert waits.reason == "waiting for NYSE: 7 bytes were delivered, at least 1,000 are due"
 
 
 def test_raw_files_that_cannot_be_looked_at_are_a_reason_too(platform: Platform, histories: Histories) -> None:
     break_storage(platform.raw / "csv")
 
-    assert str(found(platform, histories).hangs).startswith("its files cannot be looked at: ")
+    assert str(found(platform, histories).reason).startswith("its files cannot be looked at: ")
 
 
 def test_a_pointer_that_nobody_can_read_is_a_reason_too(platform: Platform, histories: Histories) -> None:
     platform.lake.storage.write("report/daily_summary/_published/2020-08-06.json", b"{")
 
-    assert "is no manifest" in str(found(platform, histories).hangs)
+    assert "is no manifest" in str(found(platform, histories).reason)
 
 
 # --- the check that people execute ---
@@ -200,7 +200,7 @@ def test_the_check_judges_the_day_that_is_due(
     platform: Platform, histories: Histories, now: datetime, passed: bool, told: str
 ) -> None:
     land(platform.lake, DAY)
-    check = landed_check(platform.settings, lambda: now)
+    check = landed_check(platform.settings, now.timestamp)
 
     result = check(dg.build_asset_check_context(instance=histories.instance))
 

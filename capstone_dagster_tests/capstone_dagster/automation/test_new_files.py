@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from capstone_dagster.automation.needed_runs import fingerprint
-from capstone_dagster.automation.new_files import Tick, new_files
+from capstone_dagster.automation.new_files import NewFilesTick, new_files
 from capstone_dagster.automation.new_files_cursor import Ledger
 from capstone_dagster.definitions import build_defs
 from capstone_dagster.run_tags import DELIVERIES_TAG
@@ -45,9 +45,9 @@ class Sensor:
                 at = self.now - timedelta(seconds=age)
                 self.raw.put(*(f"{source.folder(day)}/part" for day in days), content=content, at=at)
 
-    def tick(self, clock: Callable[[], float] = lambda: 0.0) -> Tick:
+    def tick(self, clock: Callable[[], float] = lambda: 0.0) -> NewFilesTick:
         ledger = Ledger.parse(self.cursor)
-        tick = Tick(self.settings, self.raw, ledger, self.days.judge, self.now, clock)
+        tick = NewFilesTick(self.settings, self.raw, ledger, self.days.judge, self.now, clock)
         tick.run()
         self.cursor = str(ledger)
         return tick
@@ -58,11 +58,11 @@ def sensor(days: HandMadeDays) -> Sensor:
     return Sensor(days)
 
 
-def asked_for(tick: Tick) -> list[tuple[str | None, str | None]]:
+def asked_for(tick: NewFilesTick) -> list[tuple[str | None, str | None]]:
     return [(request.job_name, request.partition_key) for request in tick.requests]
 
 
-def recorded(tick: Tick) -> list[tuple[str, str | None, object]]:
+def recorded(tick: NewFilesTick) -> list[tuple[str, str | None, object]]:
     """What has come; each is observed first and then materialized."""
     observed, arrived = tick.arrived[::2], tick.arrived[1::2]
     assert all(isinstance(event, dg.AssetObservation) for event in observed)
@@ -200,7 +200,7 @@ def test_what_is_recorded_says_how_many_files_how_large_and_when_they_came(senso
     assert told == {"files": 2, "bytes": 3, "newest_file": (NOW - timedelta(seconds=90)).timestamp()}
 
 
-def test_strays_and_days_that_are_too_old_are_told_once(days: HandMadeDays) -> None:
+def test_misplaced_files_and_days_that_are_too_old_are_announced_once(days: HandMadeDays) -> None:
     sensor = Sensor(days, {"CAPSTONE_WATCH_DAYS": "1"})
     sensor.deliver(THURSDAY, FRIDAY, TUESDAY)
     sensor.raw.put("csv/2020-09-07/NYSE/a", "xml/a")

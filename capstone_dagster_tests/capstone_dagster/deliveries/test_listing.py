@@ -135,10 +135,10 @@ def test_a_name_that_nobody_can_read_spoils_its_delivery_and_no_other(tmp_path: 
     spoilt, well = reader.read(DAYS[0]), reader.read(DAYS[1])
 
     assert [bool(arrival.unreadable) for arrival in (*spoilt.arrivals, *well.arrivals)] == [True, False, False, False]
-    [stray] = spoilt.strays
-    assert stray.place == f"csv/{DAYS[0]}/NYSE"
-    assert stray.why == spoilt.arrivals[0].unreadable
-    assert well.strays == []
+    [found] = spoilt.misplaced
+    assert found.place == f"csv/{DAYS[0]}/NYSE"
+    assert found.why == spoilt.arrivals[0].unreadable
+    assert well.misplaced == []
 
 
 def test_a_bucket_that_is_not_there_is_an_error(s3_uri: str) -> None:

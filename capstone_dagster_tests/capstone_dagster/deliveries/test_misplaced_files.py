@@ -62,14 +62,14 @@ CLOSED = "nothing of this day is run: move the files to their trading day, or aw
         ),
     ],
 )
-def test_a_stray_is_told_with_why_and_what_to_do_and_spoils_nothing(
+def test_a_misplaced_file_is_named_with_why_and_what_to_do_and_spoils_nothing(
     raw: RawFolder, key: str, place: str, why: str
 ) -> None:
     raw.storage.write(key, b"a line")
 
     scan = look(raw)
 
-    assert [(stray.place, stray.why) for stray in scan.strays] == [(place, why)]
+    assert [(found.place, found.why) for found in scan.misplaced] == [(place, why)]
     assert [len(arrival.delivery.files) for arrival in scan.days[DAY].arrivals] == [1, 1]
 
 
@@ -84,43 +84,43 @@ def test_a_stray_is_told_with_why_and_what_to_do_and_spoils_nothing(
         f"csv/{DAY}/NYSE/_x/a",
     ],
 )
-def test_names_that_are_no_data_are_no_strays(raw: RawFolder, key: str) -> None:
+def test_names_that_are_no_data_are_not_misplaced(raw: RawFolder, key: str) -> None:
     raw.storage.write(key, b"")
 
-    assert look(raw).strays == []
+    assert look(raw).misplaced == []
 
 
-def test_the_folder_objects_that_the_s3_console_makes_are_no_strays(s3_uri: str) -> None:
+def test_the_folder_objects_that_the_s3_console_makes_are_not_misplaced(s3_uri: str) -> None:
     for key in ("raw/", "raw/csv/", f"raw/csv/{DAY}/", f"raw/csv/{DAY}/NYSE/"):
         s3_client().put_object(Bucket=s3_uri.removeprefix("s3://"), Key=key, Body=b"")
 
     scan = look(RawFolder(f"{s3_uri}/raw"))
 
-    assert (scan.watched, scan.strays) == ([DAY], [])
+    assert (scan.watched, scan.misplaced) == ([DAY], [])
 
 
-def test_many_of_one_place_are_one_stray(raw: RawFolder) -> None:
+def test_many_files_of_one_place_are_named_together(raw: RawFolder) -> None:
     for number in range(5):
         raw.storage.write(f"csv/{DAY}/LSE/{number}", b"")
 
-    [stray] = look(raw).strays
+    [found] = look(raw).misplaced
 
-    assert stray.why.startswith("0, 1, 2, and 2 more: no exchange")
+    assert found.why.startswith("0, 1, 2, and 2 more: no exchange")
 
 
 def test_of_a_folder_that_is_no_raw_folder_not_everything_is_told(tmp_path: Path) -> None:
     for number in range(120):
         (tmp_path / f"{number:03}").mkdir()
 
-    strays = look(RawFolder(str(tmp_path))).strays
+    misplaced = look(RawFolder(str(tmp_path))).misplaced
 
-    assert (len(strays), strays[-1].why) == (101, "20 more names have no place here; is it the raw folder?")
+    assert (len(misplaced), misplaced[-1].why) == (101, "20 more names have no place here; is it the raw folder?")
 
 
 def test_a_raw_folder_that_is_not_there_yet_has_nothing(tmp_path: Path) -> None:
     scan = look(RawFolder(str(tmp_path / "nowhere")))
 
-    assert (scan.watched, scan.strays) == ([], [])
+    assert (scan.watched, scan.misplaced) == ([], [])
     assert not (tmp_path / "nowhere").exists()
 
 

@@ -53,9 +53,9 @@ def refusal(value: str) -> str | None:
         ('{"NYSE": []}', None),
         ("NYSE", 'must be JSON like {"NYSE": [{"minimum_bytes": 1000000}]}: Expecting value: line 1 column 1 (char 0)'),
         ("[]", 'must be JSON like {"NYSE": [{"minimum_bytes": 1000000}]}'),
-        ('{"IEX": []}', "'IEX' is no exchange; there are NYSE, NASDAQ"),
-        ('{"nyse": []}', "'nyse' is no exchange; there are NYSE, NASDAQ"),
-        ('{"NYSE": [], "NYSE": []}', "NYSE stands there twice"),
+        ('{"IEX": []}', "'IEX' is not an exchange; the exchanges are NYSE, NASDAQ"),
+        ('{"nyse": []}', "'nyse' is not an exchange; the exchanges are NYSE, NASDAQ"),
+        ('{"NYSE": [], "NYSE": []}', "NYSE appears twice"),
         ('{"NYSE": {"minimum_bytes": 1}}', 'NYSE: must be a list like {"NYSE": [{"minimum_bytes": 1000000}]}'),
         ('{"NYSE": ["minimum_bytes"]}', 'NYSE: each must be of one kind, like {"minimum_bytes": 1000000}'),
         ('{"NYSE": [{}]}', 'NYSE: each must be of one kind, like {"minimum_bytes": 1000000}'),
@@ -65,7 +65,10 @@ def refusal(value: str) -> str | None:
         ),
         (
             '{"NASDAQ": [{"minimum_bytes": 1}, {"file": "/a"}]}',
-            "NASDAQ: 'file' is no kind of precondition; there are key_exists, prefix_exists, minimum_bytes, command",
+            (
+                "NASDAQ: 'file' is not a kind of precondition; "
+                "the kinds are key_exists, prefix_exists, minimum_bytes, command"
+            ),
         ),
     ],
 )
@@ -75,10 +78,10 @@ def test_the_setting_is_taken_or_refused_in_a_sentence(value: str, reason: str |
 
 NO_PLACE = "must be s3://bucket/key or an absolute path"
 NO_FILE = "names no file; folders are for prefix_exists"
-NO_SIZE = "must be a number of bytes from 1 on"
+NO_SIZE = "must be a number of bytes, at least 1"
 NO_COMMAND = 'must be a program and its arguments like ["/opt/checks/calendar", "{day}"]'
 NO_PROGRAM = "must be an absolute path, or a name to look up in PATH"
-NOTHING_ELSE = "is not replaced by anything; there are {day} and {exchange}"
+NOTHING_ELSE = "is not a placeholder; the placeholders are {day} and {exchange}"
 
 
 @pytest.mark.parametrize(

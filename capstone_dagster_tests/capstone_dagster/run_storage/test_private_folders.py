@@ -89,14 +89,14 @@ def test_a_home_that_cannot_be_written_is_one_sentence() -> None:
         home.chmod(0o500)
 
         assert f"{home} cannot be written; allow it (chmod u+rwx)" in as_another(lambda: own_home(home))
-        assert "cannot be made: Permission denied" in as_another(lambda: own_home(Path(folder, "new")))
+        assert "cannot be created: Permission denied" in as_another(lambda: own_home(Path(folder, "new")))
 
 
 def test_a_home_that_is_a_file_or_below_one_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    assert refusal(own_home, tmp_path / "file").endswith("cannot be made: File exists")
-    assert refusal(own_home, tmp_path / "file" / "home").endswith("cannot be made: Not a directory")
+    assert refusal(own_home, tmp_path / "file").endswith("cannot be created: File exists")
+    assert refusal(own_home, tmp_path / "file" / "home").endswith("cannot be created: Not a directory")
 
 
 def test_a_folder_in_the_home_is_closed_to_others_also_if_an_earlier_release_left_it_open(tmp_path: Path) -> None:

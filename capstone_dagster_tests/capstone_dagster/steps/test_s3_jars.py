@@ -100,7 +100,7 @@ def test_a_jar_that_is_not_the_pinned_one_is_refused_and_none_is_taken(capstone:
     assert code == 1
     assert err == (
         f"capstone: second-2.0.jar as it was fetched is not the jar that {lock_file} pins: its sha256 differs. "
-        "No jar was taken; ask those who keep the repository why, or fetch from another\n"
+        "No jar was installed; ask the owners of the repository why, or fetch from another\n"
     )
     assert shelf.files() == {}
 
@@ -135,7 +135,7 @@ def test_a_repository_without_the_jars_is_told_in_one_sentence(
 
     assert code == 1
     assert err == (
-        f"capstone: the repository did not give first-1.0.jar: {reason}; try again where it can be reached, "
+        f"capstone: the repository did not provide first-1.0.jar: {reason}; try again where it can be reached, "
         "or name another with: capstone s3-jars --ivy-settings FILE\n"
     )
     assert shelf.files() == {}

@@ -62,7 +62,7 @@ def test_a_failed_run_is_told_once_with_all_that_people_need(histories: Historie
     run_id = histories.run("daily_pipeline", STARTED, failed("eod", "disk full"), FAILURE)
 
     assert ticks.tick() == "daily_pipeline_2020-08-06 failed: sent to 1 channel"
-    assert [ticks.tick() for _ in range(3)] == ["nothing to tell"] * 3
+    assert [ticks.tick() for _ in range(3)] == ["nothing to send"] * 3
     (message,) = webhook.messages
     assert message["title"] == "daily_pipeline_2020-08-06 failed"
     assert message["message"] == (f"Day: 2020-08-06\nReason: disk full\nAttempts: 1\nRun: http://ui:3000/runs/{run_id}")
@@ -72,8 +72,8 @@ def test_what_failed_before_the_first_tick_is_not_told(histories: Histories) -> 
     histories.run("daily_pipeline", STARTED, FAILURE)
     ticks = Ticks(histories, failed_jobs)
 
-    assert ticks.tick() == "tells what happens from now on"
-    assert ticks.tick() == "nothing to tell"
+    assert ticks.tick() == "looks at events from now on"
+    assert ticks.tick() == "nothing to send"
     histories.run("preprocessing", STARTED, FAILURE)
     assert ticks.tick() == f"preprocessing_2020-08-06 failed: {NOBODY}"
 
@@ -92,19 +92,19 @@ def test_a_run_that_succeeded_was_canceled_or_goes_on_is_not_told(
 ) -> None:
     histories.run("daily_pipeline", *events)
 
-    assert ticks.tick() == "nothing to tell"
+    assert ticks.tick() == "nothing to send"
 
 
 def test_a_run_that_was_refused_is_no_job_that_failed(histories: Histories, ticks: Ticks) -> None:
     histories.run("daily_pipeline", FAILURE, run_id="refused", tags={REFUSED_TAG: "refused"})
 
-    assert ticks.tick() == "nothing to tell"
+    assert ticks.tick() == "nothing to send"
 
 
 def test_a_run_that_failed_while_it_was_canceled_is_not_told(histories: Histories, ticks: Ticks) -> None:
     histories.run("daily_pipeline", STARTED, FAILURE, CANCELED)
 
-    assert ticks.tick() == "nothing to tell"
+    assert ticks.tick() == "nothing to send"
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_day_of_a_run_over_days_is_left_to_that_run_unless_it_was_run_again_al
 ) -> None:
     tags = {"capstone/range": "the run over days", "dagster/partition": "2020-08-06"}
     day = record(histories, tags=tags)
-    assert ticks.tick() == "nothing to tell"
+    assert ticks.tick() == "nothing to send"
 
     record(histories, tags=tags, parent_run_id=day.run_id, root_run_id=day.run_id)
     assert ticks.tick() == f"daily_pipeline_2020-08-06 failed: {NOBODY}"
@@ -161,7 +161,7 @@ def test_days_that_failed_are_told_when_the_run_over_them_is_canceled(histories:
     resumed = record(histories, CANCELING, CANCELED, tags=of_range(), parent_run_id=run.run_id, root_run_id=run.run_id)
 
     title = "daily_pipeline_2020-08-05..2020-08-14 was canceled, and days of it had failed"
-    assert [ticks.tick(), ticks.tick()] == [f"{title}: sent to 1 channel", "nothing to tell"]
+    assert [ticks.tick(), ticks.tick()] == [f"{title}: sent to 1 channel", "nothing to send"]
     assert webhook.messages[-1]["title"] == title
     assert webhook.messages[-1]["message"] == (
         f"Failed: 2020-08-06, 2020-08-10\nReason of the first: bad gzip\nRun: http://ui:3000/runs/{resumed.run_id}"
@@ -173,7 +173,7 @@ def test_a_canceled_run_over_days_of_which_none_has_failed_is_not_told(histories
     record(histories, CANCELING, CANCELED, tags=of_range("2020-08-06"))
     record(histories, CANCELING, CANCELED, tags=of_range())
 
-    assert ticks.tick() == "nothing to tell"
+    assert ticks.tick() == "nothing to send"
 
 
 def test_of_several_attempts_the_last_is_told(retrying: Histories, webhook: Webhook) -> None:
@@ -184,10 +184,10 @@ def test_of_several_attempts_the_last_is_told(retrying: Histories, webhook: Webh
     second = retry(retrying, first)
     assert [ticks.tick(), ticks.tick()] == ["1 waiting for the next look"] * 2
     retrying.happened(second, STARTED)
-    assert ticks.tick() == "nothing to tell"
+    assert ticks.tick() == "nothing to send"
     retrying.happened(second, FAILURE)
     assert ticks.tick() == "daily_pipeline_2020-08-06 failed: sent to 1 channel"
-    assert ticks.tick() == "nothing to tell"
+    assert ticks.tick() == "nothing to send"
     assert "Attempts: 2\n" in webhook.messages[0]["message"]
 
 
@@ -242,17 +242,17 @@ def test_a_failure_that_is_seen_before_dagster_has_marked_its_run_is_told_when_t
     storage.add_run_tags(run_id, {"dagster/will_retry": "false"})
 
     assert ticks.tick() == f"daily_pipeline_2020-08-06 failed: {NOBODY}"
-    assert ticks.tick() == "nothing to tell"
+    assert ticks.tick() == "nothing to send"
 
 
 def test_a_run_that_was_deleted_is_not_told(histories: Histories, ticks: Ticks) -> None:
     run_id = histories.run("daily_pipeline", STARTED, FAILURE)
     histories.instance.run_storage.delete_run(run_id)
 
-    assert ticks.tick() == "nothing to tell"
+    assert ticks.tick() == "nothing to send"
 
 
 def test_two_failure_events_of_one_run_are_one_alert(histories: Histories, ticks: Ticks) -> None:
     histories.run("daily_pipeline", STARTED, FAILURE, FAILURE)
 
-    assert [ticks.tick(), ticks.tick()] == [f"daily_pipeline_2020-08-06 failed: {NOBODY}", "nothing to tell"]
+    assert [ticks.tick(), ticks.tick()] == [f"daily_pipeline_2020-08-06 failed: {NOBODY}", "nothing to send"]

@@ -53,7 +53,7 @@ class Alarm:
         self.passes = 0.0
         self._seconds = 0.0
         self._now = in_new_york(FIRST, "00:00")
-        self._sensor = late_days(self.settings, lambda: self._now, self.mailbox.deliver, self._monotonic)
+        self._sensor = late_days(self.settings, self._clock, self.mailbox.deliver, self._monotonic)
 
     def tick(self, day: str, clock: str) -> str:
         """Look at this time in New York; what the tick says."""
@@ -62,6 +62,9 @@ class Alarm:
             ticked = self._sensor.evaluate_tick(context)
         self.cursor = ticked.cursor
         return str(ticked.skip_message)
+
+    def _clock(self) -> float:
+        return self._now.timestamp()
 
     def _monotonic(self) -> float:
         """So many seconds pass whenever the sensor looks at the clock."""
@@ -278,6 +281,17 @@ def test_a_cursor_that_somebody_has_broken_begins_anew(watching: Alarm, cursor: 
     assert watching.mailbox.titles() == [late("2020-08-06")]
 
 
+def test_the_cursor_of_an_older_release_goes_on_and_doubles_no_alert(watching: Alarm) -> None:
+    watching.cursor = (
+        '{"judged_to": "2020-08-07", "late": [["2020-08-06", "2020-08-07T00:00:00+00:00", []], '
+        '["2020-08-07", "2020-08-08T00:00:00+00:00", ["channel 2 (slack)"]]]}'
+    )
+
+    assert watching.tick("2020-08-07", "20:30") == "alert of 2020-08-07 sent to 1 channel"
+    assert watching.tick("2020-08-07", "20:31") == "nothing new; still late: 2020-08-06, 2020-08-07"
+    assert (watching.mailbox.titles(JSON), watching.mailbox.titles(SLACK)) == ([], [late("2020-08-07")])
+
+
 def test_a_lake_that_cannot_be_looked_at_delays_the_alarm_and_loses_none(watching: Alarm) -> None:
     folder = Path(watching.lake.storage.root) / "report"
     folder.rename(folder.with_name("away"))
@@ -323,7 +337,7 @@ def test_an_alert_that_a_channel_does_not_take_is_given_up_after_an_hour(watchin
 
 
 def test_without_a_channel_the_tick_says_so(tmp_path: Path, histories: Histories) -> None:
-    sensor = late_days(Platform(tmp_path, FIRST).settings, lambda: in_new_york(date(2020, 8, 6), "20:00"))
+    sensor = late_days(Platform(tmp_path, FIRST).settings, in_new_york(date(2020, 8, 6), "20:00").timestamp)
 
     with dg.build_sensor_context(instance=histories.instance) as context:
         told = str(sensor.evaluate_tick(context).skip_message)

@@ -46,7 +46,7 @@ def test_a_day_with_too_many_rejected_lines_is_told_once(histories: Histories, t
     published(histories, run_id, 10_000, **REASONS)
 
     title = "daily_pipeline_2020-08-06: 5.09% of the lines were rejected"
-    assert [ticks.tick(), ticks.tick(), ticks.tick()] == [f"{title}: sent to 1 channel", *["nothing to tell"] * 2]
+    assert [ticks.tick(), ticks.tick(), ticks.tick()] == [f"{title}: sent to 1 channel", *["nothing to send"] * 2]
     (message,) = webhook.messages
     assert message["title"] == title
     assert message["message"] == (
@@ -63,7 +63,7 @@ def test_a_day_with_no_more_than_allowed_is_not_told(
 ) -> None:
     published(histories, histories.run("preprocessing", STARTED), lines, blank=blank)
 
-    assert ticks.tick() == "nothing to tell"
+    assert ticks.tick() == "nothing to send"
 
 
 def test_what_was_published_before_the_first_tick_is_not_told_and_a_new_version_of_the_day_is(
@@ -71,7 +71,7 @@ def test_what_was_published_before_the_first_tick_is_not_told_and_a_new_version_
 ) -> None:
     published(histories, histories.run("preprocessing", STARTED), 10, blank=9)
     ticks = Ticks(histories, rejected_lines, webhook.url())
-    assert [ticks.tick(), ticks.tick()] == ["tells what happens from now on", "nothing to tell"]
+    assert [ticks.tick(), ticks.tick()] == ["looks at events from now on", "nothing to send"]
     for _ in range(2):
         published(histories, histories.run("preprocessing", STARTED), 10, blank=8)
     ticks.tick()

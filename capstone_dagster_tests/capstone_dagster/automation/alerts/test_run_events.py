@@ -9,7 +9,8 @@ import pytest
 
 from capstone_dagster.automation.alerts.failed_jobs import failed_jobs
 from capstone_dagster.automation.alerts.messages import Alert
-from capstone_dagster.automation.alerts.run_events import Clock, Watched, alert_sensor
+from capstone_dagster.automation.alerts.run_events import Watched, alert_sensor
+from capstone_dagster.automation.ticks import Clock
 from capstone_dagster.settings import Settings
 from capstone_dagster_tests.builders.run_histories import FAILURE, STARTED, Histories
 from capstone_dagster_tests.builders.ticks import Ticks
@@ -42,7 +43,7 @@ def test_a_channel_that_was_away_gets_the_alert_later_and_the_other_gets_it_once
         f"{TITLE}: 1 of 2 channels did not take it: {AWAY}; 1 waiting for the next look",
         f"{TITLE}: 1 of 1 channels did not take it: {AWAY}; 1 waiting for the next look",
         f"{TITLE}: sent to 1 channel",
-        "nothing to tell",
+        "nothing to send",
     ]
     assert (webhook.titles, second_webhook.titles) == ([TITLE], [TITLE])
     assert told(histories, run_id) == [
@@ -60,7 +61,7 @@ def test_it_is_given_up_after_an_hour(histories: Histories, webhook: Webhook) ->
     histories.now += timedelta(seconds=1)
 
     assert ticks.tick() == f"{TITLE}: 1 of 1 channels did not take it: {AWAY}; given up"
-    assert ticks.tick() == "nothing to tell"
+    assert ticks.tick() == "nothing to send"
     assert told(histories, run_id) == [f"Alert '{TITLE}': 1 of 1 channels did not take it: {AWAY}; given up"]
     assert webhook.asked == 2
 
@@ -83,7 +84,7 @@ def test_a_tick_whose_cursor_was_lost_with_the_daemon_sends_nothing_twice(
     ticks.tick()
     ticks.cursor = before
 
-    assert ticks.tick() == "nothing to tell"
+    assert ticks.tick() == "nothing to send"
     assert webhook.titles == [TITLE]
 
 
@@ -91,7 +92,7 @@ def test_a_cursor_that_somebody_has_broken_begins_anew(histories: Histories, web
     ticks = begun(histories, webhook.url())
     ticks.cursor = "12"
 
-    assert ticks.tick() == "tells what happens from now on"
+    assert ticks.tick() == "looks at events from now on"
     histories.run("daily_pipeline", STARTED, FAILURE)
     assert ticks.tick() == f"{TITLE}: sent to 1 channel"
 
@@ -120,7 +121,7 @@ def test_an_event_that_shows_up_behind_a_later_one_is_not_lost(histories: Histor
     hidden.clear()
 
     assert ticks.tick() == "slow: sent to 1 channel"
-    assert ticks.tick() == "nothing to tell"
+    assert ticks.tick() == "nothing to send"
 
 
 def test_a_channel_that_takes_nothing_holds_up_no_other_and_is_asked_twice_in_a_tick(
@@ -146,7 +147,7 @@ def test_without_a_channel_a_tick_says_what_would_have_been_sent_and_once(histor
     run_id = histories.run("daily_pipeline", STARTED, FAILURE)
 
     nobody = f"{TITLE}: no alert channel is configured (CAPSTONE_ALERT_URLS)"
-    assert [ticks.tick() for _ in range(3)] == [nobody, "nothing to tell", "nothing to tell"]
+    assert [ticks.tick() for _ in range(3)] == [nobody, "nothing to send", "nothing to send"]
     assert told(histories, run_id) == [f"Alert '{TITLE}': no alert channel is configured (CAPSTONE_ALERT_URLS)"]
 
 
