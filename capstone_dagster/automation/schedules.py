@@ -1,17 +1,33 @@
 """The schedule: every trading day, at a time after the close in New York, what nothing else has run yet.
 
-An own tick over the calendar: Dagster's schedule of a partitioned job asks for Friday again on every weekend. What a
-tick does is in ``scheduled_days``.
+An own tick over the calendar: Dagster's schedule of a partitioned job asks for Friday again on every weekend. A tick
+judges the day of the time it was due at, whenever it is made, and no other. Of the ticks that a stopped daemon has
+missed, Dagster makes only the last: what was delivered for the days of the others, the sensor ``new_files`` runs, and
+days without files ``alerts.late_days`` tells of.
 """
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
+from capstone_dagster.assets.jobs import JobName
 from capstone_dagster.automation import switches
-from capstone_dagster.automation.scheduled_days import Tick
+from capstone_dagster.automation.landing import has_landed
+from capstone_dagster.automation.needed_runs import Judge, Verdict
+from capstone_dagster.deliveries.scan import still_arriving
+from capstone_dagster.runs.unfinished import unfinished_runs
 from capstone_dagster.settings import Settings
-from capstone_dagster.trading_days import NEW_YORK
+from capstone_dagster.trading_days import NEW_YORK, trading_days
+from spark_code.lake import Lake, LakeError
+from spark_code.locations import StorageError
+from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
 
 NAME = "trading_day_schedule"
+
+_JOB: JobName = "daily_pipeline"
+# Of a precondition. Dagster gives a tick a minute.
+_COMMAND_SECONDS = 2.0
 
 
 def all_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
@@ -20,19 +36,54 @@ def all_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
 
     @dg.schedule(
         name=NAME,
-        job_name="daily_pipeline",
+        job_name=_JOB,
         cron_schedule=f"{at.minute} {at.hour} * * 1-5",
         execution_timezone=NEW_YORK.key,
         default_status=switches.of_schedule(settings),
         description=f"Runs every trading day of the NYSE at {at:%H:%M} New York, unless it is done or its files are "
         "still arriving. The run of a day without files fails, and says whose are missing.",
     )
-    def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        requests, reasons = Tick(settings, context, NAME).judged()
-        if not requests:
-            return dg.SkipReason("; ".join(reasons))
-        for reason in reasons:
-            context.log.info(reason)
-        return requests
+    def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        day = context.scheduled_execution_time.astimezone(NEW_YORK).date()
+        if closed := trading_days(settings.first_trading_day).why_closed(day):
+            return dg.SkipReason(f"no run of {day}: {closed}")
+        verdict = _judged(settings, context, day)
+        if not verdict.job:
+            return dg.SkipReason(verdict.reason)
+        context.log.info(verdict.reason)
+        # A schedule has one job, which does all that is due. Without the closes of the day before it loads the day,
+        # and then says so.
+        return replace(verdict, job=_JOB).request(day)
 
     return [schedule]
+
+
+def _judged(settings: Settings, context: dg.ScheduleEvaluationContext, day: date) -> Verdict:
+    """What shall happen with the day; one that cannot be judged is run, and the job tracker says what that has met."""
+    try:
+        return _needed(settings, context, day)
+    except (LakeError, StorageError, UnreadableNameError) as error:
+        return Verdict(f"{day} is run, whatever it needs: {error}", _JOB, run_key=f"{day}")
+
+
+def _needed(settings: Settings, context: dg.ScheduleEvaluationContext, day: date) -> Verdict:
+    lake = Lake(settings.lake_uri)
+    is_published = has_landed(lake, day)  # asked first: an error if the lake cannot be read
+    try:
+        deliveries = RawFolder(settings.raw_uri).deliveries(day)
+    except MissingDeliveryError as missing:
+        if is_published:
+            return Verdict(f"{day} is published, and its raw files are gone")
+        return Verdict(f"{day} is run, to fail for all to see: {missing}", _JOB, run_key=f"{day}")
+    if arriving := still_arriving(deliveries, settings.quiet_seconds, datetime.now(UTC)):
+        are = "is" if len(arriving) == 1 else "are"
+        return Verdict(
+            f"{' and '.join(arriving)} {are} still arriving; the sensor new_files runs {day} when it is complete"
+        )
+    judge = Judge(context.instance, lake, unfinished_runs(context.instance))
+    previous = trading_days(settings.first_trading_day).previous(day)
+    verdict = judge.files(day, previous, deliveries, on_the_way=False)
+    if verdict.job and (unmet := settings.preconditions.unmet_of(deliveries, _COMMAND_SECONDS)):
+        # Not as a run for these files: those the sensor runs when the preconditions hold.
+        return Verdict(f"{day} is run, to fail for all to see: {unmet}", _JOB, run_key=f"{day}")
+    return verdict

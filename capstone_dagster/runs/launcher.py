@@ -51,7 +51,8 @@ class DayRunLauncher(DefaultRunLauncher):
     def _done_already(self, run: DagsterRun, day: str) -> DagsterRun | None:
         """The run of another sensor, or of the schedule, that had the same run key and has ended.
 
-        When a daemon starts again, both judge the missed days at once, and Dagster compares the keys of each alone.
+        Both may judge the day of the schedule's tick in the same second, as when a daemon starts again in the evening,
+        and Dagster compares the keys of each alone.
         """
         key = run.tags.get(RUN_KEY_TAG)
         if not key or run.parent_run_id:  # what is tried again, or re-executed by a person, has the key of before
