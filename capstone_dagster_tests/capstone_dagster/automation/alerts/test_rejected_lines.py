@@ -108,7 +108,7 @@ def test_a_day_whose_reasons_are_not_recorded_as_numbers_is_told_once_without_th
     reported(histories, run_id, {"rejected": 9, "lines_in": 10, "rejects_by_reason": reasons})
 
     assert ticks.tick() == "preprocessing_2020-08-06: 90.00% of the lines were rejected: sent to 1 channel"
-    assert [ticks.tick(), ticks.tick()] == ["nothing to tell"] * 2
+    assert [ticks.tick(), ticks.tick()] == ["nothing to send"] * 2
     (message,) = webhook.messages
     assert message["message"].splitlines()[1:3] == [
         "Rejected: 9 of 10 lines, which is 90.00%; allowed are 5.00%",
