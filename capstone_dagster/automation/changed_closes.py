@@ -12,7 +12,7 @@ import dagster as dg
 
 from capstone_dagster.assets.tables import asset_key
 from capstone_dagster.automation import switches
-from capstone_dagster.automation.needed_runs import Judge, Verdict
+from capstone_dagster.automation.needed_runs import Decision, Judge
 from capstone_dagster.automation.ticks import Clock, SensorCursor
 from capstone_dagster.deliveries.scan import beginning_with
 from capstone_dagster.runs.unfinished import unfinished_runs
@@ -65,15 +65,15 @@ def changed_closes(
         # Looked up only now: a run that has published any of this is still seen in progress, or it has ended.
         judge = Judge(context.instance, Lake(settings.lake_uri), unfinished_runs(context.instance))
         known = sorted(day for day in days if _can_run(calendar, day))
-        verdicts, judge_at = _judged(judge, beginning_with(cursor.next, known), calendar, seconds)
-        decided = [verdict.reason for verdict in verdicts.values() if verdict.job or verdict.is_settled]
-        open_ones = [verdict.reason for verdict in verdicts.values() if not verdict.job and not verdict.is_settled]
+        decisions, judge_at = _judged(judge, beginning_with(cursor.next, known), calendar, seconds)
+        decided = [decision.reason for decision in decisions.values() if decision.job or decision.is_settled]
+        open_ones = [decision.reason for decision in decisions.values() if not decision.job and not decision.is_settled]
         waiting = list(dict.fromkeys(open_ones))
         for reason in (*decided, few(waiting, _REASONS_SHOWN)):
             if reason:
                 context.log.info(reason)
-        requests = [verdict.request(day) for day, verdict in sorted(verdicts.items()) if verdict.job]
-        pending = tuple(sorted(day for day, verdict in verdicts.items() if not verdict.is_settled))
+        requests = [decision.request(day) for day, decision in sorted(decisions.items()) if decision.job]
+        pending = tuple(sorted(day for day, decision in decisions.items() if not decision.is_settled))
         reasons = few([*decided, *waiting], _REASONS_SHOWN)
         return dg.SensorResult(
             run_requests=requests,
@@ -121,9 +121,9 @@ def _can_run(calendar: TradingDays, day: date) -> bool:
 
 def _judged(
     judge: Judge, days: Sequence[date], calendar: TradingDays, seconds: Clock
-) -> tuple[dict[date, Verdict], date | None]:
+) -> tuple[dict[date, Decision], date | None]:
     """What each day needs, and the day with which the next tick begins if there was no time for all."""
-    verdicts: dict[date, Verdict] = {}
+    decisions: dict[date, Decision] = {}
     left: list[date] = []
     looked, deadline = 0, seconds() + _JUDGE_SECONDS
     for day in days:
@@ -133,6 +133,6 @@ def _judged(
             left.append(day)
             continue
         looked += is_looked_up
-        verdicts[day] = judge.closes(day, calendar.previous(day))
-    later = Verdict(f"{len(left)} more days are looked up in the next ticks")
-    return verdicts | dict.fromkeys(left, later), left[0] if left else None
+        decisions[day] = judge.closes(day, calendar.previous(day))
+    later = Decision(f"{len(left)} more days are looked up in the next ticks")
+    return decisions | dict.fromkeys(left, later), left[0] if left else None

@@ -39,13 +39,13 @@ ReportState = Literal["current", "outdated", "waiting"]
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What shall happen with a day."""
+class Decision:
+    """What to do with a day."""
 
     reason: str
-    """In words, for the log of who has asked."""
+    """In words, for the log."""
     job: JobName | None = None
-    """What shall be run, if anything."""
+    """What to run, if anything."""
     is_settled: bool = False
     """Whether there is nothing more to ask until its files change; never while a run is to come or goes on."""
     run_key: str | None = None
@@ -110,7 +110,7 @@ class Judge:
     lake: Lake
     unfinished: Sequence[dg.DagsterRun]
 
-    def files(self, day: date, previous: date | None, deliveries: Sequence[Delivery], *, on_the_way: bool) -> Verdict:
+    def files(self, day: date, previous: date | None, deliveries: Sequence[Delivery], *, on_the_way: bool) -> Decision:
         """Of a day with complete deliveries; ``on_the_way`` if a run of the day before was just requested."""
         try:
             if run := self.busy_with(day):
@@ -119,15 +119,15 @@ class Judge:
                 return self._load(day, previous, fingerprint(deliveries), on_the_way=on_the_way)
             return self._report(day, previous)
         except (LakeError, StorageError) as error:
-            return Verdict(f"{day} cannot be judged: {error}")
+            return Decision(f"{day} cannot be judged: {error}")
 
-    def closes(self, day: date, previous: date | None) -> Verdict:
+    def closes(self, day: date, previous: date | None) -> Decision:
         """Of a day of which the closes of the day before were published, or its own report."""
         try:
             run = self.busy_with(day)
             return self._waits(day, run) if run else self._report(day, previous)
         except (LakeError, StorageError) as error:
-            return Verdict(f"{day} cannot be judged: {error}")
+            return Decision(f"{day} cannot be judged: {error}")
 
     def report(self, day: date, previous: date | None) -> ReportState:
         """Whether the day's report was computed from what is published now; an error if the lake cannot be read."""
@@ -149,7 +149,7 @@ class Judge:
         """The run that waits or works on the day, or that failed and is tried again."""
         return next((run for run in self.unfinished if covers(run, day)), None)
 
-    def _load(self, day: date, previous: date | None, files: str, *, on_the_way: bool) -> Verdict:
+    def _load(self, day: date, previous: date | None, files: str, *, on_the_way: bool) -> Decision:
         """Of a day that is not loaded from these files."""
         runs = self.instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: day.isoformat()}))  # the newest first
         tried = [run for run in runs if DELIVERIES_TAG in run.tags and run.status != _STATUS.NOT_STARTED]
@@ -164,19 +164,19 @@ class Judge:
         job: JobName = "daily_pipeline" if has_closes else "preprocessing"
         # The files of before may come back after a correction: that is news, too.
         before = sum(run.tags[DELIVERIES_TAG] == files for run in tried)
-        return Verdict(
+        return Decision(
             f"{job_id(job, day)} is run" + ("" if has_closes else f"; its report waits for the closes of {previous}"),
             job=job,
             run_key=f"{day}_{files}" + (f"_{before + 1}" if before else ""),
             tags={DELIVERIES_TAG: files},
         )
 
-    def _report(self, day: date, previous: date | None) -> Verdict:
+    def _report(self, day: date, previous: date | None) -> Decision:
         """Of a day that nobody works on: its report is run once for every state of what it is computed from."""
         found = self._find(day, previous)
         inputs = found.inputs
         if inputs is None:
-            return Verdict(found.reason, is_settled=True)
+            return Decision(found.reason, is_settled=True)
         key = f"{day}_{inputs.digest}"
         runs = self.instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: key}))
         tried = next((run for run in runs if run.status != _STATUS.NOT_STARTED), None)
@@ -189,17 +189,17 @@ class Judge:
                 return self._tried(day, loaded_by, "with these inputs")
             if not is_whole and DELIVERIES_TAG not in loaded_by.tags:
                 by = f"{what(self.instance, loaded_by)} alone (run {loaded_by.run_id})"
-                return Verdict(f"the report of {day} is left to who ran {by}", is_settled=True)
-        return Verdict(f"{job_id('analytical', day)} is run: {found.reason}", job="analytical", run_key=key)
+                return Decision(f"the report of {day} is left to who ran {by}", is_settled=True)
+        return Decision(f"{job_id('analytical', day)} is run: {found.reason}", job="analytical", run_key=key)
 
-    def _waits(self, day: date, run: dg.DagsterRun) -> Verdict:
-        return Verdict(f"{day} waits for the end of {what(self.instance, run)} ({in_words(run)})")
+    def _waits(self, day: date, run: dg.DagsterRun) -> Decision:
+        return Decision(f"{day} waits for the end of {what(self.instance, run)} ({in_words(run)})")
 
-    def _tried(self, day: date, run: dg.DagsterRun, told: str) -> Verdict:
+    def _tried(self, day: date, run: dg.DagsterRun, told: str) -> Decision:
         """Once it has ended, a person runs it again, or what comes new."""
         if not run.is_finished:
             return self._waits(day, run)
-        return Verdict(
+        return Decision(
             f"{what_ran(self.instance, run)} ended in {run.status.value} {told} (run {run.run_id}); "
             "when the reason is mended, run it again",
             is_settled=True,

@@ -171,16 +171,16 @@ class NewFilesTick:
     def _judge_complete(self, day: date, deliveries: Sequence[Delivery]) -> None:
         previous = self._calendar.previous(day)
         requested = {request.partition_key for request in self.requests}
-        verdict = self._judge.files(day, previous, deliveries, on_the_way=f"{previous}" in requested)
-        self.reasons.append(verdict.reason)
-        if verdict.is_settled:
+        decision = self._judge.files(day, previous, deliveries, on_the_way=f"{previous}" in requested)
+        self.reasons.append(decision.reason)
+        if decision.is_settled:
             self.ledger.settled.add(day)
-        elif verdict.job is None:
-            self.waiting.append(verdict.reason)
+        elif decision.job is None:
+            self.waiting.append(decision.reason)
         elif self._calendar.partitions.has_partition_key(day.isoformat()):
             # Requested again until a tick finds the run: a request may get lost before its run is in the queue, and
             # Dagster takes a second request with the same run key for the same run.
-            self.requests.append(verdict.request(day))
+            self.requests.append(decision.request(day))
         else:  # Dagster would refuse all requests of the tick because of one for a day that it does not know
             self.reasons.append(f"{day} is no partition yet, by the clock of this machine")
 

@@ -14,7 +14,7 @@ import dagster as dg
 from capstone_dagster.assets.jobs import JobName
 from capstone_dagster.automation import switches
 from capstone_dagster.automation.landing import has_landed
-from capstone_dagster.automation.needed_runs import Judge, Verdict
+from capstone_dagster.automation.needed_runs import Decision, Judge
 from capstone_dagster.deliveries.scan import still_arriving
 from capstone_dagster.runs.unfinished import unfinished_runs
 from capstone_dagster.settings import Settings
@@ -47,43 +47,43 @@ def all_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         day = context.scheduled_execution_time.astimezone(NEW_YORK).date()
         if closed := trading_days(settings.first_trading_day).why_closed(day):
             return dg.SkipReason(f"no run of {day}: {closed}")
-        verdict = _judged(settings, context, day)
-        if not verdict.job:
-            return dg.SkipReason(verdict.reason)
-        context.log.info(verdict.reason)
+        decision = _judged(settings, context, day)
+        if not decision.job:
+            return dg.SkipReason(decision.reason)
+        context.log.info(decision.reason)
         # A schedule has one job, which does all that is due. Without the closes of the day before it loads the day,
         # and then says so.
-        return replace(verdict, job=_JOB).request(day)
+        return replace(decision, job=_JOB).request(day)
 
     return [schedule]
 
 
-def _judged(settings: Settings, context: dg.ScheduleEvaluationContext, day: date) -> Verdict:
+def _judged(settings: Settings, context: dg.ScheduleEvaluationContext, day: date) -> Decision:
     """What shall happen with the day; one that cannot be judged is run, and the job tracker says what that has met."""
     try:
         return _needed(settings, context, day)
     except (LakeError, StorageError, UnreadableNameError) as error:
-        return Verdict(f"{day} is run, whatever it needs: {error}", _JOB, run_key=f"{day}")
+        return Decision(f"{day} is run, whatever it needs: {error}", _JOB, run_key=f"{day}")
 
 
-def _needed(settings: Settings, context: dg.ScheduleEvaluationContext, day: date) -> Verdict:
+def _needed(settings: Settings, context: dg.ScheduleEvaluationContext, day: date) -> Decision:
     lake = Lake(settings.lake_uri)
     is_published = has_landed(lake, day)  # asked first: an error if the lake cannot be read
     try:
         deliveries = RawFolder(settings.raw_uri).deliveries(day)
     except MissingDeliveryError as missing:
         if is_published:
-            return Verdict(f"{day} is published, and its raw files are gone")
-        return Verdict(f"{day} is run, to fail for all to see: {missing}", _JOB, run_key=f"{day}")
+            return Decision(f"{day} is published, and its raw files are gone")
+        return Decision(f"{day} is run, to fail for all to see: {missing}", _JOB, run_key=f"{day}")
     if arriving := still_arriving(deliveries, settings.quiet_seconds, datetime.now(UTC)):
         are = "is" if len(arriving) == 1 else "are"
-        return Verdict(
+        return Decision(
             f"{' and '.join(arriving)} {are} still arriving; the sensor new_files runs {day} when it is complete"
         )
     judge = Judge(context.instance, lake, unfinished_runs(context.instance))
     previous = trading_days(settings.first_trading_day).previous(day)
-    verdict = judge.files(day, previous, deliveries, on_the_way=False)
-    if verdict.job and (unmet := settings.preconditions.unmet_of(deliveries, _COMMAND_SECONDS)):
+    decision = judge.files(day, previous, deliveries, on_the_way=False)
+    if decision.job and (unmet := settings.preconditions.unmet_of(deliveries, _COMMAND_SECONDS)):
         # Not as a run for these files: those the sensor runs when the preconditions hold.
-        return Verdict(f"{day} is run, to fail for all to see: {unmet}", _JOB, run_key=f"{day}")
-    return verdict
+        return Decision(f"{day} is run, to fail for all to see: {unmet}", _JOB, run_key=f"{day}")
+    return decision

@@ -45,7 +45,7 @@ def started_step(client: Any, folder: Path) -> int:
 def test_no_process_survives_the_end_of_the_block(s3_endpoint: str, tmp_path: Path) -> None:
     with FakeEmr(s3_endpoint=s3_endpoint) as emr:
         group = started_step(client_of(emr.endpoint), tmp_path)
-    assert living(group) == []
+    eventually(lambda: living(group), lambda left: left == [], seconds=30)
     assert [step.state for cluster in emr.clusters for step in cluster.steps] == ["INTERRUPTED"]
 
 

@@ -13,7 +13,8 @@ import dagster as dg
 
 from capstone_dagster.assets.job_of_run import days_of, what_ran
 from capstone_dagster.automation.alerts.messages import Alert
-from capstone_dagster.automation.alerts.run_events import EVENTS_PER_TICK, Clock, Judgement, Watched, alert_sensor
+from capstone_dagster.automation.alerts.run_events import EVENTS_PER_TICK, Judgement, Watched, alert_sensor
+from capstone_dagster.automation.ticks import Clock
 from capstone_dagster.run_tags import (
     DAYS_TAG,
     PARTITION_TAG,

@@ -12,12 +12,13 @@ import dagster as dg
 from capstone_dagster.assets.job_of_run import what_ran
 from capstone_dagster.assets.tables import asset_key
 from capstone_dagster.automation.alerts.messages import Alert
-from capstone_dagster.automation.alerts.run_events import EVENTS_PER_TICK, Clock, Judgement, Watched, alert_sensor
+from capstone_dagster.automation.alerts.run_events import EVENTS_PER_TICK, Judgement, Watched, alert_sensor
+from capstone_dagster.automation.ticks import Clock
 from capstone_dagster.settings import Settings
 from spark_code.schemas import EVENTS
 
 _EVENTS = asset_key(EVENTS)
-_REASONS_TOLD = 5
+_REASONS_SHOWN = 5
 
 
 def rejected_lines(settings: Settings, clock: Clock = time.time) -> dg.SensorDefinition:
@@ -70,4 +71,4 @@ def _reasons(published: dg.AssetMaterialization) -> str:
     records = shown.records if isinstance(shown, dg.TableMetadataValue) else []
     counts = [(record.data.get("reason"), record.data.get("lines")) for record in records]
     reasons = [f"{reason} {lines:,}" for reason, lines in counts if reason and isinstance(lines, int)]
-    return ", ".join(reasons[:_REASONS_TOLD]) or "not recorded"
+    return ", ".join(reasons[:_REASONS_SHOWN]) or "not recorded"

@@ -16,13 +16,13 @@ from typing import Any, Literal
 import dagster as dg
 from dagster._core.events import EngineEventData
 
-from capstone_dagster.automation import switches, ticks
+from capstone_dagster.automation import switches
 from capstone_dagster.automation.alerts.messages import TRIED_SECONDS, Alert, channels, deliver
+from capstone_dagster.automation.ticks import Clock
 from capstone_dagster.settings import Settings
 
 # None if there is nothing to send; "later" if it is too early to say.
 Judgement = Alert | Literal["later"] | None
-Clock = ticks.Clock
 
 EVENTS_PER_TICK = 500
 # A tick is cut off after 60 s; an alert that was begun before may take 20 s more.

@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from capstone_dagster.automation.needed_runs import Verdict, fingerprint
+from capstone_dagster.automation.needed_runs import Decision, fingerprint
 from capstone_dagster.run_tags import DELIVERIES_TAG
 from capstone_dagster.runs.worker import Worker
 from capstone_dagster_tests.builders.hand_made_days import (
@@ -33,7 +33,7 @@ from spark_code.schemas import CLOSES, EVENTS, QUOTE_ANALYTICS, TRADES, Table
 A, B = fingerprint(files("A")), fingerprint(files("B"))
 
 
-def asked(days: HandMadeDays, content: str = "A", *, on_the_way: bool = False) -> Verdict:
+def asked(days: HandMadeDays, content: str = "A", *, on_the_way: bool = False) -> Decision:
     """About the Friday."""
     return days.judge().files(FRIDAY, THURSDAY, files(content), on_the_way=on_the_way)
 
@@ -43,8 +43,8 @@ def tagged(content: str = "A") -> dict[str, str]:
     return {DELIVERIES_TAG: fingerprint(files(content))}
 
 
-def asked_for(verdict: Verdict) -> tuple[str | None, str | None, bool]:
-    return verdict.job, verdict.run_key, verdict.is_settled
+def asked_for(decision: Decision) -> tuple[str | None, str | None, bool]:
+    return decision.job, decision.run_key, decision.is_settled
 
 
 def sign_by_a_dead_process(run: HandMadeRun) -> None:
@@ -66,11 +66,11 @@ def test_the_fingerprint_changes_with_any_file_of_any_exchange() -> None:
 def test_a_day_that_nobody_has_run_is_run(days: HandMadeDays) -> None:
     days.ran("preprocessing", THURSDAY)
 
-    verdict = asked(days)
+    decision = asked(days)
 
-    assert asked_for(verdict) == ("daily_pipeline", f"2020-09-04_{A}", False)
-    assert verdict.reason == "daily_pipeline_2020-09-04 is run"
-    request = verdict.request(FRIDAY)
+    assert asked_for(decision) == ("daily_pipeline", f"2020-09-04_{A}", False)
+    assert decision.reason == "daily_pipeline_2020-09-04 is run"
+    request = decision.request(FRIDAY)
     assert (request.job_name, request.partition_key, request.run_key) == (
         "daily_pipeline",
         "2020-09-04",
@@ -81,15 +81,15 @@ def test_a_day_that_nobody_has_run_is_run(days: HandMadeDays) -> None:
 
 
 def test_the_first_day_needs_no_closes(days: HandMadeDays) -> None:
-    verdict = days.judge().files(THURSDAY, None, files("A", THURSDAY), on_the_way=False)
-    assert verdict.job == "daily_pipeline"
+    decision = days.judge().files(THURSDAY, None, files("A", THURSDAY), on_the_way=False)
+    assert decision.job == "daily_pipeline"
 
 
 def test_without_the_closes_of_the_day_before_only_the_day_itself_is_loaded(days: HandMadeDays) -> None:
-    verdict = asked(days)
+    decision = asked(days)
 
-    assert asked_for(verdict) == ("preprocessing", f"2020-09-04_{A}", False)
-    assert verdict.reason == "preprocessing_2020-09-04 is run; its report waits for the closes of 2020-09-03"
+    assert asked_for(decision) == ("preprocessing", f"2020-09-04_{A}", False)
+    assert decision.reason == "preprocessing_2020-09-04 is run; its report waits for the closes of 2020-09-03"
 
 
 def test_closes_that_are_on_the_way_count_as_there(days: HandMadeDays) -> None:
@@ -111,11 +111,11 @@ def test_a_day_that_is_published_from_these_files_is_settled(days: HandMadeDays,
 def test_a_day_that_somebody_works_on_is_asked_for_later(days: HandMadeDays, events: tuple[Event, ...]) -> None:
     run = days.queued("preprocessing", FRIDAY, *events)
 
-    verdict = asked(days)
+    decision = asked(days)
 
-    assert asked_for(verdict) == LATER
-    assert "2020-09-04 waits for the end of preprocessing" in verdict.reason
-    assert run.run_id in verdict.reason
+    assert asked_for(decision) == LATER
+    assert "2020-09-04 waits for the end of preprocessing" in decision.reason
+    assert run.run_id in decision.reason
 
 
 def test_a_day_in_a_range_that_somebody_works_on_is_asked_for_later(days: HandMadeDays) -> None:
@@ -131,10 +131,10 @@ def test_a_day_in_a_range_that_somebody_works_on_is_asked_for_later(days: HandMa
 def test_files_that_were_tried_are_not_tried_again_but_others_are(days: HandMadeDays, end: tuple[Event, ...]) -> None:
     run = days.queued("preprocessing", FRIDAY, STARTING, STARTED, *end, tags=tagged())
 
-    verdict = asked(days)
+    decision = asked(days)
 
-    assert asked_for(verdict) == NOTHING_MORE
-    assert verdict.reason == (
+    assert asked_for(decision) == NOTHING_MORE
+    assert decision.reason == (
         f"preprocessing_2020-09-04 ended in {end[-1].type.value.removeprefix('PIPELINE_')} with these files "
         f"(run {run.run_id}); when the reason is mended, run it again"
     )
@@ -273,10 +273,10 @@ def test_who_ran_preprocessing_alone_decides_about_the_report(days: HandMadeDays
     days.ran("preprocessing", THURSDAY)
     run = days.ran("preprocessing", FRIDAY)
 
-    verdict = asked(days)
+    decision = asked(days)
 
-    assert asked_for(verdict) == NOTHING_MORE
-    assert verdict.reason == f"the report of 2020-09-04 is left to who ran preprocessing alone (run {run.run_id})"
+    assert asked_for(decision) == NOTHING_MORE
+    assert decision.reason == f"the report of 2020-09-04 is left to who ran preprocessing alone (run {run.run_id})"
 
 
 @pytest.mark.parametrize("tags", [{}, tagged()], ids=["by hand", "by itself"])
@@ -288,10 +288,10 @@ def test_a_report_that_failed_with_everything_at_hand_is_not_tried_again(
     run.loads()
     run.ends(FAILURE)
 
-    verdict = asked(days)
+    decision = asked(days)
 
-    assert asked_for(verdict) == NOTHING_MORE
-    assert f"daily_pipeline_2020-09-04 ended in FAILURE with these inputs (run {run.run_id})" in verdict.reason
+    assert asked_for(decision) == NOTHING_MORE
+    assert f"daily_pipeline_2020-09-04 ended in FAILURE with these inputs (run {run.run_id})" in decision.reason
 
 
 # --- a lake that cannot be read ---
@@ -303,11 +303,11 @@ def test_a_broken_manifest_is_a_reason_and_no_end(days: HandMadeDays, table: Tab
     days.ran("daily_pipeline", FRIDAY)
     days.lake.storage.write(pointer(table, FRIDAY), b"{")
 
-    verdict = asked(days)
+    decision = asked(days)
 
-    assert asked_for(verdict) == LATER
+    assert asked_for(decision) == LATER
     assert f"2020-09-04 cannot be judged: {days.lake.storage.root}/{table.path}/_published/2020-09-04.json is no" in (
-        verdict.reason
+        decision.reason
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import dagster as dg
 import pytest
 
-from capstone_dagster.automation.needed_runs import Verdict
+from capstone_dagster.automation.needed_runs import Decision
 from capstone_dagster_tests.builders.hand_made_days import (
     FRIDAY,
     THURSDAY,
@@ -26,7 +26,7 @@ def days(days: HandMadeDays) -> HandMadeDays:
     return days
 
 
-def judged(days: HandMadeDays) -> Verdict:
+def judged(days: HandMadeDays) -> Decision:
     """The Friday, after something was published."""
     return days.judge().closes(FRIDAY, THURSDAY)
 
@@ -150,11 +150,11 @@ def test_a_broken_manifest_is_an_error_for_who_asks_for_the_state_and_a_reason_i
 
 
 def asked_again(days: HandMadeDays) -> HandMadeRun:
-    """The run that the verdict asks for, in the queue."""
-    verdict = judged(days)
-    assert verdict.job == "analytical", verdict.reason
-    assert verdict.run_key
-    return days.queued("analytical", FRIDAY, tags={"dagster/run_key": verdict.run_key})
+    """The run that the decision asks for, in the queue."""
+    decision = judged(days)
+    assert decision.job == "analytical", decision.reason
+    assert decision.run_key
+    return days.queued("analytical", FRIDAY, tags={"dagster/run_key": decision.run_key})
 
 
 def test_a_report_whose_closes_changed_is_made_again_once(days: HandMadeDays) -> None:
@@ -175,9 +175,9 @@ def test_what_was_tried_for_a_state_is_tried_again_only_for_another(days: HandMa
     run = asked_again(days)
     days.histories.happened(run.run_id, *end)
 
-    verdict = judged(days)
-    assert (verdict.job, verdict.is_settled) == (None, True)
-    assert f"with these inputs (run {run.run_id})" in verdict.reason
+    decision = judged(days)
+    assert (decision.job, decision.is_settled) == (None, True)
+    assert f"with these inputs (run {run.run_id})" in decision.reason
 
     days.ran("preprocessing", THURSDAY, "trades corrected again", price="12")
     assert judged(days).job == "analytical"
