@@ -24,7 +24,7 @@ from benchmarks.timing import Baseline, Findings, Target, compare
 from capstone_dagster.definitions import build_defs
 from capstone_dagster.deliveries.sample import Sample
 from capstone_dagster.emr import code_archive
-from capstone_dagster.emr.steps import ENDED
+from capstone_dagster.emr.step_calls import ENDED
 from capstone_dagster.settings import CHECKOUT, Settings
 from capstone_dagster.trading_days import parse_day
 from fake_aws.emr import FakeEmr

@@ -6,7 +6,7 @@ from dagster._core.definitions.reconstruct import ReconstructableRepository
 from capstone_dagster.assets.checks import all_checks
 from capstone_dagster.assets.jobs import all_jobs, backfills
 from capstone_dagster.assets.stages import all_stages
-from capstone_dagster.automation.landing import landed_check
+from capstone_dagster.automation.landed_days import landed_check
 from capstone_dagster.automation.schedules import all_schedules
 from capstone_dagster.automation.sensors import all_sensors
 from capstone_dagster.resources import resources_for

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from capstone_dagster.assets.tables import NOTHING, RETRIES, STEP_LAUNCHER, TRADING_DAY
+from capstone_dagster.assets.table_assets import NOTHING, RETRIES, STEP_LAUNCHER, TRADING_DAY
 from capstone_dagster.deliveries.preconditions import GuardedRawFolder
 from capstone_dagster.runs.day_guard import trading_day
 from capstone_dagster.setting_values import Deployment

@@ -4,7 +4,7 @@ Only ``spark_code.nyse_calendar`` knows weekends and holidays.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from functools import cache, cached_property
 
@@ -119,3 +119,8 @@ def parse_day(text: str) -> date:
         return nyse_calendar.parse_day(text)
     except CalendarError as error:
         raise NoTradingDayError(str(error)) from None
+
+
+def beginning_with(start: date | None, days: Sequence[date]) -> list[date]:
+    """Sort the days so that those from ``start`` on come first, and then those before it."""
+    return sorted(days, key=lambda day: (start is not None and day < start, day))

@@ -1,6 +1,6 @@
 """What exists, in the order of the data: raw, ingested, eod, report. One module per stage.
 
-Beside them stands what all stages share: tables as assets, the jobs and which of them a run does, checks, metadata.
-When tables are made is in ``automation``, how in ``runs`` and ``steps``.
+All stages share ``table_assets``, ``checks`` and ``metadata``. ``jobs`` combines them, and ``job_of_run`` tells which
+job a run does, by its assets. ``automation`` decides when tables are made; ``runs`` and ``steps`` make them.
 May import ``settings`` and what is below.
 """

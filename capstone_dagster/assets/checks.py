@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from capstone_dagster.assets.metadata import as_text, rejects_by_reason
-from capstone_dagster.assets.tables import NOTHING, RETRIES, asset_key
+from capstone_dagster.assets.table_assets import NOTHING, RETRIES, asset_key
 from capstone_dagster.run_tags import PARTITION_TAG
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import parse_day, trading_days

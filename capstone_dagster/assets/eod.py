@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER, TRADING_DAY, table_out
+from capstone_dagster.assets.table_assets import RETRIES, STEP_LAUNCHER, TRADING_DAY, table_out
 from spark_code import ingested_to_eod
 from spark_code.drafts import Draft, Published
 from spark_code.schemas import CLOSES, QUOTES, TRADES

@@ -5,7 +5,7 @@ from datetime import date
 import dagster as dg
 
 from capstone_dagster.assets.raw import observation, raw_key, record_arrivals
-from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER, TRADING_DAY, table_out
+from capstone_dagster.assets.table_assets import RETRIES, STEP_LAUNCHER, TRADING_DAY, table_out
 from spark_code import raw_to_ingested
 from spark_code.drafts import Draft
 from spark_code.raw_files import SOURCES

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import dagster as dg
 
 from capstone_dagster.assets.checks import check_steps
-from capstone_dagster.assets.tables import asset_key
+from capstone_dagster.assets.table_assets import asset_key
 from capstone_dagster.run_tags import MAX_RETRIES_TAG
 from spark_code.flow import WHOLE, steps_of, tables_of
 

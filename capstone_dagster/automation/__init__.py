@@ -1,6 +1,6 @@
-"""What runs by itself: sensors and the schedule, one module each, and how they judge a trading day.
+"""What runs by itself: sensors and the schedule, listed in ``sensors`` and ``schedules``.
 
-Messages to people are in ``alerts``. ``runs`` runs what they request; ``deliveries`` knows whether the files of a day
-are complete.
-May import ``resources``, ``job_status`` and what is below; ``definitions`` lists its sensors.
+Start with ``needed_runs``: it decides which runs a trading day needs, for all of them. ``landed_days`` checks what is
+overdue, and ``alerts`` sends messages. How a run works is in ``runs``; when a delivery is complete, in ``deliveries``.
+May import ``resources``, ``job_status`` and what is below.
 """

@@ -10,14 +10,13 @@ from datetime import date
 
 import dagster as dg
 
-from capstone_dagster.assets.tables import asset_key
+from capstone_dagster.assets.table_assets import asset_key
 from capstone_dagster.automation import switches
 from capstone_dagster.automation.needed_runs import Decision, Judge
 from capstone_dagster.automation.ticks import Clock, SensorCursor
-from capstone_dagster.deliveries.scan import beginning_with
-from capstone_dagster.runs.unfinished import unfinished_runs
+from capstone_dagster.runs.unfinished_runs import unfinished_runs
 from capstone_dagster.settings import Settings
-from capstone_dagster.trading_days import NoTradingDayError, TradingDays, parse_day, trading_days
+from capstone_dagster.trading_days import NoTradingDayError, TradingDays, beginning_with, parse_day, trading_days
 from capstone_dagster.wording import few
 from spark_code.lake import Lake
 from spark_code.schemas import CLOSES, QUOTE_ANALYTICS, Table

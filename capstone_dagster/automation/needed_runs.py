@@ -5,7 +5,7 @@ The states of a trading day, by the words that are used everywhere:
     complete   every exchange has delivered it (``deliveries.scan``)
     loaded     its end-of-day load was made from these files
     current    its report was made from that load and from the closes of the day before; otherwise it is outdated
-    landed     its report is published, current or not (``landing``)
+    landed     its report is published, current or not (``landed_days``)
     settled    there is nothing to run until its files or those closes change
 
 Whatever starts runs by itself asks here first, so that no two of them run the same.
@@ -23,7 +23,7 @@ import dagster as dg
 from capstone_dagster.assets.job_of_run import job_of, what, what_ran
 from capstone_dagster.assets.jobs import JobName, job_id
 from capstone_dagster.run_tags import DELIVERIES_TAG, PARTITION_TAG, PRIORITY_TAG, RUN_KEY_TAG, covers
-from capstone_dagster.runs.unfinished import in_words
+from capstone_dagster.runs.unfinished_runs import in_words
 from spark_code.flow import inputs_of, steps_of
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError

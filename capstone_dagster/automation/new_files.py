@@ -18,11 +18,12 @@ from capstone_dagster.automation import switches
 from capstone_dagster.automation.needed_runs import Judge
 from capstone_dagster.automation.new_files_cursor import Ledger, Seen
 from capstone_dagster.automation.ticks import Clock
+from capstone_dagster.deliveries.completeness import why_incomplete
 from capstone_dagster.deliveries.listing import Arrival, RawDay
-from capstone_dagster.deliveries.scan import RawScan, Scan, beginning_with, why_incomplete
-from capstone_dagster.runs.unfinished import unfinished_runs
+from capstone_dagster.deliveries.scan import RawScan, Scan
+from capstone_dagster.runs.unfinished_runs import unfinished_runs
 from capstone_dagster.settings import Settings
-from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
+from capstone_dagster.trading_days import NEW_YORK, TradingDays, beginning_with, trading_days
 from capstone_dagster.wording import few, printable
 from spark_code.lake import Lake
 from spark_code.locations import StorageError, shown

@@ -13,10 +13,10 @@ import dagster as dg
 
 from capstone_dagster.assets.jobs import JobName
 from capstone_dagster.automation import switches
-from capstone_dagster.automation.landing import has_landed
+from capstone_dagster.automation.landed_days import has_landed
 from capstone_dagster.automation.needed_runs import Decision, Judge
-from capstone_dagster.deliveries.scan import still_arriving
-from capstone_dagster.runs.unfinished import unfinished_runs
+from capstone_dagster.deliveries.completeness import still_arriving
+from capstone_dagster.runs.unfinished_runs import unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, trading_days
 from spark_code.lake import Lake, LakeError

@@ -1,6 +1,6 @@
-"""The commands of ``capstone``. They parse, call and print.
+"""What people type: the commands of ``capstone``. A module holds one, or a few that belong together.
 
-A module holds one command, or a few that belong together; ``main`` lists them. Code that others need too is in the
-room of its subject: ``runs`` runs a day, ``job_status`` says where a job stands.
-This is the roof: it may import everything, and nothing imports it.
+``main`` lists them. They parse, call and print; ``run_command`` and ``track_command`` also decide what to run. What
+others need is in the room of its subject: ``runs`` runs a day, ``job_status`` knows the status of a job.
+This is the roof: it may import everything.
 """

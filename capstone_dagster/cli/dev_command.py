@@ -1,6 +1,6 @@
 """The command ``capstone dev``: runs the code location, Dagster's daemon and the UI until one of them ends.
 
-Dagster's own ``dg dev`` starts the same parts, but its webserver answers everybody; see ``ui.door``.
+Dagster's own ``dg dev`` starts the same parts, but its webserver answers everybody; see ``ui.request_guard``.
 """
 
 import fcntl

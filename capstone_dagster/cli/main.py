@@ -27,18 +27,18 @@ _EXPECTED_ERRORS = (
 # Each is loaded on demand: loading all of them takes twice as long as `capstone status` may take.
 _COMMANDS = {
     "run": "run_command:run",
-    "status": "job_commands:status",
-    "history": "job_commands:history",
+    "status": "status_commands:status",
+    "history": "status_commands:history",
     "track": "track_command:track",
     "show": "lake_commands:show",
     "paths": "lake_commands:paths",
     "dev": "dev_command:dev",
-    "exec": "setup_commands:exec_",
-    "sample": "setup_commands:sample",
-    "migrate": "job_commands:migrate",
-    "test-alert": "setup_commands:send_test_alert",
-    "s3-jars": "setup_commands:s3_jars",
-    "spark-conf": "setup_commands:spark_conf",
+    "exec": "tool_commands:exec_",
+    "sample": "tool_commands:sample",
+    "migrate": "status_commands:migrate",
+    "test-alert": "tool_commands:send_test_alert",
+    "s3-jars": "tool_commands:s3_jars",
+    "spark-conf": "tool_commands:spark_conf",
     "glue-sync": "lake_commands:glue_sync",
 }
 

@@ -21,7 +21,7 @@ from capstone_dagster.assets.checks import evaluations
 from capstone_dagster.assets.jobs import JOB_NAMES, JobName, job_id
 from capstone_dagster.assets.metadata import materialization_metadata
 from capstone_dagster.assets.raw import record_arrivals
-from capstone_dagster.assets.tables import asset_key
+from capstone_dagster.assets.table_assets import asset_key
 from capstone_dagster.cli.child_process import Ended, deferring_signals, exiting_on_termination, run_apart
 from capstone_dagster.deliveries.preconditions import GuardedRawFolder
 from capstone_dagster.errors import ExpectedError

@@ -1,5 +1,6 @@
-"""The raw folder: whether a delivery is complete, what else must hold, and which files are misplaced.
+"""What lies in the raw folder: ``scan`` looks, ``completeness`` and ``preconditions`` say whether work may begin.
 
-``spark_code.raw_files`` reads the files; ``automation`` acts once a delivery is complete.
-May import the ground only: ``settings`` reads the preconditions.
+``misplaced_files`` are part of no delivery; ``sample`` writes invented days. How lines are read is in
+``spark_code.raw_files``; what happens once a delivery is complete, in ``automation``.
+May import the ground only.
 """

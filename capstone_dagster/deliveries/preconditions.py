@@ -1,7 +1,7 @@
 """Preconditions of working on a delivery, which CAPSTONE_PRECONDITIONS sets for each exchange.
 
 They do not check whether an exchange has delivered, or whether its delivery is complete: the files themselves show
-that (``raw_files``, ``deliveries.scan``). The kinds of preconditions are in ``conditions``.
+that (``raw_files``, ``deliveries.scan``). The kinds of preconditions are in ``precondition_kinds``.
 """
 
 import json
@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any, Self
 
-from capstone_dagster.deliveries.conditions import KINDS, Command, Precondition
+from capstone_dagster.deliveries.precondition_kinds import KINDS, Command, Precondition
 from capstone_dagster.errors import ExpectedError
 from spark_code.raw_files import SOURCES, Delivery, RawFolder
 

@@ -1,4 +1,4 @@
-"""One look at the raw folder: which days are there, what has arrived for them, and whether a delivery is complete.
+"""One look at the raw folder: which days are there, and what has arrived for them.
 
 A full listing of 100,000 objects on S3 takes half a minute or more, so a look lists a part of them, and the next look
 continues where it stopped. ``new_files_cursor`` remembers what earlier looks have seen.
@@ -6,12 +6,12 @@ continues where it stopped. ``new_files_cursor`` remembers what earlier looks ha
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 from capstone_dagster.deliveries.listing import DayReader, RawDay
 from capstone_dagster.deliveries.misplaced_files import Misplaced, sort_out
-from capstone_dagster.trading_days import TradingDays
-from spark_code.raw_files import SUCCESS, Delivery, RawFolder
+from capstone_dagster.trading_days import TradingDays, beginning_with
+from spark_code.raw_files import RawFolder
 
 # Out of the minute that Dagster gives a tick.
 _SECONDS = 2.0
@@ -71,32 +71,3 @@ class RawScan:
                 return looked, day if day in known else start
             looked[day] = reader.read(day)
         return looked, None
-
-
-def beginning_with(start: date | None, days: Sequence[date]) -> list[date]:
-    """Sort the days so that those from ``start`` on come first, and then those before it."""
-    return sorted(days, key=lambda day: (start is not None and day < start, day))
-
-
-def still_arriving(deliveries: Sequence[Delivery], quiet_seconds: float, now: datetime) -> list[str]:
-    """The exchanges whose delivery is not complete, for a caller that has not looked before."""
-    return [found.source.exchange for found in deliveries if why_incomplete(found, quiet_seconds, now, since=now)]
-
-
-def why_incomplete(delivery: Delivery, quiet_seconds: float, now: datetime, since: datetime) -> str | None:
-    """What the delivery waits for, or None if it is complete; ``since`` is when its current files were first seen.
-
-    Where clocks differ, a file's time may be in the future: then the delivery counts as unchanged from ``since`` on.
-    """
-    if not delivery.files:
-        return "it has delivered no data file"
-    newest = max(delivery.files, key=lambda stored: stored.last_modified)
-    changed = since if newest.last_modified > now else newest.last_modified
-    unchanged = (now - changed).total_seconds()
-    if delivery.has_success or unchanged >= quiet_seconds:
-        return None
-    name = newest.key.rsplit("/", 1)[-1]
-    return (
-        f"{name} is {unchanged:.0f} s old; a {SUCCESS} that is not older, or {quiet_seconds:g} s without a change, "
-        "completes the delivery"
-    )

@@ -1,6 +1,6 @@
-"""The same steps on AWS EMR: shipping the code, submitting steps and waiting for them, creating and ending clusters.
+"""The same steps on AWS EMR: what is shipped, how a step is submitted and awaited, how clusters live and end.
 
-Only ``on_cluster`` runs on the cluster. What a step does is in ``assets`` and ``steps``, which know nothing of EMR;
-``resources`` chooses whether steps run here or on EMR.
+Of this room, only ``on_cluster`` and ``attempt_folder`` run on the cluster. What a step does is in ``assets`` and
+``steps``, which know nothing of EMR; ``resources`` chooses between EMR and this machine.
 May import ``steps`` and what is below.
 """

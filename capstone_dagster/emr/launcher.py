@@ -22,7 +22,7 @@ from dagster._core.execution.context.system import StepExecutionContext
 from dagster_aws.emr.pyspark_step_launcher import EmrPySparkStepLauncher
 
 from capstone_dagster.assets.job_of_run import what_ran
-from capstone_dagster.assets.tables import NOTHING
+from capstone_dagster.assets.table_assets import NOTHING
 from capstone_dagster.emr import code_archive
 from capstone_dagster.emr.api import Emr, EmrApiError
 from capstone_dagster.emr.attempt_folder import LAUNCH, Launch, Versions
@@ -30,8 +30,8 @@ from capstone_dagster.emr.cluster import RunCluster
 from capstone_dagster.emr.cluster_request import NAME, PYTHON, Owner
 from capstone_dagster.emr.event_relay import Relay
 from capstone_dagster.emr.on_cluster import step_main
+from capstone_dagster.emr.step_calls import Steps
 from capstone_dagster.emr.step_watch import Watch
-from capstone_dagster.emr.steps import Steps
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.run_tags import CLUSTER_TAG
 from capstone_dagster.settings import CHECKOUT, EmrSettings, Settings

@@ -10,7 +10,7 @@ from capstone_dagster.emr.api import Emr, EmrApiError
 from capstone_dagster.emr.cluster import ACTIVE, describe, protect, terminate
 from capstone_dagster.emr.cluster_request import NAME, TERMINATE_TAG
 from capstone_dagster.emr.launcher import region
-from capstone_dagster.emr.steps import Steps
+from capstone_dagster.emr.step_calls import Steps
 from capstone_dagster.settings import EmrSettings
 
 _SECONDS = 60

@@ -16,7 +16,7 @@ from dagster._core.execution.context.system import StepExecutionContext
 from capstone_dagster.emr.api import Answer, EmrApiError, jittered
 from capstone_dagster.emr.cluster import ACTIVE, RunCluster, describe, in_words
 from capstone_dagster.emr.event_relay import Relay
-from capstone_dagster.emr.steps import ENDED, Steps, last_of_stderr, log_folder
+from capstone_dagster.emr.step_calls import ENDED, Steps, last_of_stderr, log_folder
 from capstone_dagster.settings import EmrSettings, Settings
 from capstone_dagster.steps.inputs import made_tables
 from capstone_dagster.steps.retries import Retries

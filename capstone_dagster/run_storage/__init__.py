@@ -1,5 +1,6 @@
-"""Dagster's Postgres, embedded or yours: starting it before Dagster, locks in it, waiting while it is down.
+"""Dagster's Postgres: the embedded server, or the one that you name. ``instance`` makes it ready before Dagster starts.
 
-``runs`` records runs there; ``job_status`` has the SQL view over them.
+Locks between processes are in ``locks``; runs survive a restart of the server by ``outages``. What runs record there
+is in ``runs``; the SQL view over it, in ``job_status``.
 May import ``settings`` and what is below.
 """

@@ -12,7 +12,7 @@ import dagster as dg
 
 from capstone_dagster.assets.job_of_run import job_of_assets, lacks_steps
 from capstone_dagster.assets.jobs import JOB_NAMES
-from capstone_dagster.assets.tables import NOTHING
+from capstone_dagster.assets.table_assets import NOTHING
 from capstone_dagster.errors import ExpectedError
 from capstone_dagster.run_tags import (
     MAX_RETRIES_TAG,

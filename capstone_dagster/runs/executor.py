@@ -24,7 +24,7 @@ from capstone_dagster.runs.day_guard import require_days
 from capstone_dagster.runs.range_run import run_days
 from capstone_dagster.runs.worker import Worker
 from capstone_dagster.settings import Settings
-from capstone_dagster.steps.recorded_ends import require_in_progress
+from capstone_dagster.steps.ended_runs import require_in_progress
 
 _TYPES = dg.DagsterEventType
 _ENDS_OF_A_STEP = {_TYPES.STEP_SUCCESS, _TYPES.STEP_FAILURE, _TYPES.STEP_SKIPPED, _TYPES.STEP_UP_FOR_RETRY}

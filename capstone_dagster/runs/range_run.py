@@ -32,7 +32,7 @@ from capstone_dagster.runs.day_run import REFUSED, Outcome, run_day
 from capstone_dagster.runs.failure_reasons import run_reason
 from capstone_dagster.runs.interruptions import noticing_interruptions
 from capstone_dagster.settings import Settings
-from capstone_dagster.steps.recorded_ends import require_in_progress
+from capstone_dagster.steps.ended_runs import require_in_progress
 from capstone_dagster.trading_days import trading_days
 
 _MAX_SECONDS_PER_DAY = 21_600  # the limit of a run of one day: run_monitoring in deploy/dagster.yaml

@@ -1,5 +1,6 @@
-"""What every step does around its one call into ``spark_code``: inputs, publishing, local Spark, retries.
+"""What surrounds the one call of a step into ``spark_code``: inputs, publishing, local Spark, retries.
 
-``assets`` defines the steps; ``runs`` and ``emr`` execute them.
+``preview`` also serves commands, and ``provenance`` describes tables that no step made. Which steps exist is in
+``assets``; what executes them, in ``runs`` and ``emr``.
 May import ``assets``, ``run_storage`` and what is below.
 """

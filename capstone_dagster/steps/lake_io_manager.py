@@ -13,10 +13,10 @@ from dagster_pyspark import LazyPySparkResource
 from pydantic import Field
 
 from capstone_dagster.assets.metadata import materialization_metadata
-from capstone_dagster.assets.tables import data_version
+from capstone_dagster.assets.table_assets import data_version
+from capstone_dagster.steps.ended_runs import require_in_progress
 from capstone_dagster.steps.inputs import Need, made_tables, needed_inputs, require_published
 from capstone_dagster.steps.preview import preview
-from capstone_dagster.steps.recorded_ends import require_in_progress
 from capstone_dagster.steps.retries import Retries
 from capstone_dagster.trading_days import parse_day
 from spark_code.drafts import Draft, Published

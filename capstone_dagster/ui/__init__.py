@@ -1,5 +1,5 @@
-"""The web server of Dagster's UI: which requests it answers, and its page of a backfill.
+"""The web server of Dagster's UI: which requests it refuses, and the page of a backfill, corrected.
 
-``assets`` defines what the UI shows of assets and checks; the command ``capstone dev`` in ``cli`` starts the server.
+``assets`` says what the UI shows of tables and checks; ``capstone dev``, which starts it, is in ``cli``.
 May import ``definitions`` and what is below.
 """

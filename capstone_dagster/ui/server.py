@@ -1,4 +1,4 @@
-"""Dagster's webserver behind ``ui.door``; `make dev` and the host in AWS start it.
+"""Dagster's webserver behind ``ui.request_guard``; `make dev` and the host in AWS start it.
 
 capstone exec -- python -m capstone_dagster.ui.server --workspace workspace.yaml
 """
@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 
 from capstone_dagster.settings import Settings
 from capstone_dagster.ui.backfill_page import show_each_day
-from capstone_dagster.ui.door import WebDoor, allowed_hosts
+from capstone_dagster.ui.request_guard import WebDoor, allowed_hosts
 
 # Dagster's own values: how often the pages poll, and the timeouts of the database, so that no request waits for ever.
 _POLL_MILLISECONDS = 2_000

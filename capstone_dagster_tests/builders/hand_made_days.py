@@ -12,7 +12,7 @@ import dagster as dg
 from capstone_dagster.assets.job_of_run import table_steps
 from capstone_dagster.assets.jobs import JobName
 from capstone_dagster.automation.needed_runs import Judge
-from capstone_dagster.runs.unfinished import unfinished_runs
+from capstone_dagster.runs.unfinished_runs import unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster_tests.builders.run_histories import QUEUED, STARTED, STARTING, SUCCESS, Event, Histories
 from spark_code.lake import Lake

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from capstone_dagster.deliveries.conditions import Command, KeyExists, MinimumBytes, PrefixExists
+from capstone_dagster.deliveries.precondition_kinds import Command, KeyExists, MinimumBytes, PrefixExists
 from capstone_dagster.deliveries.preconditions import Preconditions
 from capstone_dagster.setting_values import Fleet
 from capstone_dagster.settings import CHECKOUT, EmrSettings, Settings, SettingsError

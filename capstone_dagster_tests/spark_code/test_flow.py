@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 import spark_code
-from capstone_dagster.assets.tables import asset_key
+from capstone_dagster.assets.table_assets import asset_key
 from capstone_dagster.definitions import defs
 from spark_code.flow import STEPS, Read, Step, inputs_of, maker_of, tables_of
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TABLES, TRADES
@@ -42,7 +42,7 @@ STEP = '    Step("most_active", "analytical", most_active.build, reads=(Read(DAI
 ASSET = """
 import dagster as dg
 
-from capstone_dagster.assets.tables import RETRIES, STEP_LAUNCHER, TRADING_DAY, table_out
+from capstone_dagster.assets.table_assets import RETRIES, STEP_LAUNCHER, TRADING_DAY, table_out
 from spark_code import most_active
 from spark_code.schemas import MOST_ACTIVE
 
@@ -71,7 +71,7 @@ import json
 from datetime import date
 
 from capstone_dagster.assets.jobs import ASSETS, HALVES
-from capstone_dagster.automation.landing import has_landed
+from capstone_dagster.automation.landed_days import has_landed
 from capstone_dagster.cli.track_command import TrackedJob
 from capstone_dagster.definitions import defs
 from capstone_dagster.settings import Settings

@@ -24,7 +24,7 @@ from capstone_dagster.run_tags import (
     was_refused,
 )
 from capstone_dagster.runs.failure_reasons import run_reason
-from capstone_dagster.runs.unfinished import NEXT_ATTEMPT_SECONDS, attempt_after
+from capstone_dagster.runs.unfinished_runs import NEXT_ATTEMPT_SECONDS, attempt_after
 from capstone_dagster.settings import Settings
 from capstone_dagster.wording import few, shortened
 

@@ -17,7 +17,7 @@ import dagster as dg
 from capstone_dagster.assets.jobs import LANDED
 from capstone_dagster.automation import switches
 from capstone_dagster.automation.alerts.messages import TRIED_SECONDS, Alert, Sent, channels, deliver
-from capstone_dagster.automation.landing import Landing, expected_day, has_landed, landing
+from capstone_dagster.automation.landed_days import Landing, expected_day, has_landed, landing
 from capstone_dagster.automation.ticks import Clock, SensorCursor
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import TradingDays, trading_days

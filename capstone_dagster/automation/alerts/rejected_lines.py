@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from capstone_dagster.assets.job_of_run import what_ran
-from capstone_dagster.assets.tables import asset_key
+from capstone_dagster.assets.table_assets import asset_key
 from capstone_dagster.automation.alerts.messages import Alert
 from capstone_dagster.automation.alerts.run_events import EVENTS_PER_TICK, Judgement, Watched, alert_sensor
 from capstone_dagster.automation.ticks import Clock

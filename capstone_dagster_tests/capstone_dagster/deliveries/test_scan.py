@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from capstone_dagster.deliveries.scan import RawScan, Scan, still_arriving, why_incomplete
+from capstone_dagster.deliveries.completeness import still_arriving, why_incomplete
+from capstone_dagster.deliveries.scan import RawScan, Scan
 from capstone_dagster.trading_days import trading_days
 from capstone_dagster_tests.builders.raw_folders import CountedRaw
 from spark_code.raw_files import SOURCES, Delivery

@@ -14,7 +14,7 @@ from capstone_dagster.emr.api import Emr
 from capstone_dagster.emr.cluster import RunCluster
 from capstone_dagster.emr.cluster_request import Owner
 from capstone_dagster.emr.launcher import EmrStepLauncher
-from capstone_dagster.emr.steps import Steps
+from capstone_dagster.emr.step_calls import Steps
 from capstone_dagster_tests.servers.emr_platform import EmrPlatform
 from capstone_dagster_tests.servers.processes import eventually
 from fake_aws.emr import FakeEmr

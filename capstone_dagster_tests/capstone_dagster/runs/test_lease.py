@@ -20,7 +20,7 @@ from capstone_dagster.runs import lease, outside_run
 from capstone_dagster.runs.coordinator import DayRunCoordinator
 from capstone_dagster.runs.day_slot import SlotTakenError
 from capstone_dagster.runs.launcher import DayRunLauncher
-from capstone_dagster.runs.unfinished import unfinished_runs
+from capstone_dagster.runs.unfinished_runs import unfinished_runs
 from capstone_dagster.runs.worker import Worker
 from capstone_dagster.settings import Settings
 from capstone_dagster.tracker import Tracker

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from capstone_dagster.settings import Settings
-from capstone_dagster.ui.door import WebDoor, allowed_hosts
+from capstone_dagster.ui.request_guard import WebDoor, allowed_hosts
 
 HOME = {"CAPSTONE_HOME": "/data"}
 UI = "127.0.0.1:3000"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from capstone_dagster.deliveries.conditions import Command, KeyExists, MinimumBytes, PrefixExists
+from capstone_dagster.deliveries.precondition_kinds import Command, KeyExists, MinimumBytes, PrefixExists
 from capstone_dagster.runs.worker import Worker
 from capstone_dagster_tests.servers.processes import eventually
 from capstone_dagster_tests.servers.s3_server import (  # noqa: F401 -- pytest finds fixtures by their import

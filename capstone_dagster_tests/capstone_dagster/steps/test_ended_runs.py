@@ -11,7 +11,7 @@ from capstone_dagster.runs import range_run
 from capstone_dagster.runs.day_run import Outcome
 from capstone_dagster.runs.range_run import run_days
 from capstone_dagster.settings import Settings
-from capstone_dagster.steps.recorded_ends import RunEndedError, require_in_progress
+from capstone_dagster.steps.ended_runs import RunEndedError, require_in_progress
 from capstone_dagster_tests.builders.run_histories import (
     CANCELED,
     CANCELING,

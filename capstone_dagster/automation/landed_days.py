@@ -13,12 +13,12 @@ import dagster as dg
 
 from capstone_dagster.assets.job_of_run import what
 from capstone_dagster.assets.jobs import JOB_NAMES, LANDED
-from capstone_dagster.assets.tables import NOTHING
+from capstone_dagster.assets.table_assets import NOTHING
 from capstone_dagster.automation.ticks import Clock
-from capstone_dagster.deliveries.scan import still_arriving
+from capstone_dagster.deliveries.completeness import still_arriving
 from capstone_dagster.job_status.attempts import JobStatus, runs_of
 from capstone_dagster.run_tags import covers
-from capstone_dagster.runs.unfinished import in_words, unfinished_runs
+from capstone_dagster.runs.unfinished_runs import in_words, unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, trading_days
 from spark_code.flow import tables_of

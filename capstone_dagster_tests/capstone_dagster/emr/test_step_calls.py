@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from capstone_dagster.emr.api import Emr
-from capstone_dagster.emr.steps import Steps, last_of_stderr, log_folder
+from capstone_dagster.emr.step_calls import Steps, last_of_stderr, log_folder
 from capstone_dagster_tests.servers.emr_platform import taken_cluster
 from capstone_dagster_tests.servers.processes import eventually
 from fake_aws.emr import FakeEmr

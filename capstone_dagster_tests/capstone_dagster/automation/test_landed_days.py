@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from capstone_dagster.assets.jobs import LANDED
-from capstone_dagster.automation.landing import Landing, expected_day, landed_check, landing
+from capstone_dagster.automation.landed_days import Landing, expected_day, landed_check, landing
 from capstone_dagster.deliveries.preconditions import Preconditions
 from capstone_dagster_tests.builders.lakes import break_storage, deliver, land, point
 from capstone_dagster_tests.builders.run_histories import (
