@@ -1,7 +1,7 @@
 # Everything a person types. `make help` lists it.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-emr dev test check lint types definitions fmt bench s3-jars lock clean
+.PHONY: help setup demo demo-emr dev test test-fast check lint types definitions fmt bench s3-jars lock clean
 
 # The first Python on the PATH that the dependencies support; the check below explains if there is none.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -37,6 +37,9 @@ dev: setup ## Dagster UI and daemon on http://127.0.0.1:3000 (another port: make
 test: setup ## the whole test suite
 	@$(BIN)/python capstone_dagster/cli/prerequisites.py
 	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+test-fast: setup ## the tests that start no JVM, no server and no daemon; a minute or so
+	@$(BIN)/pytest -m "not slow" -n 2 --dist loadfile -q
 
 check: lint types definitions test ## exactly what CI runs
 

@@ -118,13 +118,14 @@ class Fleet:
 Deployment = Annotated[Literal["local", "emr", "cluster"], _takes("must be local or emr")]
 YesOrNo = Annotated[bool, _takes("must be true or false", "true|false")]
 
-Days = Annotated[int, Field(ge=1, le=9999), _takes("must be a number from 1 to 9999")]
-Retries = Annotated[int, Field(ge=0, le=10), _takes("must be a number from 0 to 10")]
-Ratio = Annotated[float, Field(ge=0, le=1), _takes("must be a share between 0 and 1")]
-NotNegative = Annotated[float, Field(ge=0, lt=1_000_000), _takes("must be a number of seconds")]
-Positive = Annotated[float, Field(gt=0, lt=1_000_000), _takes("must be a number above 0")]
+_WHOLE, _DECIMAL = r"\d+", r"\d+(\.\d+)?"
+Days = Annotated[int, Field(ge=1, le=9999), _takes("must be a number from 1 to 9999", _WHOLE)]
+Retries = Annotated[int, Field(ge=0, le=10), _takes("must be a number from 0 to 10", _WHOLE)]
+Ratio = Annotated[float, Field(ge=0, le=1), _takes("must be a share between 0 and 1", _DECIMAL)]
+NotNegative = Annotated[float, Field(ge=0, lt=1_000_000), _takes("must be a number of seconds", _DECIMAL)]
+Positive = Annotated[float, Field(gt=0, lt=1_000_000), _takes("must be a number above 0", _DECIMAL)]
 _A_WEEK = f"must be a number above 0 and at most {_MOST_IDLE_MINUTES}, a week"
-IdleMinutes = Annotated[float, Field(gt=0, le=_MOST_IDLE_MINUTES), _takes(_A_WEEK)]
+IdleMinutes = Annotated[float, Field(gt=0, le=_MOST_IDLE_MINUTES), _takes(_A_WEEK, _DECIMAL)]
 
 _A_DAY = f"must be a date like 2020-08-05, from {EARLIEST_FIRST_DAY} to {LATEST_FIRST_DAY}"
 FirstDay = Annotated[date, Field(ge=EARLIEST_FIRST_DAY, le=LATEST_FIRST_DAY), _takes(_A_DAY, r"\d{4}-\d\d-\d\d")]

@@ -31,7 +31,12 @@ class SettingsError(ExpectedError):
 
 # What has no repr is a secret: a URL may hold a password, and so may a setting of Spark that does not belong there.
 class EmrSettings(
-    BaseModel, frozen=True, validate_by_name=True, alias_generator=lambda name: f"CAPSTONE_EMR_{name.upper()}"
+    BaseModel,
+    frozen=True,
+    extra="forbid",
+    hide_input_in_errors=True,
+    validate_by_name=True,
+    alias_generator=lambda name: f"CAPSTONE_EMR_{name.upper()}",
 ):
     """Where and how the Spark steps run on EMR. Each field is the variable CAPSTONE_EMR_<FIELD NAME>."""
 
@@ -68,7 +73,14 @@ class EmrSettings(
         return self
 
 
-class Settings(BaseModel, frozen=True, validate_by_name=True, alias_generator=lambda name: f"CAPSTONE_{name.upper()}"):
+class Settings(
+    BaseModel,
+    frozen=True,
+    extra="forbid",
+    hide_input_in_errors=True,
+    validate_by_name=True,
+    alias_generator=lambda name: f"CAPSTONE_{name.upper()}",
+):
     """The validated settings. Each field is the variable CAPSTONE_<FIELD NAME>."""
 
     deployment: values.Deployment = "local"
@@ -135,9 +147,11 @@ class Settings(BaseModel, frozen=True, validate_by_name=True, alias_generator=la
     def from_mapping(cls, environment: Mapping[str, str]) -> Self:
         """Validate the variables of a mapping; an empty value counts as none."""
         given = {name: value for name in _fields() if (value := environment.get(name, "").strip())}
-        emr = given if given.get("CAPSTONE_DEPLOYMENT") == "emr" else None
+        emr = {name: value for name, value in given.items() if name.startswith("CAPSTONE_EMR_")}
+        own = {name: value for name, value in given.items() if name not in emr}
+        is_used = given.get("CAPSTONE_DEPLOYMENT") == "emr"
         try:
-            return cls.model_validate({**given, "CAPSTONE_EMR": emr})
+            return cls.model_validate({**own, "CAPSTONE_EMR": emr if is_used else None})
         except ValidationError as error:
             raise SettingsError(_sentence(error, given)) from None
 

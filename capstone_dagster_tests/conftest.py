@@ -1,7 +1,9 @@
-"""Fixtures every level shares: one Spark session for the whole run."""
+"""Fixtures every level shares: one Spark session for the whole run. Which tests are slow, and which come first."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -25,8 +27,17 @@ def rounds(request: pytest.FixtureRequest) -> Callable[[int], int]:
     return lambda few: given or few
 
 
+# What a test needs for which a JVM or a server is started.
+_SLOW_FIXTURES = {"spark", "s3_endpoint", "glue_server", "database", "real_jars"}
+# What `make test-fast` must not start.
+_SLOW_PROGRAMS = {"java", "spark-submit", "postgres", "initdb", "capstone", "dagster", "dg", "chromium"}
+_running: list[pytest.Item] = []
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Where there are workers, they have it from the process that starts them."""
+    config.addinivalue_line("markers", "slow: starts a JVM, a server or a daemon")
+    sys.addaudithook(_refuse_slow_programs)
     cache: pytest.Cache | None = getattr(config, "cache", None)  # none with -p no:cacheprovider
     if cache and not hasattr(config, "workerinput"):
         start_jvms_quickly(Path(cache.mkdir("quick_jvm")))
@@ -35,6 +46,26 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: so no worker is left alone with them at the end."""
     items.sort(key=lambda item: "whole_platform" not in item.nodeid)
+    for item in items:
+        if "whole_platform" in item.nodeid or _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Note which test is running."""
+    _running.append(item)
+    try:
+        return (yield)
+    finally:
+        _running.pop()
+
+
+def _refuse_slow_programs(event: str, arguments: tuple[Any, ...]) -> None:
+    """A test that is not marked as slow starts none of the slow programs."""
+    if event == "subprocess.Popen" and _running and not _running[-1].get_closest_marker("slow"):
+        name = Path(str(arguments[0])).name
+        assert name not in _SLOW_PROGRAMS, f"this test starts {name}: mark it with pytest.mark.slow"
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
-"""The data flow: which step reads and makes which tables, and of which day. It is defined only here.
+"""The data flow: which step reads and makes which tables, and of which day.
 
-A step without tables to read reads the deliveries of all exchanges (``raw_files.SOURCES``).
+Whoever needs it reads it here. The assets spell it out for readers of Dagster, and a test compares the two. A step
+without tables to read reads the deliveries of all exchanges (``raw_files.SOURCES``).
 """
 
 from collections.abc import Callable

@@ -5,7 +5,8 @@
 
 A version is written, audited, and then published by replacing that one small object: readers see the old day or the
 new one, never a mix. What a table holds is in ``schemas``, how objects are replaced in ``storage``, what a pointer says
-in ``manifest``, what is counted in ``audit``, which versions go in ``retention``, how a catalog is told in ``glue``.
+in ``manifest``, what is counted in ``audit``, which versions are removed in ``retention``, how a catalog learns of
+them in ``glue``.
 """
 
 import json
@@ -173,7 +174,7 @@ class Lake:
         )
         published = self._point_to(table, day, manifest)
         if self.catalog:
-            # Before anything is removed: a catalog that could not be told still names an older version.
+            # Before anything is removed: if this fails, the catalog still names the older version.
             self.catalog.register(self, table, day)
         self._retire(table, day)
         return published

@@ -18,7 +18,6 @@ from itertools import takewhile
 from threading import Event
 from typing import Any, BinaryIO
 
-import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -74,6 +73,8 @@ def text(spark: SparkSession, paths: Sequence[str]) -> DataFrame:
 
 def cut_lines(spark: SparkSession, storage: Storage, stored: StoredObject, most: int) -> DataFrame:
     """The lines of a file, each cut to ``most`` bytes; they go to Spark's disks in batches."""
+    import pyarrow as pa  # noqa: PLC0415 - takes 0.15 s, for files with such lines; commands import ``flow``
+
     batches = (
         spark.createDataFrame(pa.table({"value": pa.array(batch, pa.binary())}))
         .select(F.col("value").cast("string"))

@@ -35,7 +35,7 @@ class Work:
     day: date
     previous_day: date | None
     """None on the first trading day."""
-    raw_uri: str
+    raw_uri: str | None
     """For the steps that read deliveries."""
     lake: Lake
 
@@ -43,7 +43,7 @@ class Work:
         """Read, compute and publish, step by step."""
         for step in steps_of(self.job):
             if step.reads_deliveries:
-                drafts = [step.edge(spark, RawFolder(self.raw_uri).deliveries(self.day), self.day)]
+                drafts = [step.edge(spark, RawFolder(self.raw_uri or "").deliveries(self.day), self.day)]
             else:
                 drafts = step.edge(*(self._published(spark, read) for read in step.reads))
             for draft in drafts:

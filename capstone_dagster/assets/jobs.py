@@ -47,7 +47,7 @@ def all_jobs(max_retries: int) -> list[Any]:
         "analytical": "The end-of-day load to the report; preprocessing must have run",
     }
     return [
-        # A run whose process was lost is tried again by Dagster's daemon so often.
+        # How often Dagster's daemon starts a run again whose process was lost.
         dg.define_asset_job(
             name,
             dg.AssetSelection.assets(*ASSETS[name]) - dg.AssetSelection.checks(LANDED),

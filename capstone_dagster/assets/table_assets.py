@@ -21,9 +21,9 @@ def asset_key(table: Table) -> dg.AssetKey:
 
 
 def data_version(manifest: Manifest) -> dg.DataVersion:
-    """Of a published version: the same for the same rows, so that nothing is out of date that would be made anew alike.
+    """The same for the same rows, so that a re-run with the same result makes nothing out of date.
 
-    Where no digest is known, every version is another.
+    A version without a digest, from an older release, has a data version of its own.
     """
     return dg.DataVersion(manifest.digest or manifest.version)
 

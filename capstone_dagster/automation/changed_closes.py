@@ -77,7 +77,7 @@ def changed_closes(
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else reasons or "no closes and no reports were published since the last tick",
-            cursor=Cursor(read=read, pending=pending, next=judge_at).model_dump_json(),
+            cursor=str(Cursor(read=read, pending=pending, next=judge_at)),
         )
 
     return sensor

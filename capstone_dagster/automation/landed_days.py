@@ -16,7 +16,7 @@ from capstone_dagster.assets.jobs import JOB_NAMES, LANDED
 from capstone_dagster.assets.table_assets import NOTHING
 from capstone_dagster.automation.ticks import Clock
 from capstone_dagster.deliveries.completeness import still_arriving
-from capstone_dagster.job_status.attempts import JobStatus, runs_of
+from capstone_dagster.job_status.attempts import JobStatus, NoPostgresError, runs_of
 from capstone_dagster.run_tags import covers
 from capstone_dagster.runs.unfinished_runs import in_words, unfinished_runs
 from capstone_dagster.settings import Settings
@@ -125,7 +125,10 @@ def _missing_files(settings: Settings, day: date) -> str | None:
 
 def _last_failure(instance: dg.DagsterInstance, day: date) -> JobStatus | None:
     """The job of the day that was the last to fail and has not succeeded since."""
-    runs = runs_of(instance, [day])
+    try:
+        runs = runs_of(instance, [day])
+    except NoPostgresError:  # an instance of Dagster's own, which has no statuses
+        return None
     statuses = (runs.status(job, day) for job in JOB_NAMES)
     failed = [status for status in statuses if status and status.status != dg.DagsterRunStatus.SUCCESS.value]
     return max(failed, key=lambda status: status.updated_time, default=None)

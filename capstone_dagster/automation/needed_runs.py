@@ -2,7 +2,7 @@
 
 The states of a trading day, by the words that are used everywhere:
 
-    complete   every exchange has delivered it (``deliveries.scan``)
+    complete   every exchange has delivered it (``deliveries.completeness``)
     loaded     its end-of-day load was made from these files
     current    its report was made from that load and from the closes of the day before; otherwise it is outdated
     landed     its report is published, current or not (``landed_days``)
@@ -24,7 +24,7 @@ from capstone_dagster.assets.job_of_run import job_of, what, what_ran
 from capstone_dagster.assets.jobs import JobName, job_id
 from capstone_dagster.run_tags import DELIVERIES_TAG, PARTITION_TAG, PRIORITY_TAG, RUN_KEY_TAG, covers
 from capstone_dagster.runs.unfinished_runs import in_words
-from spark_code.flow import inputs_of, steps_of
+from spark_code.flow import Read, inputs_of, steps_of
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
 from spark_code.manifest import Manifest
@@ -67,13 +67,13 @@ class _Inputs:
     """What the report of a day is computed from, as it is published."""
 
     of_day: Sequence[Manifest]
-    closes: Manifest | None
-    """Of the trading day before; None on the first."""
+    of_previous_day: Sequence[Manifest]
+    """Empty on the first trading day."""
 
     @property
     def digest(self) -> str:
         """Changes with every publish of any of them."""
-        return _digest(manifest.version for manifest in (*self.of_day, self.closes) if manifest)
+        return _digest(manifest.version for manifest in (*self.of_day, *self.of_previous_day))
 
     @property
     def loaded(self) -> Manifest:
@@ -82,11 +82,9 @@ class _Inputs:
 
     @property
     def were_at_hand(self) -> bool:
-        """Whether the closes were published already when the run that loaded the day began."""
-        if self.closes is None:
-            return True
-        published = datetime.fromisoformat(self.closes.published_at).timestamp()
-        return self.loaded.token > published * 1_000_000
+        """Whether those of the day before were published already when the run that loaded the day began."""
+        moments = (datetime.fromisoformat(manifest.published_at).timestamp() for manifest in self.of_previous_day)
+        return all(self.loaded.token > moment * 1_000_000 for moment in moments)
 
 
 class _Finding(NamedTuple):
@@ -195,40 +193,48 @@ class Judge:
     def _waits(self, day: date, run: dg.DagsterRun) -> Decision:
         return Decision(f"{day} waits for the end of {what(self.instance, run)} ({in_words(run)})")
 
-    def _tried(self, day: date, run: dg.DagsterRun, told: str) -> Decision:
+    def _tried(self, day: date, run: dg.DagsterRun, with_what: str) -> Decision:
         """Once it has ended, a person runs it again, or what comes new."""
         if not run.is_finished:
             return self._waits(day, run)
         return Decision(
-            f"{what_ran(self.instance, run)} ended in {run.status.value} {told} (run {run.run_id}); "
+            f"{what_ran(self.instance, run)} ended in {run.status.value} {with_what} (run {run.run_id}); "
             "when the reason is mended, run it again",
             is_settled=True,
         )
 
     def _find(self, day: date, previous: date | None) -> _Finding:
-        of_day = [self.lake.manifest(read.table, day) for read in inputs_of("analytical") if not read.of_previous_day]
-        loaded = [manifest for manifest in of_day if manifest]
-        closes = self.lake.manifest(CLOSES, previous) if previous else None
+        reads = {read for step in steps_of("analytical") for read in step.reads}
+        days = {read: previous if read.of_previous_day else day for read in reads}
+        published = {read: self.lake.manifest(read.table, of) for read, of in days.items() if of}
+        needed = [read for read in inputs_of("analytical") if days[read]]
+        of_day = [manifest for read in needed if not read.of_previous_day and (manifest := published[read])]
         # Of different ingests they are while a day is loaded, and no report is computed from them.
-        if len(loaded) < len(of_day) or any(manifest.inputs != loaded[0].inputs for manifest in loaded):
+        is_loaded = len(of_day) == sum(not read.of_previous_day for read in needed)
+        if not is_loaded or any(manifest.inputs != of_day[0].inputs for manifest in of_day):
             return _Finding("waiting", f"the report of {day} waits for its end-of-day load")
-        if previous and closes is None:
-            return _Finding("waiting", f"the report of {day} waits for the closes of {previous}")
-        inputs = _Inputs(loaded, closes)
+        if missing := [read.table.name for read in needed if not published[read]]:
+            return _Finding("waiting", f"the report of {day} waits for the {' and '.join(missing)} of {previous}")
+        of_previous_day = [manifest for read in needed if read.of_previous_day and (manifest := published[read])]
+        inputs = _Inputs(of_day, of_previous_day)
         for step in steps_of("analytical"):
             tables = [self.lake.manifest(table, day) for table in step.makes]
             made = [manifest for manifest in tables if manifest]
             if len(made) < len(tables):
                 return _Finding("outdated", "there is no report of it yet", inputs)
             for read in step.reads:
-                if read.of_previous_day:
-                    if closes and not all(manifest.was_made_from(read.table.path, closes) for manifest in made):
-                        return _Finding("outdated", f"its report was made from other closes of {previous}", inputs)
-                elif (source := self.lake.manifest(read.table, day)) and any(
-                    manifest.inputs.get(read.table.path) != source.version for manifest in made
-                ):
-                    return _Finding("outdated", f"its report was made from other {read.table.name}", inputs)
+                source = published.get(read)
+                if source and not all(_was_made_from(manifest, read, source) for manifest in made):
+                    of_other_day = f" of {previous}" if read.of_previous_day else ""
+                    reason = f"its report was made from other {read.table.name}{of_other_day}"
+                    return _Finding("outdated", reason, inputs)
         return _Finding("current", f"{day} is up to date")
+
+
+def _was_made_from(made: Manifest, read: Read, source: Manifest) -> bool:
+    """Of the day before, only other rows make a difference: every publish of that day is another version."""
+    path = read.table.path
+    return made.was_made_from(path, source) if read.of_previous_day else made.inputs.get(path) == source.version
 
 
 def _digest(lines: Iterable[str]) -> str:

@@ -96,7 +96,7 @@ class Ledger:
     def __str__(self) -> str:
         exchanges = sorted({exchange for day in self.settled for exchange in self.days[day]})
         days = sorted(self.days.items())
-        return _Cursor(
+        stored = _Cursor(
             exchanges=exchanges,
             settled={
                 day: " ".join(seen[name].fingerprint if name in seen else _NOTHING for name in exchanges)
@@ -114,7 +114,8 @@ class Ledger:
             told=sorted(self.announced),
             past=self.past,
             next=(self.look_at, self.judge_at),
-        ).model_dump_json()
+        )
+        return str(stored)
 
     def see(self, day: date, exchange: str, fingerprint: str, now: datetime) -> Seen:
         """Remember a delivery; returns everything known about it."""

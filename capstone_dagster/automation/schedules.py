@@ -1,9 +1,8 @@
-"""The schedule: every trading day, at a time after the close in New York, what nothing else has run yet.
+"""The schedule: runs every trading day, at a time after the close in New York, unless something else has run it.
 
-An own tick over the calendar: Dagster's schedule of a partitioned job asks for Friday again on every weekend. A tick
-judges the day of the time it was due at, whenever it is made, and no other. Of the ticks that a stopped daemon has
-missed, Dagster makes only the last: what was delivered for the days of the others, the sensor ``new_files`` runs, and
-days without files ``alerts.late_days`` tells of.
+It is not Dagster's schedule of a partitioned job, which requests Friday again on weekends. A tick judges the day on
+which it was due, whenever it is made, and no other. Dagster makes only the last of the ticks that a stopped daemon has
+missed: ``new_files`` runs the earlier days that have files, and ``alerts.late_days`` reports those that have none.
 """
 
 from dataclasses import replace
@@ -59,11 +58,11 @@ def all_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
 
 
 def _judged(settings: Settings, context: dg.ScheduleEvaluationContext, day: date) -> Decision:
-    """What shall happen with the day; one that cannot be judged is run, and the job tracker says what that has met."""
+    """What to do with the day. If that cannot be found out, the day is run, and its run says why."""
     try:
         return _needed(settings, context, day)
     except (LakeError, StorageError, UnreadableNameError) as error:
-        return Decision(f"{day} is run, whatever it needs: {error}", _JOB, run_key=f"{day}")
+        return Decision(f"{day} is run, because it cannot be judged: {error}", _JOB, run_key=f"{day}")
 
 
 def _needed(settings: Settings, context: dg.ScheduleEvaluationContext, day: date) -> Decision:
@@ -74,7 +73,7 @@ def _needed(settings: Settings, context: dg.ScheduleEvaluationContext, day: date
     except MissingDeliveryError as missing:
         if is_published:
             return Decision(f"{day} is published, and its raw files are gone")
-        return Decision(f"{day} is run, to fail for all to see: {missing}", _JOB, run_key=f"{day}")
+        return Decision(f"{day} is run, and will fail: {missing}", _JOB, run_key=f"{day}")
     if arriving := still_arriving(deliveries, settings.quiet_seconds, datetime.now(UTC)):
         are = "is" if len(arriving) == 1 else "are"
         return Decision(
@@ -85,5 +84,5 @@ def _needed(settings: Settings, context: dg.ScheduleEvaluationContext, day: date
     decision = judge.files(day, previous, deliveries, on_the_way=False)
     if decision.job and (unmet := settings.preconditions.unmet_of(deliveries, _COMMAND_SECONDS)):
         # Not as a run for these files: those the sensor runs when the preconditions hold.
-        return Decision(f"{day} is run, to fail for all to see: {unmet}", _JOB, run_key=f"{day}")
+        return Decision(f"{day} is run, and will fail: {unmet}", _JOB, run_key=f"{day}")
     return decision

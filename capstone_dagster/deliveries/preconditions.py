@@ -1,7 +1,7 @@
 """Preconditions of working on a delivery, which CAPSTONE_PRECONDITIONS sets for each exchange.
 
 They do not check whether an exchange has delivered, or whether its delivery is complete: the files themselves show
-that (``raw_files``, ``deliveries.scan``). The kinds of preconditions are in ``precondition_kinds``.
+that (``raw_files``, ``completeness``). The kinds of preconditions are in ``precondition_kinds``.
 """
 
 import json

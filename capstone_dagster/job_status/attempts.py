@@ -44,8 +44,6 @@ class JobAttempt:
     storage_id: int
     ended: datetime | None = field(default=None, compare=False)
     worker: str | None = field(default=None, compare=False)
-    order: int = field(default=0, compare=False)
-    """Grows with every attempt that begins; 0 if it has not begun."""
     seconds: int | None = field(default=None, compare=False)
     """How long it took, in whole seconds; 0 if the clock was set back meanwhile."""
 
@@ -57,7 +55,7 @@ class JobAttempt:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """Where a job id stands; what is known besides makes no two of them different."""
+    """The status of a job id; two are equal if the fields without a default are."""
 
     job_id: str
     status: str
@@ -79,9 +77,9 @@ class JobStatus:
     @property
     def facts(self) -> dict[str, Any]:
         """All of it by name, in the order of the columns of the SQL view."""
-        told = asdict(self)
-        last = {name: told.pop(name) for name in ("error", "note")}
-        return {**told, **last}
+        facts = asdict(self)
+        last = {name: facts.pop(name) for name in ("error", "note")}
+        return {**facts, **last}
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,6 @@ def _attempt(row: Row[Any]) -> JobAttempt:
         storage_id=row.id,
         ended=_utc(row.ended),
         worker=row.worker,
-        order=row.number,
         seconds=row.seconds,
     )
 

@@ -1,8 +1,8 @@
-"""The SQL text ``attempts``: the attempts at jobs as Dagster's tables tell them, and which of them speaks for its job.
+"""The SQL text ``attempts``: the attempts at jobs, from Dagster's tables, and which of them decides the job's status.
 
-The one truth about statuses: ``attempts`` reads it for some days, and the SQL view stands on it for all. It needs
-nothing that is made in the database, so that a role that may only read can ask. Which job a run does is known in Python
-too (``assets.job_of_run``), for those who have one run before them; a test compares the two on random histories.
+It is the only definition of statuses: ``attempts`` runs it for some days, and the SQL view is made of it for all days.
+It uses nothing of ours in the database, so that a read-only role can run it. ``assets.job_of_run`` finds the job of a
+single run in Python; a test compares the two.
 """
 
 from collections.abc import Iterable

@@ -3,8 +3,8 @@
 What the server had done already, when it was killed before it could say so, is not done twice.
 
 Dagster tries to connect for about ten seconds, which a failover or an upgrade of the server outlasts, and
-gives up a statement that the restart cut off. Only while a run works: whoever asks with no run at stake
-shall hear at once that the server is down.
+gives up a statement that the restart cut off. This is only for runs: any other command fails at once if the
+server is down.
 """
 
 import logging

@@ -1,7 +1,6 @@
 """The queue: Dagster's own, except that work outside Dagster does not count towards its limit.
 
-``deploy/dagster.yaml`` names it. Daemon, webserver and command line load it with their instance, so it imports nothing
-of Spark.
+``deploy/dagster.yaml`` names it. Daemon, webserver and command line load it with their instance, so it starts nothing.
 """
 
 from dagster import DagsterRun, QueuedRunCoordinator, RunRecord, RunsFilter

@@ -4,14 +4,12 @@ One process, so that all steps share one Spark session, and so do the days of a 
 """
 
 import subprocess
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
-from typing import cast
 
 import dagster as dg
-from dagster._core.errors import raise_execution_interrupts
 from dagster._core.execution import compute_logs
 from dagster._core.execution.context.system import PlanOrchestrationContext
 from dagster._core.execution.plan.plan import ExecutionPlan
@@ -25,9 +23,7 @@ from capstone_dagster.runs.range_run import run_days
 from capstone_dagster.runs.worker import Worker
 from capstone_dagster.settings import Settings
 from capstone_dagster.steps.ended_runs import require_in_progress
-
-_TYPES = dg.DagsterEventType
-_ENDS_OF_A_STEP = {_TYPES.STEP_SUCCESS, _TYPES.STEP_FAILURE, _TYPES.STEP_SKIPPED, _TYPES.STEP_UP_FOR_RETRY}
+from capstone_dagster.steps.retries import interruptible_waits
 
 
 class _SigningExecutor(dg.Executor):
@@ -42,14 +38,14 @@ class _SigningExecutor(dg.Executor):
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
         keep_up(self._settings)
-        with outlasting_restarts(), _unheard_by_helpers():
+        with outlasting_restarts(), interruptible_waits(), _unheard_by_helpers():
             instance, run = plan_context.instance, plan_context.dagster_run
             require_days(instance, run, self._settings.first_trading_day)
             instance.add_run_tags(run.run_id, Worker.process().signature(run.run_id))
             if is_over_days(run):
                 run_days(instance, run, plan_context.reconstructable_job.repository, self._settings)
             else:
-                yield from _stoppable(self._inner.execute(plan_context, execution_plan))
+                yield from self._inner.execute(plan_context, execution_plan)
             require_in_progress(instance, run.run_id)
 
 
@@ -62,27 +58,6 @@ def signing_executor(settings: Settings) -> dg.ExecutorDefinition:
         return _SigningExecutor(create(context), settings)  # type: ignore[misc]  # not None on Dagster's own
 
     return in_process
-
-
-def _stoppable(events: Iterator[dg.DagsterEvent]) -> Iterator[dg.DagsterEvent]:
-    """The events of a run, which can be stopped while it waits to try a step again.
-
-    Dagster sleeps between two steps then, and hears whoever stops the run only when the next one works.
-    """
-    waiting: set[str | None] = set()
-    has_step_ended = False
-    with closing(cast("Generator[dg.DagsterEvent]", events)):
-        while True:
-            with raise_execution_interrupts() if waiting and has_step_ended else nullcontext():
-                event = next(events, None)
-            if event is None:
-                return
-            if event.is_step_up_for_retry:
-                waiting.add(event.step_key)
-            elif event.is_step_restarted:
-                waiting.discard(event.step_key)
-            has_step_ended = event.event_type in _ENDS_OF_A_STEP
-            yield event
 
 
 @contextmanager

@@ -1,7 +1,6 @@
-"""How the queue's runs are started: Dagster's own launcher, which minds the slots taken without a queue.
+"""Starts the runs of the queue: Dagster's own launcher, which respects the slots taken outside the queue.
 
-Named in ``deploy/dagster.yaml``. Daemon, webserver and command line load it with their instance, so it
-imports nothing of Spark.
+``deploy/dagster.yaml`` names it. Daemon, webserver and command line load it with their instance, so it starts nothing.
 """
 
 from dagster import DagsterRun, DagsterRunStatus, DefaultRunLauncher, RunsFilter
@@ -43,8 +42,8 @@ class DayRunLauncher(DefaultRunLauncher):
                     back_to_queue(self._instance, run, taken)
                     return
                 if same := self._done_already(run, day):
-                    told = f"Not run: run {same.run_id} was asked for the same, and ended in {same.status.value}."
-                    self._instance.report_run_canceled(run, told)
+                    reason = f"Not run: run {same.run_id} was asked for the same, and ended in {same.status.value}."
+                    self._instance.report_run_canceled(run, reason)
                     return
         super().launch_run(context)
 

@@ -1,6 +1,6 @@
-"""Where the tables come from that no step of Dagster has made, in the tags by which Dagster knows it of the others.
+"""Records what a table was made from if no step of Dagster made it, in the tags that Dagster sets for its own steps.
 
-By these tags the UI finds what is out of date: a table whose inputs or whose code have other versions by now.
+The UI compares these tags to find out what is out of date: a table whose inputs or code have new versions.
 """
 
 import hashlib

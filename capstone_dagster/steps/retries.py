@@ -1,4 +1,4 @@
-"""A step is tried again after a fault that passes by itself: so often, and with longer and longer waits.
+"""A step is retried after a temporary fault: a limited number of times, with growing waits.
 
 What trying again cannot mend is a failure as Dagster wants it: the reason in one sentence, no retry. Which faults
 pass is in ``transient_faults``. Dagster's own policy is not used: it repeats errors of the program as well, and
@@ -6,10 +6,13 @@ its waits have no end. A run whose process is lost is tried again by Dagster's d
 """
 
 import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
+from dagster._core.errors import raise_execution_interrupts
+from dagster._core.execution.plan.active import ActiveExecution
 from pydantic import Field
 
 from capstone_dagster.errors import ExpectedError
@@ -80,3 +83,24 @@ class Retries(dg.ConfigurableResource[None]):
         request = dg.RetryRequested(self.max_retries, backoff(retries_before, self.first_seconds))
         request.__cause__ = fault
         return request
+
+
+@contextmanager
+def interruptible_waits() -> Iterator[None]:
+    """For the duration, a run that waits to try a step again can be stopped.
+
+    Dagster sleeps through it: whoever stops the run would wait for minutes.
+    """
+    sleep = ActiveExecution.sleep_til_ready
+
+    def sleep_til_ready(self: ActiveExecution) -> None:
+        seconds = self.sleep_interval()  # type: ignore[no-untyped-call]
+        if seconds > 0:
+            with raise_execution_interrupts():
+                time.sleep(seconds)
+
+    ActiveExecution.sleep_til_ready = sleep_til_ready  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ActiveExecution.sleep_til_ready = sleep  # type: ignore[method-assign]

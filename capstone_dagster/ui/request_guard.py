@@ -36,7 +36,7 @@ def allowed_hosts(settings: Settings, listening: str) -> frozenset[str]:
     return frozenset(named - {"", *_ALL_ADDRESSES})
 
 
-class WebDoor:
+class RequestGuard:
     """Passes requests on to an ASGI application, or refuses them with a sentence."""
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:

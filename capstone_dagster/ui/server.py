@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 
 from capstone_dagster.settings import Settings
 from capstone_dagster.ui.backfill_page import show_each_day
-from capstone_dagster.ui.request_guard import WebDoor, allowed_hosts
+from capstone_dagster.ui.request_guard import RequestGuard, allowed_hosts
 
 # Dagster's own values: how often the pages poll, and the timeouts of the database, so that no request waits for ever.
 _POLL_MILLISECONDS = 2_000
@@ -46,7 +46,7 @@ def main(host: str, port: int, workspace: str) -> None:
                 context, live_data_poll_rate=_POLL_MILLISECONDS, lifespan=_lifespan
             )
             named = f"[{host}]" if ":" in host else host
-            guarded = WebDoor(dagsters, allowed_hosts(Settings.from_environment(), named))
+            guarded = RequestGuard(dagsters, allowed_hosts(Settings.from_environment(), named))
             config = uvicorn.Config(
                 guarded, host=host, port=port, log_level="warning", timeout_graceful_shutdown=_SHUTDOWN_SECONDS
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from capstone_dagster.settings import Settings, SettingsError
 
@@ -90,6 +91,9 @@ def test_a_valid_value_is_taken(variable: str, value: str, field: str, expected:
         ("CAPSTONE_WATCH_DAYS", "0", "must be a number from 1 to 9999"),
         ("CAPSTONE_WATCH_DAYS", "10000", "must be a number from 1 to 9999"),
         ("CAPSTONE_WATCH_DAYS", "all", "must be a number from 1 to 9999"),
+        ("CAPSTONE_WATCH_DAYS", "1_0", "must be a number from 1 to 9999"),
+        ("CAPSTONE_WATCH_DAYS", "5.0", "must be a number from 1 to 9999"),
+        ("CAPSTONE_LEASE_MINUTES", "1e-9", "must be a number above 0"),
         ("CAPSTONE_QUIET_SECONDS", "-1", "must be a number of seconds"),
         ("CAPSTONE_QUIET_SECONDS", "1 min", "must be a number of seconds"),
         ("CAPSTONE_SENSOR_SECONDS", "0", "must be a number above 0"),
@@ -154,6 +158,9 @@ def test_a_wrong_database_url_is_refused_without_showing_the_password(value: str
 
     assert message.startswith("CAPSTONE_POSTGRES_URL: the given value cannot be used: ")
     assert "secret" not in message
+    with pytest.raises(ValidationError) as refused:
+        Settings.model_validate({"CAPSTONE_POSTGRES_URL": value})
+    assert "secret" not in f"{refused.value}"
 
 
 @pytest.mark.parametrize("value", ["canary", "mailto://firm.example canary", "://canary"])

@@ -171,6 +171,11 @@ def test_settings_do_not_change() -> None:
         DEFAULTS.watch_days = 1  # type: ignore[misc]
 
 
+def test_a_misspelt_setting_is_refused_in_python_too() -> None:
+    with pytest.raises(ValidationError, match="postgres\n"):
+        Settings(postgres="postgresql:///x")  # type: ignore[call-arg]
+
+
 @pytest.mark.parametrize(
     ("given", "refused"),
     [

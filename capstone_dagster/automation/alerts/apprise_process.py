@@ -1,4 +1,4 @@
-"""The process that hands one alert to its channels: ``alerts`` starts it, and is the only one to read what it prints.
+"""The process that hands one alert to its channels: ``messages`` starts it, and is the only one to read what it prints.
 
 It is asked by JSON on its standard input and answers by JSON: for every URL null, or why the alert was not taken, in
 fixed words and at most the three digits of an HTTP status. It imports nothing of Dagster, which would take seconds.

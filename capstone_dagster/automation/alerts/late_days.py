@@ -73,7 +73,7 @@ def late_days(
             sentences, cursor = tick.look(Cursor.parse(context.cursor) or Cursor(judged_to=None, late=()), expected)
         except StorageError as error:
             return dg.SkipReason(f"the lake cannot be looked at; the next tick tries again: {error}")
-        context.update_cursor(cursor.model_dump_json())
+        context.update_cursor(str(cursor))
         return dg.SkipReason("; ".join(sentences) or _nothing_new(cursor))
 
     return sensor

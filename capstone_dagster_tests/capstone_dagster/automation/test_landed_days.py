@@ -206,3 +206,10 @@ def test_the_check_judges_the_day_that_is_due(
 
     assert isinstance(result, dg.AssetCheckResult)
     assert (result.passed, result.description) == (passed, told)
+
+
+def test_an_instance_without_statuses_still_says_that_the_day_has_not_landed(platform: Platform) -> None:
+    deliver(platform.raw, DAY)
+    point(platform.lake, CLOSES, FIRST)
+    with dg.DagsterInstance.ephemeral() as in_memory:
+        assert landing(platform.settings, in_memory, DAY).reason == "its files are complete, and no run works on it"

@@ -40,6 +40,13 @@ def test_a_text_says_what_was_remembered() -> None:
     assert [seen.fingerprint for seen in read.days[MONDAY].values()] == ["NASDAQ2020-08-03", "NYSE2020-08-03"]
 
 
+def test_a_misplaced_file_whose_name_is_no_text_is_remembered_too() -> None:
+    ledger = Ledger()
+    ledger.announce([Misplaced("csv/r\udce9sum\udce9.csv", "loose")], [])
+
+    assert Ledger.parse(str(ledger)).announced == {"csv/r\udce9sum\udce9.csv"}
+
+
 def test_the_cursor_of_an_older_release_is_read_and_written_as_it_was() -> None:
     text = (
         '{"version":2,"exchanges":["LSE","NASDAQ","NYSE"],'

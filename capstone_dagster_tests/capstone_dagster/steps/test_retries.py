@@ -4,8 +4,10 @@ S3 is a server on loopback that misbehaves; waits are set to next to nothing.
 """
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from datetime import date
 from pathlib import Path
 
@@ -15,11 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capstone_dagster.definitions import build_defs
+from capstone_dagster.runs.executor import signing_executor
 from capstone_dagster.runs.failure_reasons import retry_reason
 from capstone_dagster.settings import CHECKOUT, Settings
 from capstone_dagster.steps.retries import Retries, backoff
 from capstone_dagster_tests.servers.on_s3 import OnS3
 from capstone_dagster_tests.servers.platform import Platform, failure
+from capstone_dagster_tests.servers.processes import eventually
 from capstone_dagster_tests.servers.s3_faults import (  # noqa: F401 -- pytest finds fixtures by their import
     ASKED_AT_ONCE,
     BREAK,
@@ -197,6 +201,37 @@ def test_what_a_step_has_decided_itself_stays() -> None:
 
 
 # --- the process ---
+
+
+@dg.op
+def fails() -> None:
+    raise dg.RetryRequested(max_retries=1, seconds_to_wait=60)
+
+
+@dg.job(executor_def=signing_executor(Settings.from_environment()))
+def waits_to_be_tried_again() -> None:
+    fails()
+
+
+def test_a_run_that_waits_to_try_a_step_again_can_be_stopped() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def types() -> list[str]:
+            runs = instance.get_runs()
+            events = instance.all_logs(runs[0].run_id) if runs else []
+            return [entry.dagster_event.event_type_value for entry in events if entry.dagster_event]
+
+        def stop() -> None:
+            eventually(types, lambda seen: "STEP_UP_FOR_RETRY" in seen)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        stopping = threading.Thread(target=stop)
+        stopping.start()
+        dg.execute_job(dg.reconstructable(waits_to_be_tried_again), instance, raise_on_error=False)
+        stopping.join()
+
+        assert "STEP_RESTARTED" not in types()
+        assert instance.get_runs()[0].is_finished
 
 
 LOSES_ITS_JVMS = """

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from capstone_dagster.settings import Settings
-from capstone_dagster.ui.request_guard import WebDoor, allowed_hosts
+from capstone_dagster.ui.request_guard import RequestGuard, allowed_hosts
 
 HOME = {"CAPSTONE_HOME": "/data"}
 UI = "127.0.0.1:3000"
@@ -52,8 +52,8 @@ def _asked(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    door = WebDoor(_dagster, allowed_hosts(Settings.from_mapping(settings), listening))
-    asyncio.run(door(scope, receive, send))
+    guard = RequestGuard(_dagster, allowed_hosts(Settings.from_mapping(settings), listening))
+    asyncio.run(guard(scope, receive, send))
     return sent
 
 
