@@ -37,7 +37,8 @@ _running: list[pytest.Item] = []
 def pytest_configure(config: pytest.Config) -> None:
     """Where there are workers, they have it from the process that starts them."""
     config.addinivalue_line("markers", "slow: starts a JVM, a server or a daemon")
-    sys.addaudithook(_refuse_slow_programs)
+    if config.getoption("markexpr") == "not slow":
+        sys.addaudithook(_refuse_slow_programs)
     cache: pytest.Cache | None = getattr(config, "cache", None)  # none with -p no:cacheprovider
     if cache and not hasattr(config, "workerinput"):
         start_jvms_quickly(Path(cache.mkdir("quick_jvm")))
@@ -62,8 +63,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def _refuse_slow_programs(event: str, arguments: tuple[Any, ...]) -> None:
-    """A test that is not marked as slow starts none of the slow programs."""
-    if event == "subprocess.Popen" and _running and not _running[-1].get_closest_marker("slow"):
+    """Where slow tests are left out, the others start no slow programs."""
+    if event == "subprocess.Popen" and _running:
         name = Path(str(arguments[0])).name
         assert name not in _SLOW_PROGRAMS, f"this test starts {name}: mark it with pytest.mark.slow"
 

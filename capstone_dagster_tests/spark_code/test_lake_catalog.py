@@ -99,13 +99,13 @@ def test_a_catalog_that_refuses_leaves_the_day_published_and_its_older_versions_
 def submitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
     """The analytical job of the day over an empty lake, with some more options; its exit code."""
 
-    def publishing(_: object, lake: Lake, day: date, *__: object) -> None:
-        point_to(lake, 1)
-        if lake.catalog:
-            lake.catalog.register(lake, CLOSES, day)
+    def publishing(work: submit.Work, *_: object) -> None:
+        point_to(work.lake, 1)
+        if work.lake.catalog:
+            work.lake.catalog.register(work.lake, CLOSES, work.day)
 
     monkeypatch.setattr(submit, "start", lambda _: None)
-    monkeypatch.setattr(submit, "analytical", publishing)
+    monkeypatch.setattr(submit.Work, "run", publishing)
     job = ["analytical", "--date", "2020-08-05", "--first-day", "--lake", str(tmp_path)]
     return lambda *options: submit.main([*job, *options])
 

@@ -55,7 +55,7 @@ def test_it_runs_once_in_a_home_and_when_it_is_killed_the_ui_and_the_daemon_end_
     with _dev(tmp_path) as (ui, process, parts):
         same_home = Platform(tmp_path / "home", date(2020, 8, 5)).capstone("dev", "--port", f"{unused_port()}")
         assert same_home.returncode == 1
-        assert f"the UI and the daemon of {tmp_path / 'home'} run already" in same_home.stderr
+        assert f"the UI and the daemon of {tmp_path / 'home'} are already running" in same_home.stderr
         same_port = Platform(tmp_path / "other", date(2020, 8, 5)).capstone("dev", "--port", f"{ui.port}")
         assert same_port.returncode == 1
         assert f"cannot listen on port {ui.port} of 127.0.0.1: Address already in use" in same_port.stderr

@@ -170,7 +170,7 @@ def test_data_of_another_postgres_version_is_one_sentence(folder: Path) -> None:
 def test_a_file_in_the_place_of_the_data_is_one_sentence(folder: Path) -> None:
     (folder / "postgres").write_text("mine")
 
-    assert refusal(folder).endswith("and the embedded Postgres needs one there; move it away")
+    assert refusal(folder).endswith("and the embedded Postgres needs a folder there; move it away")
     assert (folder / "postgres").read_text() == "mine"
 
 
@@ -188,7 +188,7 @@ def test_what_initdb_says_is_in_the_log_that_the_error_names(folder: Path, monke
     said = refusal(folder)
 
     log = folder / "logs" / "initdb.log"
-    assert said.endswith(f"what initdb said is in {log}")
+    assert said.endswith(f"the output of initdb is in {log}")
     assert "locale" in log.read_text()
     assert not (folder / "postgres").exists()
 
