@@ -29,6 +29,28 @@ def rounds(request: pytest.FixtureRequest) -> Callable[[int], int]:
 
 # What a test needs for which a JVM or a server is started.
 _SLOW_FIXTURES = {"spark", "s3_endpoint", "glue_server", "database", "real_jars"}
+# Files whose tests start one themselves.
+_SLOW_FILES = (
+    "cli/test_exec.py",
+    "cli/test_main.py",
+    "cli/test_track_command.py",
+    "deploy/test_bootstrap.py",
+    "run_storage/test_embedded_postgres.py",
+    "run_storage/test_instance.py",
+    "run_storage/test_named_server.py",
+    "run_storage/test_outages.py",
+    "run_storage/test_postgres_data.py",
+    "runs/test_day_slot.py",
+    "runs/test_launcher.py",
+    "runs/test_lease.py",
+    "steps/test_interrupted_spark.py",
+    "steps/test_lost_spark.py",
+    "steps/test_retries.py",
+    "steps/test_s3_jars.py",
+    "capstone_dagster/test_definitions.py",
+    "spark_code/test_line_survey.py",
+    "ui/test_server.py",
+)
 # What `make test-fast` must not start.
 _SLOW_PROGRAMS = {"java", "spark-submit", "postgres", "initdb", "capstone", "dagster", "dg", "chromium"}
 _running: list[pytest.Item] = []
@@ -39,6 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: starts a JVM, a server or a daemon")
     if config.getoption("markexpr") == "not slow":
         sys.addaudithook(_refuse_slow_programs)
+        return
     cache: pytest.Cache | None = getattr(config, "cache", None)  # none with -p no:cacheprovider
     if cache and not hasattr(config, "workerinput"):
         start_jvms_quickly(Path(cache.mkdir("quick_jvm")))
@@ -48,7 +71,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: so no worker is left alone with them at the end."""
     items.sort(key=lambda item: "whole_platform" not in item.nodeid)
     for item in items:
-        if "whole_platform" in item.nodeid or _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        is_slow_file = "whole_platform" in item.nodeid or str(item.path).endswith(_SLOW_FILES)
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        is_on_s3 = any(isinstance(value, str) and value.startswith("s3") for value in parameters)
+        if is_slow_file or is_on_s3 or _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 
