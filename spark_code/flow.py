@@ -6,6 +6,7 @@ without tables to read reads the deliveries of all exchanges (``raw_files.SOURCE
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from spark_code import eod_to_report, ingested_to_eod, raw_to_ingested
@@ -22,6 +23,10 @@ class Read:
     table: Table
     of_previous_day: bool = False
     """Whether it reads the previous trading day; the first trading day has none."""
+
+    def day(self, of: date, previous: date | None) -> date | None:
+        """Which day of the table is read for a day; None if it has no previous one."""
+        return previous if self.of_previous_day else of
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Work:
                 self.lake.publish(draft, self.day, attempt)
 
     def _published(self, spark: SparkSession, read: Read) -> Published:
-        day = self.previous_day if read.of_previous_day else self.day
+        day = read.day(self.day, self.previous_day)
         return self.lake.read(spark, read.table, day) if day else self.lake.nothing(spark, read.table, self.day)
 
 

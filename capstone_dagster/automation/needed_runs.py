@@ -134,13 +134,14 @@ class Judge:
     def is_loaded(self, day: date, deliveries: Sequence[Delivery]) -> bool:
         """Whether the end-of-day load was made from these files."""
         files = {found.source.raw_table: found.fingerprint for found in deliveries}
+        versions: dict[str, str] = {}
         for step in steps_of("preprocessing"):
-            read = {read.table.path: self.lake.manifest(read.table, day) for read in step.reads}
-            versions = {path: manifest.version for path, manifest in read.items() if manifest}
-            wanted = files if step.reads_deliveries else versions
-            made = [self.lake.manifest(table, day) for table in step.makes]
-            if not all(manifest and manifest.inputs == wanted for manifest in made):
-                return False
+            read = {read.table.path: versions[read.table.path] for read in step.reads}
+            for table in step.makes:
+                manifest = self.lake.manifest(table, day)
+                if manifest is None or manifest.inputs != (files if step.reads_deliveries else read):
+                    return False
+                versions[table.path] = manifest.version
         return True
 
     def busy_with(self, day: date) -> dg.DagsterRun | None:
@@ -205,17 +206,18 @@ class Judge:
 
     def _find(self, day: date, previous: date | None) -> _Finding:
         reads = {read for step in steps_of("analytical") for read in step.reads}
-        days = {read: previous if read.of_previous_day else day for read in reads}
-        published = {read: self.lake.manifest(read.table, of) for read, of in days.items() if of}
-        needed = [read for read in inputs_of("analytical") if days[read]]
+        published = {read: self.lake.manifest(read.table, of) for read in reads if (of := read.day(day, previous))}
+        needed = [read for read in inputs_of("analytical") if read in published]
         of_day = [manifest for read in needed if not read.of_previous_day and (manifest := published[read])]
-        # Of different ingests they are while a day is loaded, and no report is computed from them.
-        is_loaded = len(of_day) == sum(not read.of_previous_day for read in needed)
+        of_previous_day = [manifest for read in needed if read.of_previous_day and (manifest := published[read])]
+        missing = [read for read in needed if not published[read]]
+        # While a day is loaded, its tables come from different ingests, and no report is computed from them.
+        is_loaded = all(read.of_previous_day for read in missing)
         if not is_loaded or any(manifest.inputs != of_day[0].inputs for manifest in of_day):
             return _Finding("waiting", f"the report of {day} waits for its end-of-day load")
-        if missing := [read.table.name for read in needed if not published[read]]:
-            return _Finding("waiting", f"the report of {day} waits for the {' and '.join(missing)} of {previous}")
-        of_previous_day = [manifest for read in needed if read.of_previous_day and (manifest := published[read])]
+        if missing:
+            names = " and ".join(read.table.name for read in missing)
+            return _Finding("waiting", f"the report of {day} waits for the {names} of {previous}")
         inputs = _Inputs(of_day, of_previous_day)
         for step in steps_of("analytical"):
             tables = [self.lake.manifest(table, day) for table in step.makes]

@@ -85,7 +85,7 @@ class TrackedJob:
         deliveries: list[Delivery] = []
         if any(step.reads_deliveries for step in steps_of(self.job)):
             deliveries = GuardedRawFolder(self.settings.raw_uri, self.settings.preconditions).deliveries(self.day)
-        days = ((read.table, self.previous_day if read.of_previous_day else self.day) for read in inputs_of(self.job))
+        days = ((read.table, read.day(self.day, self.previous_day)) for read in inputs_of(self.job))
         needs = [(table, day) for table, day in days if day]
         if missing := missing_inputs(self.lake, needs):
             raise TrackError(f"{missing}, and then {self.id}")

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import dagster as dg
-from dagster._core.definitions.data_version import CODE_VERSION_TAG, DATA_VERSION_TAG
+from dagster._core.definitions.data_version import CODE_VERSION_TAG
 from dagster._core.events import StepMaterializationData
 from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.execution.plan.execute_step import _build_data_version_tags, _get_input_provenance_data
 from dagster._core.log_manager import DagsterLogRecordMetadata, set_log_record_metadata
 
+from capstone_dagster.assets.raw import DATA_VERSION_TAG
 from capstone_dagster.emr.attempt_folder import END, End, events_name
 from spark_code.storage import Storage
 

@@ -9,9 +9,10 @@ from datetime import date
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-from dagster._core.definitions.data_version import DATA_VERSION_TAG, DEFAULT_DATA_VERSION
+from dagster._core.definitions.data_version import DEFAULT_DATA_VERSION
 from dagster._core.execution.plan.execute_step import _build_data_version_tags, _InputProvenanceData
 
+from capstone_dagster.assets.raw import DATA_VERSION_TAG
 from capstone_dagster.assets.table_assets import asset_key, data_version
 from spark_code.manifest import Manifest
 from spark_code.schemas import Table
