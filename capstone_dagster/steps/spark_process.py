@@ -13,13 +13,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from socketserver import BaseServer
 from types import SimpleNamespace
 from typing import IO, Any
 
 from py4j.protocol import Py4JError
 from pyspark import SparkContext, java_gateway
-from pyspark.accumulators import AccumulatorServer
 from pyspark.core import context
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -84,8 +85,13 @@ def start_session(conf: Mapping[str, str]) -> SparkSession:
     if SparkContext._gateway is None:  # noqa: SLF001 - there is no public way
         _jvm = _Jvm(conf["spark.driver.memory"], Path(conf[LOG_CONF]), tempfile.TemporaryFile())  # noqa: SIM115
         with _own_environment(), _launching(_jvm), _signals_kept():
-            return start(dict(conf))
-    return start(dict(conf))
+            session = start(dict(conf))
+    else:
+        session = start(dict(conf))
+    # Of this server, not of its class, which has another name in every version of PySpark.
+    server = session.sparkContext._accumulatorServer  # noqa: SLF001 - there is no public way
+    vars(server)["handle_error"] = partial(_handle_error, server)
+    return session
 
 
 def is_forgotten(session: SparkSession) -> bool:
@@ -194,7 +200,6 @@ def _launching(jvm: _Jvm) -> Iterator[None]:
         return jvm.process
 
     vars(java_gateway)["Popen"] = start_process
-    AccumulatorServer.handle_error = _handle_error  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
@@ -206,7 +211,7 @@ def _launching(jvm: _Jvm) -> Iterator[None]:
             jvm.process.kill()
 
 
-def _handle_error(server: AccumulatorServer, request: Any, client_address: Any) -> None:
+def _handle_error(server: BaseServer, request: Any, client_address: Any) -> None:
     """Do not print the EOFError of a JVM that has ended: the step that needed it reports the end."""
     if not isinstance(sys.exception(), EOFError | ConnectionError):
-        super(AccumulatorServer, server).handle_error(request, client_address)
+        type(server).handle_error(server, request, client_address)
