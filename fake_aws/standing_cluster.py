@@ -16,7 +16,7 @@ def standing_cluster(emr: FakeEmr) -> str:
     session = boto3.Session(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
     created: str = session.client("emr", endpoint_url=emr.endpoint).run_job_flow(
         Name="shared",
-        ReleaseLabel="emr-spark-8.0.0",
+        ReleaseLabel="emr-spark-8.1.0",
         ServiceRole="EMR_DefaultRole",
         JobFlowRole="EMR_EC2_DefaultRole",
         Instances={"InstanceFleets": _FLEETS, "KeepJobFlowAliveWhenNoSteps": True},

@@ -22,7 +22,7 @@ FLEETS = [
 INSTANCES = {"InstanceFleets": FLEETS, "KeepJobFlowAliveWhenNoSteps": True}
 CLUSTER = {
     "Name": "a cluster",
-    "ReleaseLabel": "emr-spark-8.0.0",
+    "ReleaseLabel": "emr-spark-8.1.0",
     "JobFlowRole": "instance-profile",
     "ServiceRole": "service-role",
     "Instances": INSTANCES,

@@ -147,7 +147,7 @@ def test_a_cluster_is_described_as_it_was_asked_for(client: Any) -> None:
     )
     described = client.describe_cluster(ClusterId=cluster.id)["Cluster"]
     assert described["Name"] == "a cluster"
-    assert described["ReleaseLabel"] == "emr-spark-8.0.0"
+    assert described["ReleaseLabel"] == "emr-spark-8.1.0"
     assert described["LogUri"] == "s3n://bucket/logs/"
     assert described["Configurations"] == configurations
     assert (described["TerminationProtected"], described["AutoTerminate"]) == (False, False)

@@ -2,7 +2,7 @@
 # Bootstrap action of EMR, and the installer of the host: a virtual environment with the packages of requirements.lock.
 #   bootstrap.sh REQUIREMENTS [--python PYTHON] [--venv FOLDER] [--with-spark]
 #   REQUIREMENTS   s3://.../requirements.lock, or a file
-#   --python       its name or path (default: python3.11, with which emr-spark-8.0.0 runs Spark's Python code)
+#   --python       its name or path (default: python3.11, which emr-spark-8.1.0 has)
 #   --venv         the folder of the virtual environment (default: /opt/capstone/venv)
 #   --with-spark   install pyspark as well. A cluster has its own, which comes first on PYTHONPATH: the package would
 #                  be 400 MB that nothing imports

@@ -20,7 +20,7 @@ from fake_aws.emr import FakeEmr
 MINUTES = 60.0
 A_CLUSTER = {
     "Name": "a cluster",
-    "ReleaseLabel": "emr-spark-8.0.0",
+    "ReleaseLabel": "emr-spark-8.1.0",
     "JobFlowRole": "profile",
     "ServiceRole": "role",
     "Instances": {"MasterInstanceType": "m5.xlarge", "InstanceCount": 1, "KeepJobFlowAliveWhenNoSteps": True},

@@ -57,7 +57,7 @@ def test_without_a_wish_it_is_this(staging: Storage) -> None:
 
     assert request_of(staging) == {
         "Name": "capstone preprocessing_2020-08-05 5e0c9a4e-run 2",
-        "ReleaseLabel": "emr-spark-8.0.0",
+        "ReleaseLabel": "emr-spark-8.1.0",
         "Applications": [{"Name": "Spark"}],
         "Instances": {
             "InstanceFleets": [
