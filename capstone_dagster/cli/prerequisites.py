@@ -1,4 +1,4 @@
-"""What a machine must have before anything else works: Python 3.11 to 3.13 and Java 17 or newer.
+"""What a machine must have before anything else works: Python 3.11 to 3.13 and Java 17 to 22.
 
 This module also runs by itself on any Python since 3.6, before the virtual environment exists. So it uses only the
 standard library and no newer syntax.
@@ -11,8 +11,8 @@ import subprocess
 import sys
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
-# Spark 4.0 needs 17. Since 24 Java has no security manager, and Hadoop fails without one.
-OLDEST_JAVA, NEWEST_JAVA = 17, 23
+# Spark 4.1 needs 17. Its Hadoop 3.4.2 calls Subject.getSubject, which Java refuses since 23; Hadoop 3.4.3 does not.
+OLDEST_JAVA, NEWEST_JAVA = 17, 22
 
 
 class MissingPrerequisite(Exception):  # noqa: N818 - no error of the program
@@ -57,7 +57,7 @@ def require_java() -> None:
     elif major is None or major < OLDEST_JAVA:
         problem = "it is older than 17" if major or "Unrecognized" in output else "it does not start"
     elif major > NEWEST_JAVA:
-        problem = f"Spark 4.0 does not run on Java {major}"
+        problem = f"Spark 4.1 does not run on Java {major}"
     else:
         return
     raise MissingPrerequisite(f"{java} cannot be used: {problem}; install Java 17 with: {install}")

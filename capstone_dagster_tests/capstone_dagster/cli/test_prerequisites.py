@@ -51,7 +51,7 @@ def check(environment: Mapping[str, str]) -> tuple[int, str]:
     return ended.returncode, ended.stdout
 
 
-@pytest.mark.parametrize("number", ["17", "17.0.15", "17-ea", "21.0.2", "23.0.1"])
+@pytest.mark.parametrize("number", ["17", "17.0.15", "17-ea", "21.0.2", "22.0.1"])
 def test_a_good_java_passes_in_silence(tmp_path: Path, number: str) -> None:
     command(tmp_path, "java", version(number))
 
@@ -72,8 +72,8 @@ def test_what_java_tool_options_add_to_the_output_does_not_matter(tmp_path: Path
         pytest.param(
             NO_VECTOR_MODULE, 1, "it lacks the module jdk.incubator.vector that Spark needs", id="trimmed-down 17"
         ),
-        pytest.param(version("24.0.1"), 0, "Spark 4.0 does not run on Java 24", id="24"),
-        pytest.param(version("25"), 0, "Spark 4.0 does not run on Java 25", id="25"),
+        pytest.param(version("23.0.1"), 0, "Spark 4.1 does not run on Java 23", id="23"),
+        pytest.param(version("25"), 0, "Spark 4.1 does not run on Java 25", id="25"),
         pytest.param(MAC_WITHOUT_JAVA, 1, "it does not start", id="a placeholder"),
         pytest.param("", 127, "it does not start", id="silent"),
     ],
