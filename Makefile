@@ -1,18 +1,19 @@
 # Everything a person types. `make help` lists it.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-emr dev test test-fast check lint types definitions fmt bench s3-jars lock clean
+.PHONY: help setup demo demo-emr dev test test-fast test-spark-4.0 check lint types definitions fmt bench s3-jars lock clean
 
 # The first Python on the PATH that the dependencies support; the check below explains if there is none.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& echo $$python && break; done)
 BIN := .venv/bin
+SPARK_4_0 := pyspark==4.0.2 --hash=sha256:938b4a1883383374d331ebfcb5d92debfa1891cf3d7a6d730520a1a2d23f1a90
 PORT ?= 3000
 
 help: ## list the commands
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
-		printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
+		printf '  make %-14s %s\n' "$$name" "$$text"; done
 
 setup: .venv/.ready ## make .venv from requirements.lock
 
@@ -40,6 +41,20 @@ test: setup ## the whole test suite
 
 test-fast: setup ## the tests that start no JVM, no server and no daemon; a minute or so
 	@$(BIN)/pytest -m "not slow" -n 2 --dist loadfile -q
+
+test-spark-4.0: .venv-spark-4.0/.ready ## the tests of the computation with the Spark of emr-spark-8.0.0
+	@.venv-spark-4.0/bin/python capstone_dagster/cli/prerequisites.py
+	@.venv-spark-4.0/bin/pytest -n 2 --dist loadfile capstone_dagster_tests/spark_code \
+		capstone_dagster_tests/capstone_dagster/steps/test_retries.py
+
+.venv-spark-4.0/.ready: requirements.lock Makefile
+	@echo "making .venv-spark-4.0 from requirements.lock, with $(firstword $(SPARK_4_0)) in place of its own"
+	@$(PYTHON) -m venv .venv-spark-4.0
+	@{ awk '/^[^ ]/ { keep = !/^pyspark==/ } keep' requirements.lock; echo '$(SPARK_4_0)'; } >.venv-spark-4.0/packages
+	@.venv-spark-4.0/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes \
+		-r .venv-spark-4.0/packages
+	@.venv-spark-4.0/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
 
 check: lint types definitions test ## exactly what CI runs
 
@@ -72,5 +87,5 @@ lock: setup ## renew requirements.lock from pyproject.toml
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --group dev --generate-hashes --no-strip-extras \
 		--no-emit-index-url --no-annotate --no-header --quiet --upgrade pyproject.toml --output-file requirements.lock
 
-clean: ## remove .venv and caches; data below .capstone stays
-	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+clean: ## remove .venv, .venv-spark-4.0 and caches; data below .capstone stays
+	@rm -rf .venv .venv-spark-4.0 .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -94,8 +94,8 @@ def _code(document: Path) -> str:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_of_the_documents_exists(document: Path) -> None:
-    targets = re.findall(r"^([\w-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for target in re.findall(r"\bmake ([a-z][a-z0-9-]*)", _code(document)):
+    targets = re.findall(r"^([\w.-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for target in re.findall(r"\bmake ([a-z][a-z0-9.-]*)", _code(document)):
         assert target in targets
     for command, options in re.findall(r"\bcapstone ([a-z][a-z0-9-]*)([^\n`]*)", _code(document)):
         found = cli.get_command(click.Context(cli), command)
