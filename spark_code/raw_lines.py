@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_code.line_survey import cut_lines, text
+from spark_code.plain_lines import EVENT, type_plain_lines
 from spark_code.raw_files import Delivery
 from spark_code.schemas import RecordType, Reject
 
@@ -44,26 +45,30 @@ REQUIRED: Mapping[RecordType, tuple[str, ...]] = {
 
 
 def read_records(spark: SparkSession, delivery: Delivery, oversized: Collection[str] = ()) -> DataFrame:
-    """All lines of a delivery with columns line, source_file, reason, unknown_fields and FIELDS.
+    """All lines of a delivery with columns event, line, source_file, reason, unknown_fields and FIELDS.
 
-    ``oversized`` has the keys of files with lines that are too big for Spark's reader, as the survey found them.
+    A plain line is an event already, and its other columns are null (see ``plain_lines``). ``oversized`` has the keys
+    of files with lines that are too big for Spark's reader, as the survey found them.
     """
     return _PARSERS[delivery.source.format](_lines(_delivered(spark, delivery, oversized)))
 
 
 def _delivered(spark: SparkSession, delivery: Delivery, oversized: Collection[str]) -> DataFrame:
-    """The lines as delivered (value), each with its file."""
-    readable = [stored for stored in delivery.files if stored.key not in oversized]
-    name = F.url_decode(F.regexp_replace("_metadata.file_name", r"\+", "%2B"))
-    key = F.concat(F.lit(f"{delivery.source.folder(delivery.day)}/"), name)
+    """Of each plain line its event; of the others the line as delivered (value) and its file."""
     parts = [
-        cut_lines(spark, delivery.storage, stored, MAX_KEPT_BYTES + 1).withColumn("source_file", F.lit(stored.key))
+        cut_lines(spark, delivery.storage, stored, MAX_KEPT_BYTES + 1).select(
+            F.lit(None).cast(EVENT).alias("event"), "value", F.lit(stored.key).alias("source_file")
+        )
         for stored in delivery.files
         if stored.key in oversized
     ]
+    readable = [stored for stored in delivery.files if stored.key not in oversized]
     if readable:
-        paths = [delivery.storage.spark_path(stored.key) for stored in readable]
-        parts.append(text(spark, paths).select("value", key.alias("source_file")))
+        lines = text(spark, [delivery.storage.spark_path(stored.key) for stored in readable])
+        typed = type_plain_lines(lines.select("value", "_metadata.file_name"), delivery.source, delivery.day)
+        name = F.url_decode(F.regexp_replace("file_name", r"\+", "%2B"))
+        key = F.concat(F.lit(f"{delivery.source.folder(delivery.day)}/"), name)
+        parts.append(typed.select("event", "value", key.alias("source_file")))
     return reduce(DataFrame.unionAll, parts)
 
 
@@ -82,6 +87,7 @@ def _lines(delivered: DataFrame) -> DataFrame:
     is_encoded = F.is_valid_utf8(raw) & ~raw.contains("\x00")
     return (
         delivered.select(
+            "event",
             line.alias("line"),
             "source_file",
             stripped_bytes.alias("line_bytes"),
@@ -129,7 +135,7 @@ def _from_csv(lines: DataFrame) -> DataFrame:
         .withColumns(tail)
         .withColumn("reason", F.coalesce("reason", first_of((Reject.FIELD_COUNT, is_wrong_width))))
         .withColumn("unknown_fields", F.array().cast("array<string>"))
-        .select("line", "source_file", "reason", "unknown_fields", *FIELDS)
+        .select("event", "line", "source_file", "reason", "unknown_fields", *FIELDS)
     )
 
 
@@ -167,6 +173,7 @@ def _from_json(lines: DataFrame) -> DataFrame:
         .withColumn("reason", F.coalesce("reason", first_of((Reject.BAD_JSON, is_bad))))
         .withColumn("unknown_fields", F.when(F.col("reason").isNull(), F.transform(unknown, _unmarked)))
         .select(
+            "event",
             "line",
             "source_file",
             "reason",

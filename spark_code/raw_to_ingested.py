@@ -92,7 +92,7 @@ def _typed(records: DataFrame) -> DataFrame:
         **{to: _price(F.col(name)) for to, name in _PRICES.items()},
         **{to: _count(F.col(name)) for to, name in _COUNTS.items()},
     }
-    kept = ("line", "source_file", "reason", "event_type", "symbol", "execution_id")
+    kept = ("event", "line", "source_file", "reason", "event_type", "symbol", "execution_id")
     missing = _by_type({kind: _any_null(names) for kind, names in REQUIRED.items()})
     return records.select(
         *kept,
@@ -140,18 +140,22 @@ def validate(records: DataFrame, day: date, exchange: str) -> DataFrame:
             (Reject.WRONG_EXCHANGE, F.col("record_exchange") != exchange),
         ),
     )
-    judged = _typed(records).withColumn("reject_reason", reason)
+    is_plain = F.col("event").isNotNull()
+    judged = _typed(records).withColumn("reject_reason", F.when(~is_plain, reason))
     is_good = F.col("reject_reason").isNull()
 
     def accepted(name: str) -> Column:
         wanted = is_good & (F.col("event_type") == _ONLY_IN[name].value) if name in _ONLY_IN else is_good
-        return F.when(wanted, F.col(name)).alias(name)
+        return F.when(is_plain, F.col("event")[name]).when(wanted, F.col(name)).alias(name)
 
     typed_columns = ("symbol", *_TIMES, *_PRICES, *_COUNTS, "execution_id")
     return conform(
         judged.select(
             F.lit(day).alias("trade_dt"),
-            F.when(is_good, F.col("event_type")).otherwise(F.lit(RecordType.BAD.value)).alias("rec_type"),
+            F.when(is_plain, F.col("event.rec_type"))
+            .when(is_good, F.col("event_type"))
+            .otherwise(F.lit(RecordType.BAD.value))
+            .alias("rec_type"),
             F.lit(exchange).alias("exchange"),
             *(accepted(name) for name in typed_columns),
             "reject_reason",

@@ -4,6 +4,7 @@ A cluster sets the sizes of its executors itself.
 """
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,12 @@ ENGINE_CONF: dict[str, str] = {
     "spark.sql.parquet.compression.codec": "zstd",
     # Rows from Python stay packed; in a local relation, each would be an object in the driver.
     "spark.sql.execution.arrow.localRelationThreshold": "0",
+    # Of lines that go to Python, which may be long.
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(4 * 1024 * 1024),
 }
+
+# The Python of the tasks, which has what this one has. Spark reads it when a session is made; a cluster sets its own.
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
 # The log file of Spark inside this process: our own setting, which Spark does not know.
 LOG_CONF = "spark.capstone.log"

@@ -166,11 +166,13 @@ def _own_environment() -> Iterator[None]:
     }
     for name in others:
         del os.environ[name]
-    os.environ["PYSPARK_SUBMIT_ARGS"] = "pyspark-shell"
+    own = {"PYSPARK_SUBMIT_ARGS": "pyspark-shell", "PYSPARK_PYTHON": sys.executable}
+    os.environ.update(own)
     try:
         yield
     finally:
-        del os.environ["PYSPARK_SUBMIT_ARGS"]
+        for name in own:
+            del os.environ[name]
         # Once PySpark sees this one, it takes itself for the client of a server for good.
         others.pop("SPARK_CONNECT_MODE_ENABLED", None)
         os.environ.update(others)
