@@ -47,19 +47,12 @@ def _json_line() -> str:
     def fields(**grammars: str) -> str:
         return ", ?".join(f'"{name}": ?{grammar}' for name, grammar in grammars.items())
 
-    head = fields(
-        trade_dt=f'"{_DATE}"',
-        file_tm=f'"{_TIME}"',
-        event_type='"[TQ]"',
-        symbol=f'"{_NAME}"',
-        event_tm=f'"{_TIME}"',
-        event_seq_nb=whole,
-        exchange=f'"{_EXCHANGE}"',
-    )
+    head = fields(trade_dt=f'"{_DATE}"', file_tm=f'"{_TIME}"')
+    middle = fields(symbol=f'"{_NAME}"', event_tm=f'"{_TIME}"', event_seq_nb=whole, exchange=f'"{_EXCHANGE}"')
     execution = fields(execution_id=f'"{_NAME}"')
-    trade = f"{fields(price=price, size=whole)}(?:, ?{execution})?"
-    quote = fields(bid_pr=price, bid_size=whole, ask_pr=price, ask_size=whole)
-    return rf"\{{{head}, ?(?:{trade}|{quote})\}}\r?"
+    trade = f'"T", ?{middle}, ?{fields(price=price, size=whole)}(?:, ?{execution})?'
+    quote = f'"Q", ?{middle}, ?{fields(bid_pr=price, bid_size=whole, ask_pr=price, ask_size=whole)}'
+    return rf'\{{{head}, ?"event_type": ?(?:{trade}|{quote})\}}\r?'
 
 
 # Where the fields of a line are once it is split. Parts are counted from 1, and a part that a line lacks is null.

@@ -12,6 +12,8 @@ import pytest
 
 from capstone_dagster_tests.deploy.stacks import ROOT, Stacks
 
+PACKAGES = ("duckdb", "prices", "pyspark")
+
 Bootstrap = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -30,8 +32,8 @@ def _wheel(folder: Path, name: str) -> str:
 
 @pytest.fixture
 def lock(tmp_path: Path) -> str:
-    """A lock of two packages, one of which is Spark, beside them."""
-    return _wheel(tmp_path, "prices") + _wheel(tmp_path, "pyspark")
+    """A lock of some packages beside them: Spark, one for its tasks, and another."""
+    return "".join(_wheel(tmp_path, name) for name in PACKAGES)
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def bootstrap(tmp_path: Path) -> Bootstrap:
 
 def _packages(tmp_path: Path) -> set[str]:
     """The own packages that the environment's Python finds."""
-    find = "import importlib.util; print(*(n for n in ('prices', 'pyspark') if importlib.util.find_spec(n)))"
+    find = f"import importlib.util; print(*(n for n in {PACKAGES} if importlib.util.find_spec(n)))"
     python = tmp_path / "venv" / "bin" / "python"
     return set(subprocess.check_output([python, "-I", "-c", find], text=True).split())
 
@@ -90,7 +92,7 @@ def test_the_primary_node_has_what_is_locked_on_s3_but_spark_which_a_cluster_has
 
     first = bootstrap(uri, **environment)
     assert first.returncode == 0, first.stdout + first.stderr
-    assert _packages(tmp_path) == {"prices"}
+    assert _packages(tmp_path) == {"duckdb", "prices"}
 
     (tmp_path / "venv" / "untouched").touch()
     again = bootstrap(uri, **environment)
@@ -112,17 +114,18 @@ def test_a_package_without_its_hash_fails_the_cluster_and_is_not_taken_for_ready
     requirements.write_text(lock)
     mended = bootstrap(requirements, "--with-spark")
     assert mended.returncode == 0, mended.stdout + mended.stderr
-    assert _packages(tmp_path) == {"prices", "pyspark"}
+    assert _packages(tmp_path) == set(PACKAGES)
 
 
-def test_other_nodes_have_the_interpreter_and_need_no_index(tmp_path: Path, bootstrap: Bootstrap) -> None:
+def test_other_nodes_have_what_tasks_import(tmp_path: Path, lock: str, bootstrap: Bootstrap) -> None:
     _node(tmp_path, is_primary=False)
+    requirements = tmp_path / "requirements.lock"
+    requirements.write_text(lock)
 
-    made = bootstrap("s3://nowhere/requirements.lock")
+    made = bootstrap(requirements)
 
     assert made.returncode == 0, made.stderr
-    assert "this is not the primary node" in made.stdout
-    assert _packages(tmp_path) == set()
+    assert _packages(tmp_path) == {"duckdb"}
 
 
 def test_an_old_python_is_refused_before_anything_is_made(tmp_path: Path, lock: str, bootstrap: Bootstrap) -> None:

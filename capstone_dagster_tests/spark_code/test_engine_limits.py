@@ -22,14 +22,13 @@ from spark_code.submit import Work
 SOURCES = sorted(Path(spark_code.__file__).parent.glob("*.py"))
 PROJECT = Path(spark_code.__file__).parents[1]
 
-# What needs the driver's JVM or a Python worker: Connect has no such thing, or the cluster would need our packages.
+# What needs the driver's JVM, which Connect does not have, or Python for single rows, which is slow.
 OUT_OF_BOUNDS = {"sparkContext", "SparkContext", "_jvm", "_jdf", "_jsc", "_jsparkSession", "rdd", "RDD"} | {
     "udf",
     "udtf",
     "pandas_udf",
     "UserDefinedFunction",
     "mapInPandas",
-    "mapInArrow",
     "applyInPandas",
     "foreachPartition",
 }
@@ -143,6 +142,14 @@ def test_no_module_brings_dagster_along() -> None:
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 def test_no_code_reaches_for_what_spark_connect_has_not(source: Path) -> None:
     assert names_used(source.read_text()) & OUT_OF_BOUNDS == set()
+
+
+def test_python_runs_in_tasks_only_on_whole_batches_of_lines_and_takes_no_row_out_of_them() -> None:
+    in_tasks = {source.name: names_used(source.read_text()) for source in SOURCES}
+    assert [name for name, names in in_tasks.items() if "mapInArrow" in names] == ["plain_lines.py"]
+    assert (
+        in_tasks["plain_lines.py"] & {"to_pylist", "as_py", "to_pydict", "fetchall", "fetchone", "to_pandas"} == set()
+    )
 
 
 @pytest.mark.parametrize(
