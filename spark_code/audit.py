@@ -1,47 +1,97 @@
-"""The audit of written rows: what a version really holds, counted in one pass over it before it is published.
+"""The audit of a version: what is counted while its rows are written.
 
-The same pass makes the digest of the rows, by which versions are compared later without being read again.
-What is refused by these counts is in ``lake``.
+The stage of Spark that writes the rows counts them: no row is read again. The same pass makes the digest of the rows,
+by which versions are compared later. ``footers`` shows what lies in the lake; what is refused is in ``lake``.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
+from functools import reduce
+from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame, Observation, Window
 from pyspark.sql import functions as F
 
 from spark_code.schemas import Table
 
 # The hashes of rows are summed up in halves: whole ones would overflow at once, and decimals are slow.
 _HALVES = {"low": "& 4294967295", "high": ">>> 32"}
+# Rows with the same values of the first columns of a key come together, in the order of the others.
+_GROUPED_BY = 2
+# Rows. Readers skip the groups that a symbol is not in, and read several at a time.
+_ROW_GROUP = 100_000
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found in the rows of one table."""
+    """What was counted in the rows of one table."""
 
     rows: int
-    rows_of_a_key: int
-    """How many rows the most frequent key has."""
+    repeats: int
+    """How many rows have a key that another row has already."""
+    days: frozenset[date | None]
+    """The first and the last day of the rows, and None if there are rows without a day."""
     measures: dict[str, int]
     digest: str | None
     """Equal for equal rows, in whatever order and files; None of more rows than can be summed up (four billion)."""
 
 
-def audit(written: DataFrame, table: Table) -> Audit:
-    """Read the rows once, and say what they are."""
-    counts = [F.count_if(F.expr(condition)).alias(name) for name, condition in table.measures.items()]
+def write(rows: DataFrame, table: Table, folder: str) -> Audit:
+    """Write the rows into the folder of their day, which names the day: the files do not."""
+    passing, counted = counting(rows, table)
+    writer = passing.drop("trade_dt").write.option("parquet.block.row.count.limit", _ROW_GROUP)
+    writer.partitionBy(*table.split).parquet(folder)
+    return counted()
+
+
+def counting(rows: DataFrame, table: Table) -> tuple[DataFrame, Callable[[], Audit]]:
+    """The same rows, counted while they are processed, and what was counted, once they are."""
+    observation = Observation()
+    rows, is_repeat = _with_the_row_before(rows, table)
+    measures = [F.count_if(F.expr(condition)).alias(name) for name, condition in table.measures.items()]
+    # Not a column before: the generated code of the stage would be larger.
     hashes = [F.try_sum(F.expr(f"{_row_hash(table)} {half}")).alias(name) for name, half in _HALVES.items()]
-    groups = written.groupBy(*table.key).agg(F.count("*").alias("rows"), *counts, *hashes)
-    sums = [F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("rows", *table.measures)]
-    totals = [F.try_sum(name).alias(name) for name in _HALVES]
-    found = groups.agg(*sums, *totals, F.max("rows").alias("rows_of_a_key")).collect()[0].asDict()
-    return Audit(
-        rows=found["rows"],
-        rows_of_a_key=found["rows_of_a_key"] or 0,
-        measures={name: found[name] for name in table.measures},
-        digest=_digest(table, found["rows"], [found[name] for name in _HALVES]),
+    watched = rows.observe(
+        observation,
+        F.count(F.lit(1)).alias("rows"),
+        F.count_if(is_repeat).alias("repeats"),
+        F.min("trade_dt").alias("first_day"),
+        F.max("trade_dt").alias("last_day"),
+        F.count("trade_dt").alias("dated"),
+        *hashes,
+        *measures,
     )
+    return watched.select(*table.columns), lambda: _audit(table, observation.get)
+
+
+def _audit(table: Table, found: dict[str, Any]) -> Audit:
+    rows = found["rows"]
+    days = {found["first_day"], found["last_day"]} if found["dated"] else set()
+    return Audit(
+        rows=rows,
+        repeats=found["repeats"],
+        days=frozenset(days if found["dated"] == rows else {*days, None}),
+        measures={name: found[name] for name in table.measures},
+        digest=_digest(table, rows, [found[name] for name in _HALVES]),
+    )
+
+
+def _with_the_row_before(rows: DataFrame, table: Table) -> tuple[DataFrame, Column]:
+    """The rows in the order of the key, each with the key of the row before it, and whether that is its own key.
+
+    An edge whose rows come out in this order spares the sort.
+    """
+    if not table.key:
+        return rows, F.lit(False)
+    grouped, ordered = table.key[:_GROUPED_BY], table.key[_GROUPED_BY:]
+    before = Window.partitionBy(*grouped).orderBy(*(ordered or grouped))
+    lags = {f"{name}_before": F.lag(name).over(before) for name in ordered}
+    is_same = [F.col(name).eqNullSafe(F.col(f"{name}_before")) for name in ordered]
+    # The first row of a group has none before it, which may be no repeat of a null.
+    with_before = rows.withColumns({"has_row_before": F.lag(F.lit(True)).over(before), **lags})
+    return with_before, reduce(Column.__and__, is_same, F.col("has_row_before").isNotNull())
 
 
 def _row_hash(table: Table) -> str:

@@ -17,27 +17,30 @@ CODE_VERSION = "1"
 
 MOVING_AVERAGE_MINUTES = 30
 
+# Sequence numbers begin with zero. Trades get negative ones in their own order, and so come before all quotes of their
+# instant, while the order stays that of the key: publishing the quotes in it needs no other sort.
+_BEFORE_ALL_QUOTES = -(2**63)
+
 
 def quote_analytics(trades: DataFrame, quotes: DataFrame, previous_closes: DataFrame) -> DataFrame:
     """Give every quote the last trade at or before it and its move against the previous close.
 
     Trades and quotes become one stream per instrument, with trades before quotes of the same instant, and the last
-    trade is carried forward: one sort instead of a join over time ranges.
+    trade is carried forward: one sort instead of a join over time ranges. The quotes come out in the order of their
+    key.
     """
     moving_average = trailing_mean_price("trade_pr", "event_tm", MOVING_AVERAGE_MINUTES)
     trade_stream = trades.select(
         *INSTRUMENT,
         "event_tm",
-        F.lit(0).alias("is_quote"),
-        "event_seq_nb",
+        (F.col("event_seq_nb") + F.lit(_BEFORE_ALL_QUOTES)).alias("event_seq_nb"),
         F.struct(F.col("trade_pr"), moving_average.alias("mov_avg_pr")).alias("trade"),
     )
-    quote_stream = quotes.withColumn("is_quote", F.lit(1))
-    last_trade = F.last("trade", ignorenulls=True).over(up_to_now("event_tm", "is_quote", "event_seq_nb"))
+    last_trade = F.last("trade", ignorenulls=True).over(up_to_now("event_tm", "event_seq_nb"))
     analytics = (
-        quote_stream.unionByName(trade_stream, allowMissingColumns=True)
+        quotes.unionByName(trade_stream, allowMissingColumns=True)
         .withColumn("last_trade", last_trade)
-        .where(F.col("is_quote") == 1)
+        .where(F.col("event_seq_nb") >= 0)
         .withColumn("last_trade_pr", F.col("last_trade.trade_pr"))
         .withColumn("last_mov_avg_pr", F.col("last_trade.mov_avg_pr"))
         .join(previous_closes.select(*INSTRUMENT, "close_pr"), on=list(INSTRUMENT), how="left")

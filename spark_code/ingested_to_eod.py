@@ -4,11 +4,14 @@ Grain in: one row per delivered line. Grain out: one row per event (trades, quot
 (closes). Only this module decides which delivery of an event counts.
 """
 
-from pyspark.sql import DataFrame
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_code.drafts import Draft, Published
 from spark_code.schemas import CLOSES, QUOTES, TRADES, RecordType, Table, conform
+from spark_code.windows import INSTRUMENT, in_order
 
 # Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
 CODE_VERSION = "1"
@@ -18,15 +21,17 @@ def latest_arrivals(events: DataFrame, rec_type: RecordType, table: Table) -> Da
     """Keep the latest arrival of every event.
 
     If an event was delivered several times, the greatest ``arrival_tm`` wins, then the greatest remaining columns in
-    schema order: a struct compares field by field, so the order of the files has no effect.
+    schema order, so the order of the files has no effect. In this order the one that counts is the last of its key.
+    The rows come out in the order of the key: readers of one instrument skip the rest of a file.
     """
+    of_type = events.where(F.col("rec_type") == rec_type.value).select(*table.columns)
+    time_and_number = [name for name in table.key if name not in INSTRUMENT]
     rest = [name for name in table.columns if name not in ("trade_dt", *table.key)]
-    latest = (
-        events.where(F.col("rec_type") == rec_type.value)
-        .groupBy("trade_dt", *table.key)
-        .agg(F.max(F.struct(*rest)).alias("latest"))
-    )
-    return conform(latest.select("trade_dt", *table.key, "latest.*"), table)
+    order = in_order(*time_and_number, *rest)
+    following = {f"next_{name}": F.lead(name).over(order) for name in time_and_number}
+    # Of an instrument's last row they are null, which no event has.
+    is_delivered_again = reduce(Column.__and__, (F.col(name) == F.col(f"next_{name}") for name in time_and_number))
+    return conform(of_type.withColumns(following).where(~F.coalesce(is_delivered_again, F.lit(False))), table)
 
 
 def closes(trades: DataFrame) -> DataFrame:

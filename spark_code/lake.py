@@ -12,22 +12,22 @@ them in ``glue``.
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Protocol
 
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_code.audit import Audit, audit
+from spark_code.audit import Audit, write
 from spark_code.drafts import Draft, Published
+from spark_code.footers import FooterError, count_rows
 from spark_code.locations import StorageError
 from spark_code.manifest import Attempt, Manifest, given_up_in, giving_up
 from spark_code.retention import remove_old_versions
 from spark_code.schemas import TABLES, Table, conform
-from spark_code.storage import Storage
+from spark_code.storage import Storage, StoredObject
 
 _log = logging.getLogger(__name__)
 
@@ -153,9 +153,9 @@ class Lake:
         if draft.day not in (None, day):
             raise AuditError(f"{table.path}: computed for {draft.day}, to be published as {day}; not published")
         folder = day_folder(table, version, day)
-        self._write(draft, day, folder)
-        found = self._audit(draft, day, version)
+        found = write(draft.rows, table, self.storage.uri(folder))
         files = [stored for stored in self.storage.objects(folder) if stored.key.endswith(".parquet")]
+        self._audit(draft, day, version, found, files)
         manifest = Manifest(
             trade_dt=day.isoformat(),
             version=version,
@@ -199,35 +199,30 @@ class Lake:
         reader = spark.read.schema(table.schema).option("basePath", base)
         return conform(reader.parquet(path), table)
 
-    def _write(self, draft: Draft, day: date, folder: str) -> None:
-        """Write the rows, all of which must be of the day: the folder names it, and the files do not."""
-        other_day = f"{draft.table.path} of {day}: there are rows of another day; not published"
-        # As text: Spark compiles a date into its code, and would compile that anew for every day.
-        is_of_day = F.col("trade_dt").cast("string").eqNullSafe(F.lit(day.isoformat()))
-        writer = draft.rows.where(F.assert_true(is_of_day, other_day).isNull()).drop("trade_dt").write
-        if draft.table.split:
-            writer = writer.partitionBy(*draft.table.split)
-        try:
-            writer.parquet(self.storage.uri(folder))
-        except PySparkException as error:
-            if other_day in str(error):
-                raise AuditError(other_day) from error
-            raise
-
-    def _audit(self, draft: Draft, day: date, version: str) -> Audit:
-        """Look at what was really written, and refuse what does not add up."""
+    def _audit(self, draft: Draft, day: date, version: str, found: Audit, files: Sequence[StoredObject]) -> None:
+        """Refuse rows that do not add up, and files that do not hold the rows that were written."""
         table = draft.table
-        written = self._rows(draft.rows.sparkSession, table, day, version)
-        found = audit(written, table)
+        if found.days - {day}:
+            raise AuditError(f"{table.path} of {day}: there are rows of another day; not published")
         if draft.expected_rows is not None and found.rows != draft.expected_rows:
             raise AuditError(
                 f"{table.path} of {day}: {found.rows} rows were written where {draft.expected_rows} were due; "
                 f"version {version} is not published"
             )
-        if table.key and found.rows_of_a_key > 1:
-            doubled = written.groupBy(*table.key).count().where(F.col("count") > 1).take(1)
-            raise AuditError(f"{table.path} of {day}: key not unique, e.g. {doubled[0].asDict()}; not published")
-        return found
+        if found.repeats:
+            rows = self._rows(draft.rows.sparkSession, table, day, version)
+            doubled = rows.groupBy(*table.key).count().where(F.col("count") > 1).take(1)
+            example = f", e.g. {doubled[0].asDict()}" if doubled else ""
+            raise AuditError(f"{table.path} of {day}: key not unique{example}; not published")
+        try:
+            stored = count_rows(self.storage, files, table)
+        except FooterError as error:
+            raise AuditError(f"{table.path} of {day}: {error}; not published") from error
+        if stored != found.rows:
+            raise AuditError(
+                f"{table.path} of {day}: the files hold {stored} rows, and {found.rows} were written; "
+                f"version {version} is not published"
+            )
 
     def _point_to(self, table: Table, day: date, manifest: Manifest) -> Manifest:
         published = manifest

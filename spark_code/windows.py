@@ -18,9 +18,14 @@ _EXACT_SUM = "decimal(27,6)"
 _EXACT_COUNT = "decimal(10,0)"
 
 
+def in_order(*order: str) -> WindowSpec:
+    """All rows of the instrument in an order, for what the row before or after holds. It must be a total order."""
+    return Window.partitionBy(*INSTRUMENT).orderBy(*order)
+
+
 def up_to_now(*order: str) -> WindowSpec:
     """All rows of the instrument up to this one. ``order`` must be a total order."""
-    return Window.partitionBy(*INSTRUMENT).orderBy(*order).rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    return in_order(*order).rowsBetween(Window.unboundedPreceding, Window.currentRow)
 
 
 def mean_price(total: Column, count: Column) -> Column:

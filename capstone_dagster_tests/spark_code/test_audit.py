@@ -1,4 +1,4 @@
-"""The digest of rows: equal for equal rows however they lie, and another one for any other rows."""
+"""What is counted in rows: keys that repeat, and a digest, equal for equal rows however they lie and for no others."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from pyspark.sql.types import LongType, StringType, StructField, StructType
 from capstone_dagster_tests.builders.closes import DAY, FIRST, SECOND, attempt, publish_closes
 from capstone_dagster_tests.builders.manifests import manifest_of
 from capstone_dagster_tests.builders.rows import at, close, event, frame, quote, trade
-from spark_code.audit import audit
+from spark_code.audit import Audit, counting
 from spark_code.drafts import Draft
 from spark_code.ingested_to_eod import build
 from spark_code.lake import Lake
@@ -26,6 +26,13 @@ IBM, GE = close("10.25"), close("0.000001", symbol="GE")
 TEXTS = Table(
     "of", "texts", StructType([StructField(name, StringType()) for name in "ab"] + [StructField("n", LongType())])
 )
+
+
+def audit(rows: DataFrame, table: Table = CLOSES) -> Audit:
+    """What is counted in rows that go nowhere."""
+    passing, counted = counting(rows, table)
+    passing.write.format("noop").mode("overwrite").save()
+    return counted()
 
 
 def digest(rows: DataFrame, table: Table = CLOSES) -> str:
@@ -103,6 +110,40 @@ def test_a_table_with_other_columns_has_another_digest(spark: SparkSession) -> N
     row = ("a", "b", 1)
 
     assert digest_of(spark, [row], renamed) != digest_of(spark, [row], TEXTS)
+
+
+# --- keys ---
+
+KEYED = ("10:00", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("rows", "repeats"),
+    [
+        pytest.param([], 0, id="no row"),
+        pytest.param([quote(*KEYED)], 0, id="one row"),
+        pytest.param([quote(*KEYED), quote("10:00", "3", "4")], 1, id="another price"),
+        pytest.param([quote(*KEYED), quote(*KEYED), quote(*KEYED)], 2, id="three times"),
+        pytest.param([quote(*KEYED), quote(*KEYED, seq=2)], 0, id="another number"),
+        pytest.param([quote(*KEYED), quote("10:00:00.000001", "1", "2")], 0, id="another time"),
+        pytest.param([quote(*KEYED), quote(*KEYED, symbol="GE"), quote(*KEYED, exchange="NASDAQ")], 0, id="others"),
+        pytest.param([quote(*KEYED), quote("09:00", "1", "2"), quote(*KEYED)], 1, id="with one between them"),
+        pytest.param([(*quote(*KEYED)[:3], None, None, *quote(*KEYED)[5:])], 0, id="one without time and number"),
+        pytest.param([(*quote(*KEYED)[:3], None, None, *quote(*KEYED)[5:])] * 2, 1, id="two without"),
+    ],
+)
+def test_rows_whose_key_another_row_has_are_counted(
+    spark: SparkSession, rows: list[tuple[Any, ...]], repeats: int
+) -> None:
+    found = audit(frame(spark, QUOTES, rows).repartition(3), QUOTES)
+
+    assert (found.rows, found.repeats) == (len(rows), repeats)
+
+
+def test_a_table_without_a_key_may_repeat_its_rows(spark: SparkSession) -> None:
+    found = audit(frame(spark, EVENTS, [event(trade("10:00", "1"))] * 2), EVENTS)
+
+    assert (found.rows, found.repeats, found.measures["trades"]) == (2, 0, 2)
 
 
 # --- in manifests ---

@@ -1,0 +1,71 @@
+"""HotSpot compiles all code that Spark generates from the edges, and no stage goes without generated code."""
+
+from collections.abc import Iterator
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from capstone_dagster_tests.builders.rows import DAY, event, frame, quote, trade
+from capstone_dagster_tests.spark_code.generated_code import code_faults, code_faults_of_publishing
+from spark_code import eod_to_report, ingested_to_eod
+from spark_code.drafts import Draft
+from spark_code.lake import Lake
+from spark_code.manifest import Attempt
+from spark_code.schemas import CLOSES, EVENTS, QUOTES, TABLES, TRADES
+
+EDGES = [path for path in TABLES if path != EVENTS.path]
+
+
+@pytest.fixture(scope="module")
+def drafts(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Draft]:
+    """A draft of each table, made from files: what is read from them is part of the generated code."""
+    lake, attempt = Lake(str(tmp_path_factory.mktemp("lake"))), Attempt.begin("run")
+    events = frame(spark, EVENTS, [event(trade("10:00", "1")), event(quote("10:00", "1", "2"))])
+    lake.publish(Draft(EVENTS, events, inputs={}), DAY, attempt)
+    eod = ingested_to_eod.build(lake.read(spark, EVENTS, DAY))
+    for draft in eod:
+        lake.publish(draft, DAY, attempt)
+    inputs = (lake.read(spark, table, DAY) for table in (TRADES, QUOTES, CLOSES))
+    return {draft.table.path: draft for draft in (*eod, *eod_to_report.build(*inputs))}
+
+
+@pytest.fixture
+def without_whole_stages(spark: SparkSession) -> Iterator[None]:
+    spark.conf.set("spark.sql.codegen.wholeStage", "false")
+    yield
+    spark.conf.set("spark.sql.codegen.wholeStage", "true")
+
+
+@pytest.mark.parametrize("table", EDGES)
+def test_the_code_of_an_edge_is_compiled_and_none_is_missing(drafts: dict[str, Draft], table: str) -> None:
+    assert code_faults_of_publishing(drafts[table]) == []
+
+
+def test_a_method_that_is_too_large_is_found(spark: SparkSession) -> None:
+    number = F.col("id")
+    for step in range(400):
+        number = F.when(number % (step + 7) == 0, number * 3 + step).otherwise(number - step)
+
+    (fault,) = code_faults(spark.range(5).select(*(number.alias(f"n{copy}") for copy in range(2))))
+
+    assert fault.startswith("a method of ")
+
+
+@pytest.mark.usefixtures("without_whole_stages")
+def test_a_plan_without_generated_stages_is_found(spark: SparkSession) -> None:
+    faults = code_faults(spark.range(5).where("id > 2").selectExpr("id + 1"))
+
+    assert [fault.split("(")[0] for fault in faults] == [
+        "no generated code: Project [",
+        "no generated code: Filter ",
+        "no generated stage",
+    ]
+
+
+def test_a_single_operator_without_generated_code_is_found(spark: SparkSession) -> None:
+    # Spark does not generate code for this function.
+    rows = spark.range(5).groupBy((F.col("id") % 2).alias("id")).count()
+    faults = code_faults(rows.select(F.expr("reflect('java.lang.Math', 'max', id, count)").alias("greater")))
+
+    assert [fault.split("[")[0] for fault in faults] == ["no generated code: Project "]

@@ -1,0 +1,51 @@
+"""What parquet files say about themselves in their footers: how many rows they hold, of which columns.
+
+A footer is the end of a file, some kilobytes that are written last, so that a file without its end has none. It is read
+through ``storage``, by this process: one request a file and no Spark.
+"""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from pyspark.sql.types import StructType
+
+from spark_code.locations import shown
+from spark_code.schemas import Table
+from spark_code.storage import Storage, StoredObject
+
+# They wait for answers of the store, not for a core: 500 files on S3 take two or three seconds.
+_READERS = 16
+# Where Spark puts the schema of the rows that it has written.
+_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"
+
+
+class FooterError(Exception):
+    """A file is no whole parquet file, or holds other columns."""
+
+
+def count_rows(storage: Storage, files: Sequence[StoredObject], table: Table) -> int:
+    """The rows that the files hold together, all of which must have the columns of the table that no folder names."""
+    in_files = [column for column in table.schema if column.name not in ("trade_dt", *table.split)]
+    columns = StructType(in_files).simpleString()
+    with ThreadPoolExecutor(_READERS) as readers:
+        return sum(readers.map(lambda file: _rows_of(storage, file.key, columns), files))
+
+
+def _rows_of(storage: Storage, key: str, columns: str) -> int:
+    import pyarrow as pa  # noqa: PLC0415 - takes 0.15 s, for who writes; commands import ``lake``
+    import pyarrow.parquet as pq  # noqa: PLC0415 - the same
+
+    uri = shown(storage.uri(key))
+    try:
+        opened = storage.open(key)
+        if opened is None:
+            raise FooterError(f"{uri} is gone")
+        with opened:
+            footer = pq.read_metadata(opened)
+    except (pa.ArrowException, OSError) as error:
+        raise FooterError(f"{uri} is no whole parquet file: {shown(str(error))}") from error
+    written = StructType.fromJson(json.loads(footer.metadata[_SCHEMA])).simpleString()
+    if written != columns:
+        raise FooterError(f"{uri} holds {written}, not {columns}")
+    return int(footer.num_rows)
