@@ -5,7 +5,7 @@ by which versions are compared later. ``footers`` shows what lies in the lake; w
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
@@ -17,7 +17,10 @@ from pyspark.sql import functions as F
 from spark_code.schemas import Table
 
 # The hashes of rows are summed up in halves: whole ones would overflow at once, and decimals are slow.
-_HALVES = {"low": "& 4294967295", "high": ">>> 32"}
+_HALVES: Mapping[str, Callable[[Column], Column]] = {
+    "low": lambda whole: whole.bitwiseAND(2**32 - 1),
+    "high": lambda whole: F.shiftrightunsigned(whole, 32),
+}
 # Rows with the same values of the first columns of a key come together, in the order of the others.
 _GROUPED_BY = 2
 # Rows. Readers skip the groups that a symbol is not in, and read several at a time.
@@ -49,10 +52,14 @@ def write(rows: DataFrame, table: Table, folder: str) -> Audit:
 def counting(rows: DataFrame, table: Table) -> tuple[DataFrame, Callable[[], Audit]]:
     """The same rows, counted while they are processed, and what was counted, once they are."""
     observation = Observation()
-    rows, is_repeat = _with_the_row_before(rows, table)
+    is_repeat, row_hash = F.lit(False), F.expr(_row_hash(table))
+    if table.key:
+        rows, is_repeat = _with_the_row_before(rows, table)
+        # Generated code makes the hash faster than an observation does. Without the window before it, the hash would
+        # be in the code of the edge, which must not become larger.
+        rows, row_hash = rows.withColumn("row_hash", row_hash), F.col("row_hash")
     measures = [F.count_if(F.expr(condition)).alias(name) for name, condition in table.measures.items()]
-    # Not a column before: the generated code of the stage would be larger.
-    hashes = [F.try_sum(F.expr(f"{_row_hash(table)} {half}")).alias(name) for name, half in _HALVES.items()]
+    hashes = [F.try_sum(half(row_hash)).alias(name) for name, half in _HALVES.items()]
     watched = rows.observe(
         observation,
         F.count(F.lit(1)).alias("rows"),
@@ -83,8 +90,6 @@ def _with_the_row_before(rows: DataFrame, table: Table) -> tuple[DataFrame, Colu
 
     An edge whose rows come out in this order spares the sort.
     """
-    if not table.key:
-        return rows, F.lit(False)
     grouped, ordered = table.key[:_GROUPED_BY], table.key[_GROUPED_BY:]
     before = Window.partitionBy(*grouped).orderBy(*(ordered or grouped))
     lags = {f"{name}_before": F.lag(name).over(before) for name in ordered}

@@ -18,7 +18,7 @@ from spark_code.drafts import Draft
 MOST_BYTES = 8000
 # Operators that Spark generates code for; in a plan, those of a generated stage have a star and its number.
 _GENERATED = "Project|Filter|Sort|HashAggregate|BroadcastHashJoin|SortMergeJoin|ShuffledHashJoin|Generate|Expand"
-_LEFT_OUT = re.compile(rf"^[\s:|+-]*(?!\*\(\d+\) )\b({_GENERATED}) .*$", re.MULTILINE)
+_LEFT_OUT = re.compile(rf"^[\s:|+-]*((?:{_GENERATED}) .*)$", re.MULTILINE)
 # -1 where a stage could not be compiled.
 _SIZE = re.compile(r"maxMethodCodeSize:(-?\d+)")
 
@@ -28,7 +28,7 @@ def code_faults(rows: DataFrame) -> list[str]:
     with _without_replanning(rows.sparkSession):
         plan, code = _explained(rows, "simple"), _explained(rows, "codegen")
     sizes = [int(size) for size in _SIZE.findall(code)]
-    faults = [f"no generated code: {found[0].strip()[:200]}" for found in _LEFT_OUT.finditer(plan)]
+    faults = [f"no generated code: {operator[:200]}" for operator in _LEFT_OUT.findall(plan)]
     faults += [f"a method of {size} bytes, -1 if it does not compile" for size in sizes if not 0 < size <= MOST_BYTES]
     return faults if sizes else [*faults, "no generated stage"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import LongType, StringType, StructField, StructType
+from pyspark.sql.types import DateType, LongType, StringType, StructField, StructType
 
 from capstone_dagster_tests.builders.closes import DAY, FIRST, SECOND, attempt, publish_closes
 from capstone_dagster_tests.builders.manifests import manifest_of
@@ -23,9 +23,8 @@ from spark_code.schemas import CLOSES, EVENTS, QUOTES, Table, conform
 
 IBM, GE = close("10.25"), close("0.000001", symbol="GE")
 
-TEXTS = Table(
-    "of", "texts", StructType([StructField(name, StringType()) for name in "ab"] + [StructField("n", LongType())])
-)
+TEXT_FIELDS = [StructField("trade_dt", DateType()), StructField("a", StringType()), StructField("b", StringType())]
+TEXTS = Table("of", "texts", StructType([*TEXT_FIELDS, StructField("n", LongType())]))
 
 
 def audit(rows: DataFrame, table: Table = CLOSES) -> Audit:
@@ -90,7 +89,7 @@ def test_rows_count_as_often_as_they_come(spark: SparkSession) -> None:
 
 def test_where_a_value_stands_and_where_it_ends_counts_and_so_does_null(spark: SparkSession) -> None:
     rows = [*permutations(("ab", "", None), 2), ("a", "b"), ("a", None), (None, "a"), (None, None), ("", "")]
-    numbered = [(*row, number) for row in rows for number in (None, 0, 1)]
+    numbered = [(DAY, *row, number) for row in rows for number in (None, 0, 1)]
 
     assert len({digest_of(spark, [row], TEXTS) for row in numbered}) == len(numbered)
 
@@ -106,8 +105,8 @@ def test_every_column_counts(spark: SparkSession, column: str) -> None:
 
 
 def test_a_table_with_other_columns_has_another_digest(spark: SparkSession) -> None:
-    renamed = replace(TEXTS, schema=StructType([*TEXTS.schema.fields[:2], StructField("m", LongType())]))
-    row = ("a", "b", 1)
+    renamed = replace(TEXTS, schema=StructType([*TEXT_FIELDS, StructField("m", LongType())]))
+    row = (DAY, "a", "b", 1)
 
     assert digest_of(spark, [row], renamed) != digest_of(spark, [row], TEXTS)
 

@@ -43,11 +43,9 @@ def test_the_code_of_an_edge_is_compiled_and_none_is_missing(drafts: dict[str, D
 
 
 def test_a_method_that_is_too_large_is_found(spark: SparkSession) -> None:
-    number = F.col("id")
-    for step in range(400):
-        number = F.when(number % (step + 7) == 0, number * 3 + step).otherwise(number - step)
+    sums = (" + ".join(f"id % {column + term}" for term in range(7, 27)) for column in range(90))
 
-    (fault,) = code_faults(spark.range(5).select(*(number.alias(f"n{copy}") for copy in range(2))))
+    (fault,) = code_faults(spark.range(5).selectExpr(*(f"{text} AS n{column}" for column, text in enumerate(sums))))
 
     assert fault.startswith("a method of ")
 
@@ -64,8 +62,7 @@ def test_a_plan_without_generated_stages_is_found(spark: SparkSession) -> None:
 
 
 def test_a_single_operator_without_generated_code_is_found(spark: SparkSession) -> None:
-    # Spark does not generate code for this function.
-    rows = spark.range(5).groupBy((F.col("id") % 2).alias("id")).count()
-    faults = code_faults(rows.select(F.expr("reflect('java.lang.Math', 'max', id, count)").alias("greater")))
+    # Spark generates no code for an operator of more than a hundred columns.
+    faults = code_faults(spark.range(5).selectExpr(*(f"id + {column} AS n{column}" for column in range(101))))
 
     assert [fault.split("[")[0] for fault in faults] == ["no generated code: Project "]
