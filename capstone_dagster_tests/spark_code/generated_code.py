@@ -38,6 +38,12 @@ def code_faults_of_publishing(draft: Draft) -> list[str]:
     return code_faults(counting(draft.rows, draft.table)[0].drop("trade_dt"))
 
 
+def plan_of(rows: DataFrame) -> str:
+    """The operators of a plan as Spark shows them, with the number of their generated stage."""
+    with _without_replanning(rows.sparkSession):
+        return _explained(rows, "simple")
+
+
 @contextmanager
 def _without_replanning(spark: SparkSession) -> Iterator[None]:
     """A plan that is still to be adapted to its data has no code yet."""

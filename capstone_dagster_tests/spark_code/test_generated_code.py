@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from capstone_dagster_tests.builders.rows import DAY, event, frame, quote, trade
-from capstone_dagster_tests.spark_code.generated_code import code_faults, code_faults_of_publishing
+from capstone_dagster_tests.spark_code.generated_code import code_faults, code_faults_of_publishing, plan_of
 from spark_code import eod_to_report, ingested_to_eod
+from spark_code.audit import counting
 from spark_code.drafts import Draft
 from spark_code.lake import Lake
 from spark_code.manifest import Attempt
-from spark_code.schemas import CLOSES, EVENTS, QUOTES, TABLES, TRADES
+from spark_code.schemas import CLOSES, EVENTS, QUOTE_ANALYTICS, QUOTES, TABLES, TRADES, Table
 
 EDGES = [path for path in TABLES if path != EVENTS.path]
 
@@ -40,6 +40,20 @@ def without_whole_stages(spark: SparkSession) -> Iterator[None]:
 @pytest.mark.parametrize("table", EDGES)
 def test_the_code_of_an_edge_is_compiled_and_none_is_missing(drafts: dict[str, Draft], table: str) -> None:
     assert code_faults_of_publishing(drafts[table]) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "exchanges"),
+    [(TRADES, 1), (QUOTES, 1), (QUOTE_ANALYTICS, 2)],
+    ids=["trades", "quotes", "analytics"],
+)
+def test_counting_the_rows_of_a_large_table_adds_no_exchange_and_no_sort(
+    drafts: dict[str, Draft], table: Table, exchanges: int
+) -> None:
+    """Trades come into the analytics by an exchange and a sort of their own, for their moving average."""
+    plan = plan_of(counting(drafts[table.path].rows, table)[0])
+
+    assert (plan.count("Exchange hashpartitioning"), plan.count("Sort [")) == (exchanges, exchanges)
 
 
 def test_a_method_that_is_too_large_is_found(spark: SparkSession) -> None:
