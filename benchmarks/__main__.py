@@ -7,10 +7,12 @@ import json
 import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from benchmarks import backfill, emr, new_files, run_storage
+from benchmarks.day import subject as day
 from benchmarks.timing import Findings
 
 SUBJECTS: Mapping[str, Callable[[], Findings]] = {
@@ -18,17 +20,55 @@ SUBJECTS: Mapping[str, Callable[[], Findings]] = {
     "emr": emr.measure,
     "backfill": backfill.measure,
     "new_files": new_files.measure,
+    "day": day.measure,
 }
 
+_json = click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write them to a file."
+)
 
-@click.command()
-@click.argument("subject", required=False, type=click.Choice(list(SUBJECTS)))
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write them to a file.")
-def main(subject: str | None, json_file: Path | None) -> None:
+
+@click.group(invoke_without_command=True)
+@_json
+@click.pass_context
+def main(context: click.Context, json_file: Path | None) -> None:
     """Measure SUBJECT, or every subject, and compare with the targets."""
+    if context.invoked_subcommand is None:
+        _measure(SUBJECTS, json_file)
+
+
+def _command(name: str) -> click.Command:
+    @click.command(name, help=f"Measure {name}, and compare with the targets.")
+    @_json
+    def command(json_file: Path | None) -> None:
+        _measure({name: SUBJECTS[name]}, json_file)
+
+    return command
+
+
+for _name in SUBJECTS:
+    main.add_command(_command(_name))
+
+
+@main.command("day")
+@click.option("--events", type=click.IntRange(1_000), default=100_000, show_default=True, help="Of each day.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="How many days count.")
+@click.option("--skewed", is_flag=True, help="One symbol has half of all quotes.")
+@click.option(
+    "--beside",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Another checkout with its own .venv: run its code too, and compare times and rows.",
+)
+@_json
+def _day(json_file: Path | None, **options: Any) -> None:
+    """Measure whole trading days, beside other ways to make the same tables."""
+    _measure({"day": lambda: day.measure(day.DayOptions(**options))}, json_file)
+
+
+def _measure(subjects: Mapping[str, Callable[[], Findings]], json_file: Path | None) -> None:
     measured: dict[str, object] = {}
-    for name in [subject] if subject else SUBJECTS:
-        findings = SUBJECTS[name]()
+    for name, measure in subjects.items():
+        findings = measure()
         click.echo(f"\n{name}: {findings.given}\n\n{findings.as_text()}")
         measured[name] = findings.as_json()
     if json_file:

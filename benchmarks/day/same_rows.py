@@ -1,0 +1,50 @@
+"""Whether two contestants have made the same rows of a day: every column of every table, as often as each row comes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from spark_code.lake import Lake
+from spark_code.schemas import TABLES, Table
+
+Files = Mapping[str, Sequence[str]]
+"""The parquet files of each table."""
+
+
+def published(lake: str, day: date) -> Files:
+    """What is published in a lake."""
+    found = Lake(lake)
+    return {
+        name: [found.storage.uri(path) for path in found.require(table, day).paths] for name, table in TABLES.items()
+    }
+
+
+def written(out: str, day: date) -> Files:
+    """What a contestant without a lake has written."""
+    return {name: [str(path) for path in sorted(Path(out, name).rglob(f"{day}.parquet"))] for name in TABLES}
+
+
+def differences(one: Files, other: Files) -> Iterator[str]:
+    """A sentence for each table whose types or rows differ."""
+    for name, table in TABLES.items():
+        with duckdb.connect() as connection:
+            for position, files in enumerate((one[name], other[name])):
+                _view(connection, f"rows{position}", table, files)
+            types = [connection.execute(f"DESCRIBE rows{position}").fetchall() for position in (0, 1)]
+            if types[0] != types[1]:
+                yield f"{name}: its columns are {types[0]}, and in the other {types[1]}"
+            for these, those in (("rows0", "rows1"), ("rows1", "rows0")):
+                only = f"SELECT * FROM (FROM {these} EXCEPT ALL FROM {those})"  # noqa: S608 - names of our own
+                (count,) = connection.execute(f"SELECT count(*) FROM ({only})").fetchone() or (0,)  # noqa: S608
+                if count:
+                    yield f"{name}: {count} rows are only in {these}, e.g. {connection.execute(only).fetchone()}"
+
+
+def _view(connection: duckdb.DuckDBPyConnection, name: str, table: Table, files: Sequence[str]) -> None:
+    columns = ", ".join(column for column in table.columns if column != "trade_dt")  # which is a folder's name
+    connection.execute(
+        f"CREATE VIEW {name} AS SELECT {columns} "  # noqa: S608
+        f"FROM read_parquet({list(files)}, hive_partitioning = true, hive_types_autocast = false)"
+    )
