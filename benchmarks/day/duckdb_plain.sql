@@ -7,27 +7,27 @@ SELECT trade_dt, event_type AS rec_type, symbol, exchange, event_tm, event_seq_n
        if(event_type = 'Q', first_pr, NULL) AS bid_pr, if(event_type = 'Q', first_size, NULL) AS bid_size,
        ask_pr, ask_size
 FROM read_csv(
-    '{raw}/csv/{day}/NYSE/[!_]*', auto_detect = false, header = false, delim = ',', quote = '', escape = '', null_padding = true,
-    ignore_errors = true, columns = {{
+    '$raw/csv/$day/NYSE/[!_]*', auto_detect = false, header = false, delim = ',', quote = '', escape = '', null_padding = true,
+    ignore_errors = true, columns = {
         'trade_dt': 'DATE', 'file_tm': 'TIMESTAMP', 'event_type': 'VARCHAR', 'symbol': 'VARCHAR',
         'event_tm': 'TIMESTAMP', 'event_seq_nb': 'BIGINT', 'exchange': 'VARCHAR',
-        'first_pr': 'DECIMAL(18,6)', 'first_size': 'BIGINT', 'ask_pr': 'DECIMAL(18,6)', 'ask_size': 'BIGINT'}})
-WHERE event_type IN ('T', 'Q') AND trade_dt = '{day}'
+        'first_pr': 'DECIMAL(18,6)', 'first_size': 'BIGINT', 'ask_pr': 'DECIMAL(18,6)', 'ask_size': 'BIGINT'})
+WHERE event_type IN ('T', 'Q') AND trade_dt = '$day'
 UNION ALL
 SELECT trade_dt, event_type, symbol, exchange, event_tm, event_seq_nb, file_tm,
        price, size, execution_id, bid_pr, bid_size, ask_pr, ask_size
 FROM read_json(
-    '{raw}/json/{day}/NASDAQ/[!_]*', format = 'newline_delimited', ignore_errors = true, columns = {{
+    '$raw/json/$day/NASDAQ/[!_]*', format = 'newline_delimited', ignore_errors = true, columns = {
         'trade_dt': 'DATE', 'file_tm': 'TIMESTAMP', 'event_type': 'VARCHAR', 'symbol': 'VARCHAR',
         'event_tm': 'TIMESTAMP', 'event_seq_nb': 'BIGINT', 'exchange': 'VARCHAR',
         'price': 'DECIMAL(18,6)', 'size': 'BIGINT', 'execution_id': 'VARCHAR',
-        'bid_pr': 'DECIMAL(18,6)', 'bid_size': 'BIGINT', 'ask_pr': 'DECIMAL(18,6)', 'ask_size': 'BIGINT'}})
-WHERE event_type IN ('T', 'Q') AND trade_dt = '{day}';
+        'bid_pr': 'DECIMAL(18,6)', 'bid_size': 'BIGINT', 'ask_pr': 'DECIMAL(18,6)', 'ask_size': 'BIGINT'})
+WHERE event_type IN ('T', 'Q') AND trade_dt = '$day';
 
 COPY (SELECT * EXCLUDE rec_type FROM events WHERE rec_type = 'T')
-TO '{out}/ingested/events/rec_type=T/{day}.parquet' (COMPRESSION zstd);
+TO '$out/ingested/events/rec_type=T/$day.parquet' (COMPRESSION zstd);
 COPY (SELECT * EXCLUDE rec_type FROM events WHERE rec_type = 'Q')
-TO '{out}/ingested/events/rec_type=Q/{day}.parquet' (COMPRESSION zstd);
+TO '$out/ingested/events/rec_type=Q/$day.parquet' (COMPRESSION zstd);
 -- next step
 CREATE OR REPLACE TABLE trades AS
 SELECT trade_dt, symbol, exchange, event_tm, event_seq_nb, arrival_tm, trade_pr, trade_size, execution_id
@@ -37,13 +37,13 @@ CREATE OR REPLACE TABLE quotes AS
 SELECT trade_dt, symbol, exchange, event_tm, event_seq_nb, arrival_tm, bid_pr, bid_size, ask_pr, ask_size
 FROM events WHERE rec_type = 'Q'
 QUALIFY row_number() OVER (PARTITION BY symbol, exchange, event_tm, event_seq_nb ORDER BY arrival_tm DESC) = 1;
-COPY trades TO '{out}/eod/trades/{day}.parquet' (COMPRESSION zstd);
-COPY quotes TO '{out}/eod/quotes/{day}.parquet' (COMPRESSION zstd);
+COPY trades TO '$out/eod/trades/$day.parquet' (COMPRESSION zstd);
+COPY quotes TO '$out/eod/quotes/$day.parquet' (COMPRESSION zstd);
 COPY (SELECT trade_dt, symbol, exchange, arg_max(trade_pr, (event_tm, event_seq_nb)) AS close_pr FROM trades GROUP BY ALL)
-TO '{out}/eod/closes/{day}.parquet' (COMPRESSION zstd);
+TO '$out/eod/closes/$day.parquet' (COMPRESSION zstd);
 -- next step
 CREATE OR REPLACE TABLE previous AS
-SELECT symbol, exchange, close_pr AS prev_close_pr FROM {previous_closes};
+SELECT symbol, exchange, close_pr AS prev_close_pr FROM $previous_closes;
 COPY (
     SELECT q.trade_dt, q.symbol, q.exchange, q.event_tm, q.event_seq_nb, bid_pr, bid_size, ask_pr, ask_size,
            t.trade_pr AS last_trade_pr, t.mov_avg_pr AS last_mov_avg_pr, prev_close_pr AS close_pr,
@@ -57,7 +57,7 @@ COPY (
         QUALIFY row_number() OVER (PARTITION BY symbol, exchange, event_tm ORDER BY event_seq_nb DESC) = 1
     ) AS t ON q.symbol = t.symbol AND q.exchange = t.exchange AND q.event_tm >= t.event_tm
     LEFT JOIN previous AS p ON q.symbol = p.symbol AND q.exchange = p.exchange
-) TO '{out}/report/quote_analytics/{day}.parquet' (COMPRESSION zstd);
+) TO '$out/report/quote_analytics/$day.parquet' (COMPRESSION zstd);
 COPY (
     SELECT *, close_pr - prev_close_pr AS change_pr, 100 * (close_pr - prev_close_pr) / prev_close_pr AS change_pct
     FROM (
@@ -69,4 +69,4 @@ COPY (
     FULL JOIN (SELECT trade_dt, symbol, exchange, count(*) AS quote_count, avg(ask_pr - bid_pr) AS avg_spread
                FROM quotes GROUP BY ALL) USING (trade_dt, symbol, exchange)
     LEFT JOIN previous USING (symbol, exchange)
-) TO '{out}/report/daily_summary/{day}.parquet' (COMPRESSION zstd);
+) TO '$out/report/daily_summary/$day.parquet' (COMPRESSION zstd);
