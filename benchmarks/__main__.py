@@ -46,23 +46,32 @@ def _command(name: str) -> click.Command:
     return command
 
 
-for _name in SUBJECTS:
-    main.add_command(_command(_name))
-
-
-@main.command("day")
+@main.command("day", help="Measure whole trading days, beside other ways to make the same tables.")
 @click.option("--events", type=click.IntRange(1_000), default=100_000, show_default=True, help="Of each day.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="How many days count.")
-@click.option("--skewed", is_flag=True, help="One symbol has half of all quotes.")
 @click.option(
     "--beside",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Another checkout with its own .venv: run its code too, and compare times and rows.",
 )
+@click.option("--skewed", is_flag=True, help="Also days in which one symbol has half of all quotes.")
+@click.option("--only", multiple=True, type=click.Choice(day.CONTESTANTS), help="Not all contestants.")
+@click.option("--way", "ways", multiple=True, type=click.Choice(["warm", "cold"]), default=["warm", "cold"])
+@click.option("--curve", callback=lambda *given: _sizes(given[-1]), help="Days of so many million events: 0.1,1,4,40.")
 @_json
 def _day(json_file: Path | None, **options: Any) -> None:
-    """Measure whole trading days, beside other ways to make the same tables."""
     _measure({"day": lambda: day.measure(day.DayOptions(**options))}, json_file)
+
+
+def _sizes(text: str | None) -> list[float]:
+    try:
+        return [float(size) for size in text.split(",")] if text else []
+    except ValueError:
+        raise click.BadParameter(f"numbers with commas between, not {text}") from None
+
+
+for _name in set(SUBJECTS) - set(main.commands):
+    main.add_command(_command(_name))
 
 
 def _measure(subjects: Mapping[str, Callable[[], Findings]], json_file: Path | None) -> None:

@@ -1,6 +1,6 @@
-"""What a trading day costs: the real pipeline beside others that make the same tables, in turns, in the same rounds.
+"""What a trading day costs: the real pipeline beside others that make the same tables, in the same rounds.
 
-``subject`` has the rounds, ``raw_days`` the files, ``contestants`` the processes, ``process_tree`` what they use,
-``same_rows`` compares what they made, ``results`` shows it. Each contestant is a program of its own: ``pipeline``,
-``plain_duckdb``.
+``subject`` says who runs and what is asked, ``targets`` what is reached, ``rounds`` runs them, ``results`` shows it.
+``raw_days`` makes the files, ``contestants`` and ``process_tree`` run and measure processes, ``same_rows`` compares
+what they have made. The contestants are programs: ``pipeline``, ``duckdb_sql`` with its two files, ``plain_pyspark``.
 """

@@ -1,114 +1,90 @@
-"""The subject `day`: whole trading days, run by the real pipeline and by others in turns.
+"""The subject `day`: whole trading days, run by the real pipeline and by others in turns, and the targets of both."""
 
-Every round is another trading day, and the closes that it reads are those of the round before. A first day is run
-before and does not count, so that warm is warm.
-"""
-
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date
+from importlib.metadata import version
 from pathlib import Path
-from shutil import rmtree
 from tempfile import TemporaryDirectory
 
-import click
+from benchmarks.day import targets
+from benchmarks.day.contestants import Pipeline, Program, Way, module
+from benchmarks.day.results import DayFindings
+from benchmarks.day.rounds import Entry, Rounds
+from benchmarks.day.targets import BEFORE, CONTRACT, EDGES, OURS, PLAIN, PYSPARK
+from benchmarks.timing import Findings
+from capstone_dagster.run_storage.embedded_postgres import serving
 
-from benchmarks.day import contestants
-from benchmarks.day.contestants import Contestant, Day
-from benchmarks.day.raw_days import RawDays
-from benchmarks.day.results import DayFindings, Series, beside
-from benchmarks.day.same_rows import differences
-from benchmarks.timing import Findings, Measurement, Target
-from capstone_dagster.trading_days import trading_days
-
-_FIRST_DAY = date(2020, 8, 5)
-_OURS, _BEFORE, _PLAIN = "capstone", "before", "DuckDB, plain"
+CONTESTANTS = (OURS, EDGES, BEFORE, PLAIN, CONTRACT, PYSPARK)
 
 
 @dataclass(frozen=True)
 class DayOptions:
-    """What is measured on."""
+    """What is measured, and on what."""
 
     events: int = 100_000
     rounds: int = 3
     beside: Path | None = None
     """Another checkout of the project, with its own .venv."""
     skewed: bool = False
+    """Also days in which one symbol has half of all quotes."""
     only: Sequence[str] = ()
+    ways: Sequence[Way] = ("warm", "cold")
+    curve: Sequence[float] = ()
+    """Instead of equal rounds: days of so many million events, one after another."""
+
+    @property
+    def sizes(self) -> list[int]:
+        """The events of each day; the first does not count."""
+        sizes = [int(size * 1_000_000) for size in self.curve] or [self.events] * self.rounds
+        return [sizes[0], *sizes]
 
 
 def measure(options: DayOptions = DayOptions()) -> Findings:
-    """Run the days."""
+    """Run the days, and compare."""
+    load = os.getloadavg()[0]
     with TemporaryDirectory(prefix="capstone-bench-") as home, ExitStack() as stack:
-        runners = _contestants(options, Path(home))
-        for runner in runners:
-            stack.callback(runner.end)
-        rounds = _Rounds(options, Path(home), runners)
+        entries = _entries(options, Path(home), stack)
+        rounds = Rounds(Path(home, "raw"), entries, options.sizes)
         rounds.run()
+    days = "days of growing size" if options.curve else f"{options.rounds} trading days of {options.events:,} events"
+    engines = f"Spark {version('pyspark')}, DuckDB {version('duckdb')}"
     return DayFindings(
-        f"{options.rounds} trading days of {options.events:,} events",
-        rounds.targets(),
-        series=list(rounds.warm.values()),
-        rows=rounds.rows,
+        f"{days}, {os.cpu_count()} cores, {engines}, load {load:.1f} before",
+        groups=[] if options.curve else targets.groups(rounds.series, options.events),
+        series=list(rounds.series.values()),
+        rows=[*rounds.rows, *targets.memory(rounds.series, options.events), *targets.curve(rounds.series)],
+        is_curve=bool(options.curve),
     )
 
 
-def _contestants(options: DayOptions, home: Path) -> list[Contestant]:
-    ours = [contestants.pipeline(_OURS, home / "ours")]
-    if options.beside:
-        ours.append(contestants.pipeline(_BEFORE, home / "before", options.beside.resolve()))
-    return [*ours, contestants.plain_duckdb(home / "plain_duckdb")]
-
-
-class _Rounds:
-    def __init__(self, options: DayOptions, home: Path, runners: Sequence[Contestant]) -> None:
-        self._options, self._home, self._runners = options, home, runners
-        self.warm = {runner.name: Series(runner.name, "warm", options.events) for runner in runners}
-        self.rows: list[str] = []
-
-    def run(self) -> None:
-        for number, day in enumerate(self._days()):
-            for runner in self._runners:
-                took = runner.warm(day)
-                steps = ", ".join(f"{step} {seconds:.2f}" for step, seconds in took.steps.items())
-                click.echo(f"  {day.day} {runner.name}: {took.seconds:.2f} s ({steps})", err=True)
-                if number:
-                    self.warm[runner.name].taken.append(took)
-                    self.warm[runner.name].bytes.append(runner.bytes(day.day))
-            self._compare(day.day)
-            rmtree(day.raw)
-
-    def _days(self) -> Iterator[Day]:
-        calendar, previous = trading_days(_FIRST_DAY), None
-        day: date | None = _FIRST_DAY
-        for number in range(self._options.rounds + 1):
-            if day is None:
-                raise click.ClickException("the calendar ends")
-            raw = self._home / f"raw{number}"
-            size = RawDays(raw, self._options.events, self._options.skewed).write(day)
-            click.echo(f"  {day}: {size / 1_000_000:.1f} MB of raw files", err=True)
-            yield Day(day, previous, raw)
-            previous, day = day, calendar.next(day)
-
-    def _compare(self, day: date) -> None:
-        """The rows of the contestants that promise the same."""
-        ours, *others = [runner for runner in self._runners if runner.is_exact]
-        for other in others:
-            found = list(differences(ours.files(day), other.files(day)))
-            self.rows += found or [f"{day}: {ours.name} and {other.name} have the same rows in every table"]
-            if found:
-                raise click.ClickException("\n".join(found))
-
-    def targets(self) -> list[list[Measurement]]:
-        """The groups."""
-        ours, plain = self.warm[_OURS], self.warm[_PLAIN]
-        groups = [beside(plain, {ours.name: (ours, Target(3.0, "ratio"))})]
-        if _BEFORE in self.warm:
-            before = self.warm[_BEFORE]
-            groups += [
-                beside(before, {ours.name: (ours, None)}),
-                beside(before, {ours.name: (ours, Target(1 / 3, "ratio"))}, "ingested__events"),
-                beside(before, {ours.name: (ours, Target(0.5, "ratio"))}, "eod", "report"),
-            ]
-        return groups
+def _entries(options: DayOptions, home: Path, stack: ExitStack) -> list[Entry]:
+    """Everybody's turns in a round: first the warm ones, then the cold ones."""
+    ours = Pipeline(OURS, home / "capstone")
+    contract = module(CONTRACT, home / "duckdb_contract", "duckdb_sql", "contract", is_exact=True)
+    programs: list[Program] = [
+        ours,
+        *([Pipeline(BEFORE, home / "before", options.beside.resolve())] if options.beside else []),
+        contract,
+        module(PLAIN, home / "duckdb_plain", "duckdb_sql", "plain"),
+        module(PYSPARK, home / "pyspark", "plain_pyspark"),
+    ]
+    skewed = [Entry(one, "warm", one.warm, "skewed", f"{one.name}, skewed") for one in (ours, contract)]
+    entries = [
+        *(Entry(one, "warm", one.warm) for one in programs),
+        *(skewed if options.skewed else []),
+        *(Entry(one, "cold", one.run if isinstance(one, Pipeline) else one.cold) for one in programs),
+        Entry(ours, "cold", ours.cold, name=EDGES),
+    ]
+    wanted = options.only or CONTESTANTS
+    chosen = [
+        entry
+        for entry in entries
+        if entry.way in options.ways and (EDGES if entry.name == EDGES else entry.program.name) in wanted
+    ]
+    for program in dict.fromkeys(entry.program for entry in chosen):
+        stack.callback(program.end)
+        if isinstance(program, Pipeline) and "cold" in options.ways:
+            program.postgres_url = stack.enter_context(serving(program.home))
+    return chosen
