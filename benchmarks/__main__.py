@@ -55,6 +55,8 @@ def _command(name: str) -> click.Command:
     help="Another checkout with its own .venv: run its code too, and compare times and rows.",
 )
 @click.option("--skewed", is_flag=True, help="Also days in which one symbol has half of all quotes.")
+@click.option("--files", type=click.IntRange(1), default=1, show_default=True, help="Of each exchange.")
+@click.option("--demo", is_flag=True, help="Also the demo, of both checkouts.")
 @click.option("--only", multiple=True, type=click.Choice(day.CONTESTANTS), help="Not all contestants.")
 @click.option("--way", "ways", multiple=True, type=click.Choice(["warm", "cold"]), default=["warm", "cold"])
 @click.option("--curve", callback=lambda *given: _sizes(given[-1]), help="Days of so many million events: 0.1,1,4,40.")

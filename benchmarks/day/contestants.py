@@ -98,7 +98,7 @@ class Program:
 
     def _start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(  # noqa: S603 - our own programs
-            self.command, cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_environment()
+            self.command, cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
         )
 
     def _ask(self, process: subprocess.Popen[str], day: Day) -> Mapping[str, float]:
@@ -147,7 +147,7 @@ class Pipeline(Program):
         with (self.home / "capstone.log").open("wb") as log:
             began = time.perf_counter()
             process = subprocess.Popen(  # noqa: S603 - our own command
-                command, cwd=self.folder, stdout=log, stderr=log, env={**_environment(), **given}
+                command, cwd=self.folder, stdout=log, stderr=log, env={**environment(), **given}
             )
             with ProcessTree(process.pid) as tree:
                 code = process.wait()
@@ -170,6 +170,6 @@ def _end(process: subprocess.Popen[str]) -> None:
         raise click.ClickException(f"{process.args!r} ended with {process.returncode}")
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Without what Python is told here: another checkout has its own packages."""
     return {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}

@@ -43,12 +43,11 @@ class Entry:
 class Rounds:
     """Runs them, and keeps what was found."""
 
-    def __init__(self, folder: Path, entries: Sequence[Entry], sizes: Sequence[int]) -> None:
-        self._folder, self._entries, self._sizes = folder, entries, sizes
+    def __init__(self, folder: Path, entries: Sequence[Entry], sizes: Sequence[int], files: int) -> None:
+        self._folder, self._entries, self._sizes, self._files = folder, entries, sizes, files
         self._kinds = dict.fromkeys(entry.kind for entry in entries)
         self.series: AllSeries = {(entry.shown, entry.way): Series(entry.shown, entry.way) for entry in entries}
         self.rows: list[str] = []
-        self.days: list[Day] = []
 
     def run(self) -> None:
         """Run all days; differing rows are an error."""
@@ -76,11 +75,10 @@ class Rounds:
             days: dict[Kind, Day] = {}
             for kind in self._kinds:
                 raw = self._folder / kind
-                size = RawDays(raw, events, skewed=kind == "skewed").write(day)
+                size = RawDays(raw, events, kind == "skewed", self._files).write(day)
                 click.echo(f"  {day}: {events:,} events, {size / 1_000_000:.1f} MB of raw files", err=True)
                 days[kind] = Day(day, previous, raw, events, kind)
             yield days
-            self.days += days.values()
             previous, day = day, calendar.next(day)
 
     def _compare(self, day: Day) -> None:

@@ -1,6 +1,8 @@
 """The subject `day`: whole trading days, run by the real pipeline and by others in turns, and the targets of both."""
 
 import os
+import subprocess
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -8,13 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import click
+
 from benchmarks.day import targets
-from benchmarks.day.contestants import Pipeline, Program, Way, module
+from benchmarks.day.contestants import Pipeline, Program, Way, environment, module
 from benchmarks.day.results import DayFindings
 from benchmarks.day.rounds import Entry, Rounds
 from benchmarks.day.targets import BEFORE, CONTRACT, EDGES, OURS, PLAIN, PYSPARK
-from benchmarks.timing import Findings
+from benchmarks.timing import Findings, Measurement, Target
 from capstone_dagster.run_storage.embedded_postgres import serving
+from capstone_dagster.settings import CHECKOUT, Settings
 
 CONTESTANTS = (OURS, EDGES, BEFORE, PLAIN, CONTRACT, PYSPARK)
 
@@ -29,6 +34,10 @@ class DayOptions:
     """Another checkout of the project, with its own .venv."""
     skewed: bool = False
     """Also days in which one symbol has half of all quotes."""
+    files: int = 1
+    """Of each exchange, besides a later one."""
+    demo: bool = False
+    """Also the demo of both checkouts."""
     only: Sequence[str] = ()
     ways: Sequence[Way] = ("warm", "cold")
     curve: Sequence[float] = ()
@@ -46,13 +55,14 @@ def measure(options: DayOptions = DayOptions()) -> Findings:
     load = os.getloadavg()[0]
     with TemporaryDirectory(prefix="capstone-bench-") as home, ExitStack() as stack:
         entries = _entries(options, Path(home), stack)
-        rounds = Rounds(Path(home, "raw"), entries, options.sizes)
+        rounds = Rounds(Path(home, "raw"), entries, options.sizes, options.files)
         rounds.run()
+        demos = _demos(options, options.beside, Path(home)) if options.demo and options.beside else []
     days = "days of growing size" if options.curve else f"{options.rounds} trading days of {options.events:,} events"
     engines = f"Spark {version('pyspark')}, DuckDB {version('duckdb')}"
     return DayFindings(
         f"{days}, {os.cpu_count()} cores, {engines}, load {load:.1f} before",
-        groups=[] if options.curve else targets.groups(rounds.series, options.events),
+        groups=[] if options.curve else [*targets.groups(rounds.series, options.events), *demos],
         series=list(rounds.series.values()),
         rows=[*rounds.rows, *targets.memory(rounds.series, options.events), *targets.curve(rounds.series)],
         is_curve=bool(options.curve),
@@ -70,7 +80,7 @@ def _entries(options: DayOptions, home: Path, stack: ExitStack) -> list[Entry]:
         module(PLAIN, home / "duckdb_plain", "duckdb_sql", "plain"),
         module(PYSPARK, home / "pyspark", "plain_pyspark"),
     ]
-    skewed = [Entry(one, "warm", one.warm, "skewed", f"{one.name}, skewed") for one in (ours, contract)]
+    skewed = [Entry(one, "warm", one.warm, "skewed", f"{one.name} skewed") for one in (ours, contract)]
     entries = [
         *(Entry(one, "warm", one.warm) for one in programs),
         *(skewed if options.skewed else []),
@@ -88,3 +98,25 @@ def _entries(options: DayOptions, home: Path, stack: ExitStack) -> list[Entry]:
         if isinstance(program, Pipeline) and "cold" in options.ways:
             program.postgres_url = stack.enter_context(serving(program.home))
     return chosen
+
+
+def _demos(options: DayOptions, other: Path, home: Path) -> list[list[Measurement]]:
+    """What `make demo` takes with the environment in place, by the code of both checkouts."""
+    taken: dict[Path, list[float]] = {other.resolve(): [], CHECKOUT: []}
+    for number in range(options.rounds):
+        for position, checkout in enumerate(taken):
+            own = home / f"demo{number}{position}"
+            given = {**environment(), **dict.fromkeys(Settings.variables(), ""), "CAPSTONE_HOME": f"{own}"}
+            began = time.perf_counter()
+            subprocess.run(  # noqa: S603 - our own script
+                [f"{checkout}/deploy/demo.sh"], cwd=checkout, env=given, stdout=subprocess.DEVNULL, check=True
+            )
+            taken[checkout].append(time.perf_counter() - began)
+            click.echo(f"  demo of {checkout}: {taken[checkout][-1]:.2f} s", err=True)
+    before, now = taken.values()
+    return [
+        [
+            Measurement("the demo, before", before, before, is_baseline_part=False),
+            Measurement("the demo", now, before, is_baseline_part=False, target=Target(0.5, "ratio")),
+        ]
+    ]

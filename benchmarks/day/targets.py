@@ -7,7 +7,7 @@ from benchmarks.day.results import Series, beside
 from benchmarks.timing import Measurement, Target
 
 OURS, EDGES, BEFORE = "capstone", "edges alone", "before"
-PLAIN, CONTRACT, PYSPARK = "DuckDB, plain", "DuckDB, contract", "PySpark, plain"
+PLAIN, CONTRACT, PYSPARK = "DuckDB plain", "DuckDB contract", "PySpark plain"
 
 AllSeries = Mapping[tuple[str, Way], Series]
 
@@ -65,8 +65,8 @@ def _of_all_days(series: AllSeries) -> Iterator[list[Measurement]]:
         yield beside(series[BEFORE, "cold"], series[OURS, "cold"], None)
     if {(OURS, "cold"), (EDGES, "cold")} <= series.keys():
         yield beside(series[EDGES, "cold"], series[OURS, "cold"], Target(2.0, "own"), is_baseline_part=True)
-    if {(f"{OURS}, skewed", "warm"), (OURS, "warm")} <= series.keys():
-        yield beside(series[OURS, "warm"], series[f"{OURS}, skewed", "warm"], Target(1.3, "ratio"))
+    if {(f"{OURS} skewed", "warm"), (OURS, "warm")} <= series.keys():
+        yield beside(series[OURS, "warm"], series[f"{OURS} skewed", "warm"], Target(1.3, "ratio"))
 
 
 def memory(series: AllSeries, events: int) -> list[str]:
