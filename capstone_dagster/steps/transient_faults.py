@@ -29,6 +29,7 @@ _SPARK = re.compile(
     r"|s3a\.(?:AWSServiceThrottled|AWSStatus500|AWSNoResponse|AWSApiCallTimeout|HttpChannelEOF)Exception"
     r"|java\.net\.(?:SocketTimeout|Socket|Connect|NoRouteToHost|UnknownHost)Exception"
     r"|(?:ConnectTimeout|NoHttpResponse|ConnectionClosed|ApiCallTimeout|ApiCallAttemptTimeout)Exception: "
+    r"|Python worker exited unexpectedly"  # ended by the system, as a rule
     r"|\bExecutorLostFailure \(|FetchFailed(?:Exception)?\b|because SparkContext was shut down"
     r"|CHECKPOINT_RDD_BLOCK_ID_NOT_FOUND"  # checkpoint of ``line_survey.cut_lines``, on an executor that is lost
     rf"|{UNANSWERED}"

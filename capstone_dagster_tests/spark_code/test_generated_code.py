@@ -6,13 +6,19 @@ import pytest
 from pyspark.sql import SparkSession
 
 from capstone_dagster_tests.builders.rows import DAY, event, frame, quote, trade
-from capstone_dagster_tests.spark_code.generated_code import code_faults, code_faults_of_publishing, plan_of
+from capstone_dagster_tests.spark_code.generated_code import (
+    MOST_BYTES,
+    code_faults,
+    code_faults_of_publishing,
+    plan_of,
+)
 from spark_code import eod_to_report, ingested_to_eod
 from spark_code.audit import counting
 from spark_code.drafts import Draft
 from spark_code.lake import Lake
 from spark_code.manifest import Attempt
 from spark_code.schemas import CLOSES, EVENTS, QUOTE_ANALYTICS, QUOTES, TABLES, TRADES, Table
+from spark_code.session import ENGINE_CONF
 
 EDGES = [path for path in TABLES if path != EVENTS.path]
 
@@ -54,6 +60,10 @@ def test_counting_the_rows_of_a_large_table_adds_no_exchange_and_no_sort(
     plan = plan_of(counting(drafts[table.path].rows, table)[0])
 
     assert (plan.count("Exchange hashpartitioning"), plan.count("Sort [")) == (exchanges, exchanges)
+
+
+def test_spark_splits_what_would_be_too_large_as_the_rules_for_raw_lines_are() -> None:
+    assert int(ENGINE_CONF["spark.sql.codegen.hugeMethodLimit"]) == MOST_BYTES
 
 
 def test_a_method_that_is_too_large_is_found(spark: SparkSession) -> None:

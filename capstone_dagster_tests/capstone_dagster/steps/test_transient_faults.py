@@ -174,6 +174,7 @@ S3_403 = (
         ("org.apache.http.NoHttpResponseException: The target server failed to respond", True),
         ("org.apache.hadoop.net.ConnectTimeoutException: connect timed out", True),
         ("ExecutorLostFailure (executor 3 exited caused by one of the running tasks) Reason: ...", True),
+        ("org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)", True),
         (S3_403, False),
         ("org.apache.hadoop.fs.s3a.UnknownStoreException: s3a://b/k: (Service: S3, Status Code: 404)", False),
         ("org.apache.hadoop.fs.s3a.auth.NoAuthWithAWSException: No AWS Credentials provided", False),
@@ -182,7 +183,7 @@ S3_403 = (
         ("java.io.EOFException: Unexpected end of input stream", False),
     ],
 )
-def test_of_what_spark_raises_only_services_connections_and_executors_pass(
+def test_of_what_spark_raises_only_services_connections_and_lost_processes_pass(
     frame: str, cause: str, passes: bool
 ) -> None:
     assert is_transient(Py4JError(frame.format(cause))) == passes
