@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from spark_code.raw_files import Source
+from spark_code.raw_files import Delivery, Source
 from spark_code.schemas import EVENTS
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ _TIME = rf"{_DATE} (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{{1,6}})?
 _NAME = "[A-Za-z0-9._=^/+-]+"
 _EXCHANGE = "[A-Z]+"
 
+# Of a smaller delivery, the rules judge all lines sooner than Python starts.
+WORTH_BYTES = 4 * 1024 * 1024
 # How many rows a task gives back to Spark at once.
 _ROWS_AT_ONCE = 65_536
 
@@ -152,12 +154,14 @@ def _query(source: Source, day: date) -> str:
     """  # noqa: S608 - all texts in it are our own
 
 
-def type_plain_lines(lines: DataFrame, source: Source, day: date) -> DataFrame:
+def typed(lines: DataFrame, delivery: Delivery) -> DataFrame:
     """Of lines with columns value and file_name: the event of each plain line, and every other line as it is."""
+    if delivery.bytes < WORTH_BYTES:
+        return lines.select(F.lit(None).cast(EVENT).alias("event"), "value", "file_name")
     columns = f"event {EVENT.simpleString()}, value binary, file_name string"
     return (
         lines.select(F.col("value").cast("binary"), "file_name")
-        .mapInArrow(_typing(_query(source, day)), columns)
+        .mapInArrow(_typing(_query(delivery.source, delivery.day)), columns)
         .select("event", F.col("value").cast("string"), "file_name")
     )
 
@@ -165,7 +169,7 @@ def type_plain_lines(lines: DataFrame, source: Source, day: date) -> DataFrame:
 def _typing(query: str) -> Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]:
     """The function of the tasks. It is sent to them whole: they need DuckDB and pyarrow, and not this package."""
 
-    def typed(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
+    def typed_batches(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
         import duckdb  # noqa: PLC0415 - for the tasks; takes 0.1 s, and commands import ``flow``
         import pyarrow as pa  # noqa: PLC0415 - the same
 
@@ -181,4 +185,4 @@ def _typing(query: str) -> Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.R
         database.register("lines", pa.RecordBatchReader.from_batches(schema, lines()))
         yield from database.sql(query).to_arrow_reader(_ROWS_AT_ONCE)
 
-    return typed
+    return typed_batches

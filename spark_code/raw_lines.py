@@ -11,8 +11,8 @@ from operator import or_
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from spark_code import plain_lines
 from spark_code.line_survey import cut_lines, text
-from spark_code.plain_lines import EVENT, type_plain_lines
 from spark_code.raw_files import Delivery
 from spark_code.schemas import RecordType, Reject
 
@@ -57,7 +57,7 @@ def _delivered(spark: SparkSession, delivery: Delivery, oversized: Collection[st
     """Of each plain line its event; of the others the line as delivered (value) and its file."""
     parts = [
         cut_lines(spark, delivery.storage, stored, MAX_KEPT_BYTES + 1).select(
-            F.lit(None).cast(EVENT).alias("event"), "value", F.lit(stored.key).alias("source_file")
+            F.lit(None).cast(plain_lines.EVENT).alias("event"), "value", F.lit(stored.key).alias("source_file")
         )
         for stored in delivery.files
         if stored.key in oversized
@@ -65,7 +65,7 @@ def _delivered(spark: SparkSession, delivery: Delivery, oversized: Collection[st
     readable = [stored for stored in delivery.files if stored.key not in oversized]
     if readable:
         lines = text(spark, [delivery.storage.spark_path(stored.key) for stored in readable])
-        typed = type_plain_lines(lines.select("value", "_metadata.file_name"), delivery.source, delivery.day)
+        typed = plain_lines.typed(lines.select("value", "_metadata.file_name"), delivery)
         name = F.url_decode(F.regexp_replace("file_name", r"\+", "%2B"))
         key = F.concat(F.lit(f"{delivery.source.folder(delivery.day)}/"), name)
         parts.append(typed.select("event", "value", key.alias("source_file")))

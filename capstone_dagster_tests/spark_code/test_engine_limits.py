@@ -47,7 +47,9 @@ import sys
 from pathlib import Path
 from pyspark.sql import SparkSession
 from capstone_dagster_tests.spark_code.test_engine_limits import publish_day
+from spark_code import plain_lines
 from spark_code.session import ENGINE_CONF
+plain_lines.WORTH_BYTES = 0
 builder = SparkSession.builder.remote("local[2]").config("spark.sql.shuffle.partitions", "2")
 for key, value in ENGINE_CONF.items():
     builder = builder.config(key, value)

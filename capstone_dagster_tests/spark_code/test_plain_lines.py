@@ -6,18 +6,17 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from capstone_dagster_tests.builders.deliveries import BOM, DAY, FOLDERS, Bare, deliver, fields, json_line, line
 from capstone_dagster_tests.builders.line_cases import draft_of
 from capstone_dagster_tests.spark_code.test_raw_to_ingested_model import content
-from spark_code import raw_lines
-from spark_code.plain_lines import EVENT, type_plain_lines
-from spark_code.raw_files import SOURCES, RawFolder
+from spark_code import plain_lines, raw_lines
+from spark_code.raw_files import SOURCES, Delivery, RawFolder
+from spark_code.storage import Storage
 
 PLAIN = {
     "NYSE": [
@@ -68,8 +67,9 @@ NOT_PLAIN = {
 
 def typed(spark: SparkSession, exchange: str, lines: list[bytes]) -> list[Row]:
     source = next(source for source in SOURCES if source.exchange == exchange)
+    delivery = Delivery(source, DAY, Storage("nowhere"), files=())
     frame = spark.createDataFrame([(text, "part 0") for text in lines], "value binary, file_name string").coalesce(1)
-    return type_plain_lines(frame, source, DAY).select("event", F.col("value").cast("binary"), "file_name").collect()
+    return plain_lines.typed(frame, delivery).select("event", F.col("value").cast("binary"), "file_name").collect()
 
 
 @pytest.mark.parametrize("exchange", FOLDERS)
@@ -100,10 +100,6 @@ def test_prices_are_rounded_half_up_from_all_of_their_digits(spark: SparkSession
     ]
 
 
-def left_to_the_rules(lines: DataFrame, *_: Any) -> DataFrame:
-    return lines.select(F.lit(None).cast(EVENT).alias("event"), "value", "file_name")
-
-
 def test_the_rules_alone_make_the_same_rows(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: Callable[[int], int]
 ) -> None:
@@ -115,7 +111,7 @@ def test_the_rules_alone_make_the_same_rows(
         raw_lines.read_records(spark, delivery).where("event IS NOT NULL").count()
         for delivery in RawFolder(str(raw)).deliveries(DAY)
     ]
-    monkeypatch.setattr(raw_lines, "type_plain_lines", left_to_the_rules)
+    monkeypatch.setattr(plain_lines, "WORTH_BYTES", 2**63)
 
     by_rules = Counter(tuple(row) for row in draft_of(spark, raw).rows.collect())
 
