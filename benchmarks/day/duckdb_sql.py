@@ -24,9 +24,6 @@ _NO_CLOSES = "(SELECT NULL::VARCHAR AS symbol, NULL::VARCHAR AS exchange, NULL::
 _BLOCK = 1024 * 1024
 _BOM = "\ufeff".encode()
 
-OddLine = tuple[str, str, Reject | None]
-"""Its file, its text as it is kept, and the reason to reject it, if that is known."""
-
 
 class DuckDbDays:
     """Days made by the SQL of a file beside this module."""
