@@ -16,10 +16,13 @@ import pytest
 
 from capstone_dagster.run_storage.instance import ready
 from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
+from spark_code.plain_lines import WORTH_BYTES
+from spark_code.raw_files import SOURCES
 from spark_code.schemas import EVENTS, QUOTE_ANALYTICS
 
 # Labor Day lies between.
 THURSDAY, FRIDAY, TUESDAY = date(2020, 9, 3), date(2020, 9, 4), date(2020, 9, 8)
+WEDNESDAY = date(2020, 9, 9)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +107,20 @@ def test_dg_launch_lands_in_the_same_storage(platform: Platform, ran: str) -> No
         run = instance.get_run_by_id(after.run_id)
     assert run
     assert (run.job_name, run.status) == ("preprocessing", dg.DagsterRunStatus.SUCCESS)
+
+
+def test_a_day_large_enough_for_the_short_way_loses_no_line(platform: Platform) -> None:
+    platform.sample(WEDNESDAY, events=100_000)
+    for source in SOURCES:
+        files = (platform.raw / source.folder(WEDNESDAY)).iterdir()
+        assert sum(file.stat().st_size for file in files) > WORTH_BYTES
+
+    ran = platform.capstone("run", f"{WEDNESDAY}")
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    events = platform.lake.require(EVENTS, WEDNESDAY)
+    assert events.rows == 100_000
+    assert 300 < events.measures["rejected"] < 700
 
 
 def test_a_day_that_fails_or_has_no_files_says_why_and_does_not_stop_the_days_behind_it(tmp_path: Path) -> None:
