@@ -14,7 +14,7 @@ from spark_code.locations import shown
 from spark_code.schemas import Table
 from spark_code.storage import Storage, StoredObject
 
-# They wait for answers of the store, not for a core: 500 files on S3 take two or three seconds.
+# They wait for answers of the store, not for a core.
 _READERS = 16
 # Where Spark puts the schema of the rows that it has written.
 _SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -33,7 +33,7 @@ _ROWS_AT_ONCE = 65_536
 
 # The event of a plain line: what it fills of the columns of ``ingested/events``.
 _NOT_FILLED = ("trade_dt", "exchange", "reject_reason", "source_file", "line")
-EVENT = StructType([field for field in EVENTS.schema if field.name not in _NOT_FILLED])
+_EVENT = StructType([field for field in EVENTS.schema if field.name not in _NOT_FILLED])
 
 
 def _csv_line() -> str:
@@ -157,13 +157,18 @@ def _query(source: Source, day: date) -> str:
 def typed(lines: DataFrame, delivery: Delivery) -> DataFrame:
     """Of lines with columns value and file_name: the event of each plain line, and every other line as it is."""
     if delivery.bytes < WORTH_BYTES:
-        return lines.select(F.lit(None).cast(EVENT).alias("event"), "value", "file_name")
-    columns = f"event {EVENT.simpleString()}, value binary, file_name string"
+        return lines.select(no_event(), "value", "file_name")
+    columns = f"event {_EVENT.simpleString()}, value binary, file_name string"
     return (
         lines.select(F.col("value").cast("binary"), "file_name")
         .mapInArrow(_typing(_query(delivery.source, delivery.day)), columns)
         .select("event", F.col("value").cast("string"), "file_name")
     )
+
+
+def no_event() -> Column:
+    """The event of a line that is left to the rules."""
+    return F.lit(None).cast(_EVENT).alias("event")
 
 
 def _typing(query: str) -> Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]:

@@ -1,7 +1,8 @@
-"""The lines of a delivery as records of strings: the one place that distinguishes CSV and JSON.
+"""The lines of a delivery as records of strings: where CSV and JSON are taken apart for the rules.
 
-Every line becomes a record, whatever its state: the line, its file, a first ``reason`` if it could not be parsed, and
-one string column per field. ``raw_to_ingested`` judges the fields, once for both formats.
+Plain lines are events already (``plain_lines``). Every other line becomes a record, whatever its state: the line, its
+file, a first ``reason`` if it could not be parsed, and one string column per field. ``raw_to_ingested`` judges the
+fields, once for both formats.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -57,7 +58,7 @@ def _delivered(spark: SparkSession, delivery: Delivery, oversized: Collection[st
     """Of each plain line its event; of the others the line as delivered (value) and its file."""
     parts = [
         cut_lines(spark, delivery.storage, stored, MAX_KEPT_BYTES + 1).select(
-            F.lit(None).cast(plain_lines.EVENT).alias("event"), "value", F.lit(stored.key).alias("source_file")
+            plain_lines.no_event(), "value", F.lit(stored.key).alias("source_file")
         )
         for stored in delivery.files
         if stored.key in oversized
