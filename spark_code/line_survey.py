@@ -78,6 +78,7 @@ def cut_lines(spark: SparkSession, storage: Storage, stored: StoredObject, most:
     batches = (
         spark.createDataFrame(pa.table({"value": pa.array(batch, pa.binary())}))
         .select(F.col("value").cast("string"))
+        .coalesce(1)  # Spark would make a task of every 10,000 lines
         .localCheckpoint(storageLevel=StorageLevel.DISK_ONLY)
         for batch in _batches(_cut(_blocks(storage, stored), most))
     )
