@@ -48,7 +48,7 @@ _SLOW_FILES = (
     "steps/test_retries.py",
     "steps/test_s3_jars.py",
     "capstone_dagster/test_definitions.py",
-    "spark_code/test_line_survey.py",
+    "spark_code/test_raw_lines.py",
     "ui/test_server.py",
 )
 # What `make test-fast` must not start.

@@ -70,6 +70,12 @@ def s3_region() -> str:
     return boto3.Session().region_name or _DEFAULT_REGION
 
 
+def s3_environment() -> dict[str, str]:
+    """What the tasks of a cluster need to reach the same S3, beside credentials, which every node has of its own."""
+    endpoint = s3_endpoint()
+    return {"AWS_DEFAULT_REGION": s3_region(), **({"AWS_ENDPOINT_URL_S3": endpoint} if endpoint else {})}
+
+
 def s3_store(root: str) -> S3Store:
     """A store with the credentials, region and endpoint of boto3: profiles, instance roles, AWS_* variables."""
     import boto3  # noqa: PLC0415 - the same

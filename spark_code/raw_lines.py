@@ -1,187 +1,177 @@
-"""The lines of a delivery as records of strings: where CSV and JSON are taken apart for the rules.
+"""The lines of delivered files as Arrow arrays of bytes, and an independent count of them.
 
-Plain lines are events already (``plain_lines``). Every other line becomes a record, whatever its state: the line, its
-file, a first ``reason`` if it could not be parsed, and one string column per field. ``raw_to_ingested`` judges the
-fields, once for both formats.
+A file is read in blocks, so a line may be larger than the memory: what is longer than a line that is kept is cut.
+``line_rules`` judges the lines.
 """
 
-from collections.abc import Callable, Collection, Mapping
-from functools import reduce
-from operator import or_
+import bz2
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from threading import Event
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
-
-from spark_code import plain_lines
-from spark_code.line_survey import cut_lines, text
+from spark_code.locations import StorageError, shown
 from spark_code.raw_files import Delivery
-from spark_code.schemas import RecordType, Reject
+from spark_code.storage import Storage, StoredObject
 
-# Longer lines are not events.
-MAX_LINE_BYTES = 64 * 1024
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 # How much of a rejected line is kept: more than any event has, and parquet holds a hundred of them in memory.
 MAX_KEPT_BYTES = 128 * 1024
-_BOM = "\ufeff"
-_BLANKS = " \t"
-
-# A JSON string, or a bare number that no colon follows: a number as a name is not JSON.
-_SCALAR = (
-    r'(?s)"((?:[^"\\]++|\\.)*+)"'
-    r"|((?>NaN|-?(?:Infinity|(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+))(?![ \t\r]*+:))"
-)
-# An escaped backslash, or both halves of a surrogate pair: a reader could take part of either for half a character.
-_CHARACTER = r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_SURROGATE = r"\\u[dD][89a-fA-F]"
-_STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
-
-_HEAD = ("trade_dt", "file_tm", "event_type", "symbol", "event_tm", "event_seq_nb", "exchange")
-_TRADE = ("price", "size")
-_QUOTE = ("bid_pr", "bid_size", "ask_pr", "ask_size")
-FIELDS = (*_HEAD, *_TRADE, "execution_id", *_QUOTE)
-_TEXTS = ("symbol", "execution_id")
-REQUIRED: Mapping[RecordType, tuple[str, ...]] = {
-    RecordType.TRADE: (*_HEAD, *_TRADE),
-    RecordType.QUOTE: (*_HEAD, *_QUOTE),
-}
+_BLOCK = 8 * 1024 * 1024
+_BOM = "\ufeff".encode()
+_UNPACK: Mapping[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open}
 
 
-def read_records(spark: SparkSession, delivery: Delivery, oversized: Collection[str] = ()) -> DataFrame:
-    """All lines of a delivery with columns event, line, source_file, reason, unknown_fields and FIELDS.
+@dataclass(frozen=True)
+class Part:
+    """A part of a file: the lines that begin in it."""
 
-    A plain line is an event already, and its other columns are null (see ``plain_lines``). ``oversized`` has the keys
-    of files with lines that are too big for Spark's reader, as the survey found them.
-    """
-    return _PARSERS[delivery.source.format](_lines(_delivered(spark, delivery, oversized)))
-
-
-def _delivered(spark: SparkSession, delivery: Delivery, oversized: Collection[str]) -> DataFrame:
-    """Of each plain line its event; of the others the line as delivered (value) and its file."""
-    parts = [
-        cut_lines(spark, delivery.storage, stored, MAX_KEPT_BYTES + 1).select(
-            plain_lines.no_event(), "value", F.lit(stored.key).alias("source_file")
-        )
-        for stored in delivery.files
-        if stored.key in oversized
-    ]
-    readable = [stored for stored in delivery.files if stored.key not in oversized]
-    if readable:
-        lines = text(spark, [delivery.storage.spark_path(stored.key) for stored in readable])
-        typed = plain_lines.typed(lines.select("value", "_metadata.file_name"), delivery)
-        name = F.url_decode(F.regexp_replace("file_name", r"\+", "%2B"))
-        key = F.concat(F.lit(f"{delivery.source.folder(delivery.day)}/"), name)
-        parts.append(typed.select("event", "value", key.alias("source_file")))
-    return reduce(DataFrame.unionAll, parts)
+    key: str
+    start: int
+    end: int | None
+    """None for a packed file, which can be read only as a whole."""
 
 
-def _lines(delivered: DataFrame) -> DataFrame:
-    """One row per line, without a CR at its end and a BOM at its start, and with the first reason to reject it."""
-    raw = F.col("value")
-    stripped_bytes = (
-        F.octet_length(raw)
-        - F.when(raw.endswith("\r"), F.lit(1)).otherwise(F.lit(0))
-        - F.when(raw.startswith(_BOM), F.lit(3)).otherwise(F.lit(0))
-    )
-    head = F.substring(raw.cast("binary"), 1, MAX_KEPT_BYTES).cast("string")
-    line = F.make_valid_utf8(F.when(F.octet_length(raw) <= MAX_KEPT_BYTES, raw).otherwise(head))
-    line = F.when(line.endswith("\r"), F.left(line, F.length(line) - 1)).otherwise(line)
-    line = F.when(line.startswith(_BOM), F.substring(line, 2, 2**31 - 1)).otherwise(line)
-    is_encoded = F.is_valid_utf8(raw) & ~raw.contains("\x00")
-    return (
-        delivered.select(
-            "event",
-            line.alias("line"),
-            "source_file",
-            stripped_bytes.alias("line_bytes"),
-            is_encoded.alias("is_encoded"),
-        )
-        .withColumn(
-            "reason",
-            first_of(
-                (Reject.TOO_LONG, F.col("line_bytes") > MAX_LINE_BYTES),
-                (Reject.BAD_ENCODING, ~F.col("is_encoded")),
-                (Reject.BLANK, F.btrim("line", F.lit(_BLANKS)) == ""),
-            ),
-        )
-        .drop("line_bytes", "is_encoded")
-        .withColumn("content", F.when(F.col("reason").isNull(), F.col("line")))
-        # Or escapes, because one may be a tab.
-        .withColumn("has_tabs", F.col("content").contains("\t") | F.col("content").contains("\\"))
-    )
+def parts(delivery: Delivery, part_bytes: int) -> list[list[Part]]:
+    """All files of a delivery, in lots of about so many bytes: large files in parts, and small ones together."""
+    lots: list[list[Part]] = []
+    room = 0
+    for stored in delivery.files:
+        packed = _unpacking(stored.key) is not None
+        step = max(stored.size, 1) if packed else part_bytes
+        for start in range(0, stored.size, step):
+            size = min(step, stored.size - start)
+            if size > room:
+                lots.append([])
+                room = part_bytes
+            lots[-1].append(Part(stored.key, start, None if packed else start + size))
+            room -= size
+    return lots
 
 
-def first_of(*reasons: tuple[Reject, Column]) -> Column:
-    """The first reason whose condition holds, or null."""
-    return F.coalesce(*(F.when(condition, F.lit(reason.value)) for reason, condition in reasons))
+def lines_of(storage: Storage, part: Part) -> Iterator["pa.BinaryArray"]:
+    """The lines of a part as they were delivered, without the LF and without a BOM at the start of the file."""
+    import pyarrow as pa  # noqa: PLC0415 - takes 0.15 s, for who reads lines; commands import ``flow``
+    import pyarrow.compute as pc  # noqa: PLC0415 - the same
+
+    def split(lines: bytes) -> "pa.BinaryArray":
+        return pc.split_pattern(pa.array([lines], pa.binary()), pattern=b"\n").values
+
+    rest = b""
+    for block in _content(storage, part):
+        end = block.rfind(b"\n")
+        if end < 0:
+            rest = (rest + block)[: MAX_KEPT_BYTES + 1]
+            continue
+        yield split(rest + block[:end])
+        rest = block[end + 1 :][: MAX_KEPT_BYTES + 1]
+    if rest:
+        yield split(rest)
 
 
-def _field(value: Column) -> Column:
-    """Strip blanks around a field; an empty field is missing. Spark trims only spaces much faster than blanks."""
-    trimmed = F.when(F.col("has_tabs"), F.btrim(value, F.lit(_BLANKS))).otherwise(F.trim(value))
-    return F.nullif(trimmed, F.lit(""))
+def as_text(lines: "pa.BinaryArray") -> "pa.Table":
+    """Lines as texts, of which too long ones are cut, and whether they are UTF-8; what is not becomes U+FFFD."""
+    import pyarrow as pa  # noqa: PLC0415 - the same
+    import pyarrow.compute as pc  # noqa: PLC0415 - the same
+
+    sizes = pc.binary_length(lines)
+    try:
+        if pc.max(sizes).as_py() > MAX_KEPT_BYTES:
+            raise pa.ArrowInvalid  # noqa: TRY301 - as for lines that are no UTF-8
+        texts = lines.cast(pa.string())
+        are_encoded = pa.repeat(True, len(lines))
+    except pa.ArrowInvalid:
+        texts = pa.array([line[:MAX_KEPT_BYTES].decode(errors="replace") for line in lines.to_pylist()], pa.string())
+        are_encoded = pa.array([_is_encoded(line) for line in lines.to_pylist()])
+    return pa.table({"text": texts, "bytes": sizes, "is_encoded": are_encoded})
 
 
-def _from_csv(lines: DataFrame) -> DataFrame:
-    """Fields by position; the meaning of the positions after the head depends on the record type."""
-    parts, kind = F.col("parts"), F.col("event_type")
-    tail: dict[str, Column] = {"execution_id": F.lit(None).cast("string")}
-    is_wrong_width = F.lit(False)
-    for rec_type, required in REQUIRED.items():
-        is_type = kind == rec_type.value
-        is_wrong_width |= is_type & (F.size(parts) != len(required))
-        for position in range(len(_HEAD), len(required)):
-            tail[required[position]] = F.when(is_type, _field(F.get(parts, position)))
-    return (
-        lines.withColumn("parts", F.split("content", ",", -1))
-        .withColumns({name: _field(F.get(parts, position)) for position, name in enumerate(_HEAD)})
-        .withColumns(tail)
-        .withColumn("reason", F.coalesce("reason", first_of((Reject.FIELD_COUNT, is_wrong_width))))
-        .withColumn("unknown_fields", F.array().cast("array<string>"))
-        .select("event", "line", "source_file", "reason", "unknown_fields", *FIELDS)
-    )
+def _is_encoded(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def _unmarked(name: Column) -> Column:
-    return F.substring(name, 2, MAX_LINE_BYTES)
+def count_lines(deliveries: Sequence[Delivery]) -> tuple[int, int]:
+    """How many lines the files have, and how many bytes once they are unpacked, counted without splitting them."""
+    stopped = Event()
+    files = [(delivery.storage, stored) for delivery in deliveries for stored in delivery.files]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        try:
+            counts = list(threads.map(lambda file: _count(file[0], file[1], stopped), files))
+        finally:
+            stopped.set()  # if interrupted, do not read the rest
+    return sum(lines for lines, _ in counts), sum(size for _, size in counts)
 
 
-def _from_json(lines: DataFrame) -> DataFrame:
-    """Fields by name, every number and text exactly as it is written.
-
-    Spark reads bare numbers as doubles, so they are quoted first. Each scalar also gets a leading blank: a value
-    without one is an object, an array or a boolean. Spark stops reading after the first value, so the line is read as
-    the first element of an array. The second element is the line's own hash, and is found only if the line was one
-    value. A duplicate name is ambiguous, and bad JSON; Spark's own parser of variants finds it in nested objects, too.
-    Half of a surrogate pair is not a character, and also bad JSON.
-    """
-    content, end = F.col("content"), F.col("end")
-    wrapped = F.concat(F.lit("["), F.regexp_replace(content, _SCALAR, '" $1$2"'), F.lit(',{"end":"'), end, F.lit('"}]'))
-    elements, fields = F.col("elements"), F.col("fields")
-    names = F.map_keys(F.get(elements, 0))
-    is_one_object = (F.get(elements, 1)["end"] == end) & (F.size(names) == F.size(F.array_distinct(names)))
-    is_nested = F.substring(content, 2, MAX_LINE_BYTES).contains("{")
-    is_bad = (
-        fields.isNull()
-        | (is_nested & F.try_parse_json("wrapped").isNull())
-        | (content.contains("\\u") & F.regexp_replace(content, _CHARACTER, " ").rlike(_SURROGATE))
-        | reduce(or_, (~F.coalesce(fields[f" {name}"].startswith(" "), F.lit(True)) for name in _TEXTS))
-    )
-    unknown = F.array_except(F.map_keys(fields), F.array(*(F.lit(f" {name}") for name in FIELDS)))
-    return (
-        lines.withColumn("end", F.hex(F.xxhash64("content")))
-        .withColumn("wrapped", wrapped)
-        .withColumn("elements", F.from_json("wrapped", "array<map<string,string>>", _STRICT))
-        .withColumn("fields", F.when(is_one_object, F.get(elements, 0)))
-        .withColumn("reason", F.coalesce("reason", first_of((Reject.BAD_JSON, is_bad))))
-        .withColumn("unknown_fields", F.when(F.col("reason").isNull(), F.transform(unknown, _unmarked)))
-        .select(
-            "event",
-            "line",
-            "source_file",
-            "reason",
-            "unknown_fields",
-            *(_field(fields[f" {name}"]).alias(name) for name in FIELDS),
-        )
-    )
+def _count(storage: Storage, stored: StoredObject, stopped: Event) -> tuple[int, int]:
+    """The last line may have no LF, and a BOM alone is no line."""
+    lines = size = 0
+    last = b"\n"
+    with _opened(storage, stored.key) as file:
+        for block in takewhile(lambda _: not stopped.is_set(), iter(lambda: file.read(_BLOCK), b"")):
+            lines += block.count(b"\n")
+            last = block[-1:] if size or block != _BOM else last
+            size += len(block)
+    return lines + (last != b"\n"), size
 
 
-_PARSERS: Mapping[str, Callable[[DataFrame], DataFrame]] = {"csv": _from_csv, "json": _from_json}
+def _content(storage: Storage, part: Part) -> Iterator[bytes]:
+    """The bytes from the first line that begins in the part to the end of the last one, in blocks."""
+    with _opened(storage, part.key) as file:
+        if part.start == 0:
+            position = 0
+            has_begun = True
+        else:
+            # A line begins at the start of the part if the byte before is an LF.
+            position = file.seek(part.start - 1)
+            has_begun = False
+        while block := file.read(_BLOCK):
+            last = -1
+            if part.end is not None and position + len(block) >= part.end:
+                last = block.find(b"\n", max(0, part.end - 1 - position))
+            kept = block[: last + 1] if last >= 0 else block
+            if not has_begun:
+                first = kept.find(b"\n")
+                has_begun = first >= 0
+                kept = kept[first + 1 :] if has_begun else b""
+            elif position == 0:
+                kept = kept.removeprefix(_BOM)
+            if kept:
+                yield kept
+            if last >= 0:
+                return
+            position += len(block)
+
+
+@contextmanager
+def _opened(storage: Storage, key: str) -> Iterator[BinaryIO]:
+    """An unpacked file. What it lacks to be read to its end is an error that names it."""
+    try:
+        opened = storage.open(key)
+        if opened is None:
+            raise FileNotFoundError("it is gone")
+        content = io.BufferedReader(opened, _BLOCK)
+        unpack = _unpacking(key)
+        # Buffered once more, because a file of many compressed parts is read a part at a time.
+        with io.BufferedReader(unpack(content), _BLOCK) if unpack else content as file:
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        uri = storage.uri(key)
+        raise StorageError(shown(f"{uri} cannot be read to its end: {error}; deliver it again")) from error
+
+
+def _unpacking(key: str) -> Callable[[BinaryIO], Any] | None:
+    """The function that unpacks a file, chosen by its name."""
+    return next((unpack for ending, unpack in _UNPACK.items() if key.lower().endswith(ending)), None)

@@ -20,10 +20,8 @@ ENGINE_CONF: dict[str, str] = {
     "spark.sql.parquet.compression.codec": "zstd",
     # Rows from Python stay packed; in a local relation, each would be an object in the driver.
     "spark.sql.execution.arrow.localRelationThreshold": "0",
-    # HotSpot never compiles a larger method, as the rules for raw lines would be; Spark then splits them up.
+    # HotSpot never compiles a larger method; Spark then splits them up.
     "spark.sql.codegen.hugeMethodLimit": "8000",
-    # Of lines that go to Python, which may be long.
-    "spark.sql.execution.arrow.maxBytesPerBatch": str(4 * 1024 * 1024),
 }
 
 # The Python of the tasks, which has what this one has. Spark reads it when a session is made; a cluster sets its own.

@@ -16,8 +16,9 @@ import duckdb
 
 from benchmarks.day.answers import Clock, answer
 from spark_code.flow import STEPS
+from spark_code.line_rules import MAX_LINE_BYTES
 from spark_code.raw_files import SOURCES, is_hidden
-from spark_code.raw_lines import MAX_KEPT_BYTES, MAX_LINE_BYTES
+from spark_code.raw_lines import MAX_KEPT_BYTES
 from spark_code.schemas import CLOSES, EVENTS, TABLES, RecordType, Reject
 
 _NO_CLOSES = "(SELECT NULL::VARCHAR AS symbol, NULL::VARCHAR AS exchange, NULL::DECIMAL(18,6) AS close_pr LIMIT 0)"

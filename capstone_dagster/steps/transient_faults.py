@@ -21,7 +21,8 @@ _BUSY = ("Throttl", "TooManyRequests", "RequestLimit", "RequestExpired", "SlowDo
 _BUSY_STATUS = r"(?:408|429|5(?!01)\d\d)\b"
 
 # The store has one class for most faults; only the text says which it was.
-_STORE = re.compile(rf"status code: {_BUSY_STATUS}|<Code>RequestTimeout<|HTTP error: |CredentialRetrievalError: ")
+_OF_STORE = rf"status code: {_BUSY_STATUS}|<Code>RequestTimeout<|HTTP error: |CredentialRetrievalError: "
+_STORE = re.compile(_OF_STORE)
 
 # Spark's faults: a fault on an executor reaches the driver as text within the text of the job's failure.
 _SPARK = re.compile(
@@ -31,7 +32,7 @@ _SPARK = re.compile(
     r"|(?:ConnectTimeout|NoHttpResponse|ConnectionClosed|ApiCallTimeout|ApiCallAttemptTimeout)Exception: "
     r"|Python worker exited unexpectedly"  # ended by the system, as a rule
     r"|\bExecutorLostFailure \(|FetchFailed(?:Exception)?\b|because SparkContext was shut down"
-    r"|CHECKPOINT_RDD_BLOCK_ID_NOT_FOUND"  # checkpoint of ``line_survey.cut_lines``, on an executor that is lost
+    rf"|{_OF_STORE}"  # of the tasks that read raw files
     rf"|{UNANSWERED}"
 )
 

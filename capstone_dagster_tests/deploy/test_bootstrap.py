@@ -12,7 +12,7 @@ import pytest
 
 from capstone_dagster_tests.deploy.stacks import ROOT, Stacks
 
-PACKAGES = ("duckdb", "prices", "pyspark")
+PACKAGES = ("prices", "pyspark")
 
 Bootstrap = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -32,7 +32,7 @@ def _wheel(folder: Path, name: str) -> str:
 
 @pytest.fixture
 def lock(tmp_path: Path) -> str:
-    """A lock of some packages beside them: Spark, one for its tasks, and another."""
+    """A lock of two packages, one of which is Spark, beside them."""
     return "".join(_wheel(tmp_path, name) for name in PACKAGES)
 
 
@@ -42,7 +42,7 @@ def bootstrap(tmp_path: Path) -> Bootstrap:
 
     def run(requirements: Path | str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
         script = ROOT / "deploy" / "emr" / "bootstrap.sh"
-        own = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "EMR_INSTANCE_FILE": str(tmp_path / "node.json")}
+        own = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
         return subprocess.run(
             [script, str(requirements), "--python", sys.executable, "--venv", str(tmp_path / "venv"), *options],
             env={**os.environ, **own, **environment},
@@ -61,10 +61,6 @@ def _packages(tmp_path: Path) -> set[str]:
     return set(subprocess.check_output([python, "-I", "-c", find], text=True).split())
 
 
-def _node(tmp_path: Path, is_primary: bool) -> None:
-    (tmp_path / "node.json").write_text(f'{{"isMaster": {str(is_primary).lower()}, "isRunningNameNode": true}}')
-
-
 def _aws(tmp_path: Path) -> str:
     """A PATH with an ``aws s3 cp`` of its own, for machines without one."""
     folder = tmp_path / "bin"
@@ -81,10 +77,9 @@ def _aws(tmp_path: Path) -> str:
     return f"{folder}:{os.environ['PATH']}"
 
 
-def test_the_primary_node_has_what_is_locked_on_s3_but_spark_which_a_cluster_has(
+def test_a_node_has_what_is_locked_on_s3_but_spark_which_a_cluster_has(
     tmp_path: Path, lock: str, bootstrap: Bootstrap, stacks: Stacks
 ) -> None:
-    _node(tmp_path, is_primary=True)
     uri = stacks.outputs("storage")["CapstoneEmrStagingUri"] + "/code/requirements-0.lock"
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     stacks.client("s3").put_object(Bucket=bucket, Key=key, Body=lock.encode())
@@ -92,7 +87,7 @@ def test_the_primary_node_has_what_is_locked_on_s3_but_spark_which_a_cluster_has
 
     first = bootstrap(uri, **environment)
     assert first.returncode == 0, first.stdout + first.stderr
-    assert _packages(tmp_path) == {"duckdb", "prices"}
+    assert _packages(tmp_path) == {"prices"}
 
     (tmp_path / "venv" / "untouched").touch()
     again = bootstrap(uri, **environment)
@@ -115,17 +110,6 @@ def test_a_package_without_its_hash_fails_the_cluster_and_is_not_taken_for_ready
     mended = bootstrap(requirements, "--with-spark")
     assert mended.returncode == 0, mended.stdout + mended.stderr
     assert _packages(tmp_path) == set(PACKAGES)
-
-
-def test_other_nodes_have_what_tasks_import(tmp_path: Path, lock: str, bootstrap: Bootstrap) -> None:
-    _node(tmp_path, is_primary=False)
-    requirements = tmp_path / "requirements.lock"
-    requirements.write_text(lock)
-
-    made = bootstrap(requirements)
-
-    assert made.returncode == 0, made.stderr
-    assert _packages(tmp_path) == {"duckdb"}
 
 
 def test_an_old_python_is_refused_before_anything_is_made(tmp_path: Path, lock: str, bootstrap: Bootstrap) -> None:

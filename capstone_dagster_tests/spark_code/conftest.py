@@ -1,7 +1,6 @@
-"""Empty storages and lakes on a local path and on S3; and plain lines take the short way, however few they are."""
+"""Empty storages and lakes on a local path and on S3."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,17 +18,9 @@ from capstone_dagster_tests.servers.s3_server import (  # noqa: F401 -- pytest f
     s3_uri,
     uri_of,
 )
-from spark_code import plain_lines
 from spark_code.glue import GlueCatalog
 from spark_code.lake import Lake
 from spark_code.storage import Storage
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_delivery_is_too_small_for_the_short_way() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plain_lines, "WORTH_BYTES", 0)
-        yield
 
 
 @pytest.fixture(params=PLACES)

@@ -47,9 +47,9 @@ import sys
 from pathlib import Path
 from pyspark.sql import SparkSession
 from capstone_dagster_tests.spark_code.test_engine_limits import publish_day
-from spark_code import plain_lines
+from spark_code import raw_to_ingested
 from spark_code.session import ENGINE_CONF
-plain_lines.WORTH_BYTES = 0
+raw_to_ingested.SMALL_BYTES = 0
 builder = SparkSession.builder.remote("local[2]").config("spark.sql.shuffle.partitions", "2")
 for key, value in ENGINE_CONF.items():
     builder = builder.config(key, value)
@@ -147,11 +147,10 @@ def test_no_code_reaches_for_what_spark_connect_has_not(source: Path) -> None:
 
 
 def test_python_runs_in_tasks_only_on_whole_batches_of_lines_and_takes_no_row_out_of_them() -> None:
-    in_tasks = {source.name: names_used(source.read_text()) for source in SOURCES}
-    assert [name for name, names in in_tasks.items() if "mapInArrow" in names] == ["plain_lines.py"]
-    assert (
-        in_tasks["plain_lines.py"] & {"to_pylist", "as_py", "to_pydict", "fetchall", "fetchone", "to_pandas"} == set()
-    )
+    used = {source.name: names_used(source.read_text()) for source in SOURCES}
+    assert [name for name, names in used.items() if "mapInArrow" in names] == ["raw_to_ingested.py"]
+    for in_tasks in ("raw_lines.py", "line_rules.py"):
+        assert used[in_tasks] & {"to_pydict", "fetchall", "fetchone", "to_pandas", "iterrows"} == set()
 
 
 @pytest.mark.parametrize(

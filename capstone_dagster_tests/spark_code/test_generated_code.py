@@ -62,7 +62,7 @@ def test_counting_the_rows_of_a_large_table_adds_no_exchange_and_no_sort(
     assert (plan.count("Exchange hashpartitioning"), plan.count("Sort [")) == (exchanges, exchanges)
 
 
-def test_spark_splits_what_would_be_too_large_as_the_rules_for_raw_lines_are() -> None:
+def test_spark_splits_what_would_be_too_large() -> None:
     assert int(ENGINE_CONF["spark.sql.codegen.hugeMethodLimit"]) == MOST_BYTES
 
 

@@ -1,7 +1,6 @@
 """Delivered files to ``ingested/events``: names, packing, splits and order, and what is published of a day."""
 
 import gzip
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from capstone_dagster_tests.builders.deliveries import (
     trade_row,
 )
 from capstone_dagster_tests.builders.line_cases import CASES, EXCHANGES, draft_of
+from spark_code import raw_to_ingested
 from spark_code.lake import Lake
 from spark_code.manifest import Attempt
 from spark_code.raw_files import RawFolder
@@ -46,6 +46,13 @@ def packed(first: bytes, second: bytes) -> dict[str, bytes]:
         "a b+c%20d% [1]{2}*?#ü;.csv": both,
         "a b+c%20d%2B [1]{2}*?#ü;.gz": gzip.compress(both),
     }
+
+
+@pytest.fixture(autouse=True, params=["in this process", "in tasks"])
+def _where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are judged in both places, however few they are."""
+    if request.param == "in tasks":
+        monkeypatch.setattr(raw_to_ingested, "SMALL_BYTES", -1)
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
@@ -97,17 +104,11 @@ def test_other_days_and_other_formats_are_left_alone(spark: SparkSession, tmp_pa
     assert ordered(draft_of(spark, tmp_path).rows.collect()) == [trade_row("NASDAQ"), trade_row("NYSE")]
 
 
-@pytest.fixture
-def tiny_splits(spark: SparkSession) -> Iterator[None]:
-    """Spark reads files in pieces of a few bytes, as it does with large ones in pieces of 128 MB."""
-    name = "spark.sql.files.maxPartitionBytes"
-    spark.conf.set(name, "97")
-    yield
-    spark.conf.unset(name)
-
-
-@pytest.mark.usefixtures("tiny_splits")
-def test_lines_across_the_splits_of_a_file_are_read_once(spark: SparkSession, tmp_path: Path) -> None:
+def test_lines_across_the_parts_of_a_file_are_read_once(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw_to_ingested, "SMALL_BYTES", 0)
+    monkeypatch.setattr(raw_to_ingested, "PART_BYTES", 97)
     wanted = []
     for exchange in EXCHANGES:
         lines = [line(exchange, "T", event_seq_nb=str(number)) for number in range(1, 13)]

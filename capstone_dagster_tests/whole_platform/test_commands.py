@@ -16,8 +16,8 @@ import pytest
 
 from capstone_dagster.run_storage.instance import ready
 from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
-from spark_code.plain_lines import WORTH_BYTES
 from spark_code.raw_files import SOURCES
+from spark_code.raw_to_ingested import SMALL_BYTES
 from spark_code.schemas import EVENTS, QUOTE_ANALYTICS
 
 # Labor Day lies between.
@@ -109,11 +109,11 @@ def test_dg_launch_lands_in_the_same_storage(platform: Platform, ran: str) -> No
     assert (run.job_name, run.status) == ("preprocessing", dg.DagsterRunStatus.SUCCESS)
 
 
-def test_a_day_large_enough_for_the_short_way_loses_no_line(platform: Platform) -> None:
+def test_a_day_large_enough_for_tasks_loses_no_line(platform: Platform) -> None:
     platform.sample(WEDNESDAY, events=100_000)
     for source in SOURCES:
         files = (platform.raw / source.folder(WEDNESDAY)).iterdir()
-        assert sum(file.stat().st_size for file in files) > WORTH_BYTES
+        assert sum(file.stat().st_size for file in files) > SMALL_BYTES
 
     ran = platform.capstone("run", f"{WEDNESDAY}")
 

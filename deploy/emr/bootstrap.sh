@@ -49,13 +49,6 @@ fi
 
 [ -d "$venv" ] || as_root install -d -o "$(id -u)" -g "$(id -g)" "$venv"
 
-# The driver runs on the primary node and imports all packages. The other nodes run Spark's tasks, which import these two
-# alone (spark_code/plain_lines.py), so they start sooner. A host does not have this file.
-in_tasks='^(duckdb|pyarrow)=='
-node=${EMR_INSTANCE_FILE:-/mnt/var/lib/info/instance.json}
-wanted=.
-if [ -e "$node" ] && ! grep -Eq '"isMaster": *true' "$node"; then wanted=$in_tasks; fi
-
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 case $requirements in
@@ -63,7 +56,7 @@ case $requirements in
     *) cp "$requirements" "$work/requirements.lock" ;;
 esac
 
-made_of="$("$python" -V) ${with_spark:+with Spark }$wanted $(sha256sum <"$work/requirements.lock")"
+made_of="$("$python" -V) ${with_spark:+with Spark }$(sha256sum <"$work/requirements.lock")"
 if [ "$(cat "$venv/.made_of" 2>/dev/null)" = "$made_of" ]; then
     say "$venv is ready: it holds the packages of $requirements already"
     exit 0
@@ -73,10 +66,8 @@ say "installing the packages of $requirements into $venv"
 rm -f "$venv/.made_of"
 "$python" -m venv --clear "$venv"
 # A requirement begins in the first column; its hashes are indented.
-awk -v wanted="$wanted" '/^[^ #]/ { is_tool = /^setuptools==/ && $0 ~ wanted } is_tool' \
-    "$work/requirements.lock" >"$work/tools"
-awk -v wanted="$wanted" -v keep_spark="$with_spark" \
-    '/^[^ #]/ { keep = !/^setuptools==/ && (keep_spark || !/^pyspark==/) && $0 ~ wanted } keep' \
+awk '/^[^ #]/ { is_tool = /^setuptools==/ } is_tool' "$work/requirements.lock" >"$work/tools"
+awk -v keep_spark="$with_spark" '/^[^ #]/ { keep = !/^setuptools==/ && (keep_spark || !/^pyspark==/) } keep' \
     "$work/requirements.lock" >"$work/packages"
 # The lock is complete: pip must neither look for other packages nor build with them.
 pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-cache-dir --retries 10

@@ -1,11 +1,14 @@
-"""Lines that are larger than Spark's reader takes, or than the memory that Spark has."""
+"""Lines are read once and whole, in whatever parts; those larger than the memory are cut, and counted as ever."""
 
 import gzip
 import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
+from random import Random
 
 import duckdb
 import pytest
@@ -13,8 +16,11 @@ from pyspark.sql import SparkSession
 
 from capstone_dagster_tests.builders.deliveries import BOM, DAY, FOLDERS, deliver, line, ordered, reject_row, trade_row
 from capstone_dagster_tests.builders.line_cases import draft_of
+from spark_code import raw_lines, raw_to_ingested
 from spark_code.lake import Lake
 from spark_code.locations import StorageError
+from spark_code.raw_files import RawFolder
+from spark_code.raw_lines import count_lines, lines_of, parts
 from spark_code.schemas import EVENTS
 
 MIB = 2**20
@@ -35,7 +41,64 @@ Lake(lake).publish(draft_of(spark, Path(raw)), DAY, Attempt.begin("run-1"))
 """
 
 
-def test_lines_beside_one_that_is_too_big_for_the_reader_are_read_as_ever(spark: SparkSession, tmp_path: Path) -> None:
+def content(random: Random) -> bytes:
+    """Lines of a few bytes or none, with and without a BOM, a CR, and an LF at the end."""
+    pieces = [b"", b"\r", b"a", b"bc", BOM, "\u00e4".encode(), b"x" * random.randrange(40)]
+    lines = random.choices(pieces, k=random.randrange(12))
+    return random.choice([b"", BOM]) + b"\n".join(lines) + random.choice([b"", b"\n"])
+
+
+def test_lines_are_read_once_and_whole_in_whatever_parts_and_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: Callable[[int], int]
+) -> None:
+    random = Random(7)  # noqa: S311 - nothing secret is drawn
+    for number in range(rounds(300)):
+        raw, wanted = tmp_path / str(number), Counter[bytes]()
+        for file in range(random.randint(1, 3)):
+            delivered = content(random)
+            is_packed = random.random() < 0.3
+            name = f"part {file}.gz" if is_packed else f"part {file}"
+            deliver(raw, "NYSE", name, gzip.compress(delivered) if is_packed else delivered)
+            lines = delivered.removeprefix(BOM).split(b"\n")
+            wanted.update(lines if lines[-1] else lines[:-1])
+        deliver(raw, "NASDAQ", "empty", b"")
+        deliveries = RawFolder(str(raw)).deliveries(DAY)
+        # A block holds at least the BOM.
+        monkeypatch.setattr(raw_lines, "_BLOCK", random.randint(3, 50))
+
+        lots = parts(deliveries[0], random.randint(1, 60))
+
+        got = Counter(
+            text
+            for part in chain.from_iterable(lots)
+            for some in lines_of(deliveries[0].storage, part)
+            for text in some.to_pylist()
+        )
+        assert (number, got) == (number, wanted)
+        assert (number, count_lines(deliveries)[0]) == (number, wanted.total())
+
+
+def test_small_files_come_in_one_lot_and_a_large_one_in_several(tmp_path: Path) -> None:
+    for name, size in {"a": 40, "b": 30, "c": 250, "d": 10, "e.gz": 500, "f": 0}.items():
+        deliver(tmp_path, "NYSE", name, b"x" * size)
+    deliver(tmp_path, "NASDAQ", "part", b"")
+
+    lots = parts(RawFolder(str(tmp_path)).deliveries(DAY)[0], 100)
+
+    assert [[(part.key.rsplit("/")[-1], part.start, part.end) for part in lot] for lot in lots] == [
+        [("a", 0, 40), ("b", 0, 30)],
+        [("c", 0, 100)],
+        [("c", 100, 200)],
+        [("c", 200, 250), ("d", 0, 10)],
+        [("e.gz", 0, None)],
+    ]
+
+
+@pytest.mark.parametrize("small_bytes", [2**30, 0], ids=["in this process", "in tasks"])
+def test_lines_beside_one_that_is_very_big_are_read_as_ever(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_bytes: int
+) -> None:
+    monkeypatch.setattr(raw_to_ingested, "SMALL_BYTES", small_bytes)
     wanted = []
     for exchange in FOLDERS:
         for name, length in {
@@ -91,13 +154,13 @@ def test_lines_too_large_for_the_memory_are_rejects_of_a_day_that_is_published(t
         else:
             with source.open("wb") as sparse:
                 sparse.truncate(150 * MIB)
-    # Many lines that Spark reads itself, and that would fill its memory if all of each were kept.
+    # Many lines that would fill the memory if all of each were kept.
     many = raw / deliver(raw, "NYSE", "many", b"")
     with many.open("wb") as lines:
         for _ in range(60):
             lines.write(b"x" * (MIB - 1) + b"\n")
     wanted["NYSE", "B", "too_long", KEPT] += 60
-    # And many that Spark is handed, because one of them is too big for it.
+    # And very many behind one that is too long.
     with gzip.open(raw / deliver(raw, "NYSE", "many.gz", b""), "wb", compresslevel=1) as packed:
         packed.write(b"x" * 2 * MIB + b"\n" + b"x\n" * SHORT)
     wanted["NYSE", "B", "too_long", KEPT] += 1
