@@ -197,8 +197,10 @@ def _rules_query(source: Source, day: date) -> str:
             FROM typed
         )
         SELECT
+            DATE '{day}' AS trade_dt,
             if(reject_reason IS NULL, event_type, '{RecordType.BAD}') AS rec_type,
             if(rec_type <> 'B', symbol, NULL) AS symbol,
+            '{source.exchange}' AS exchange,
             if(rec_type <> 'B', event_tm, NULL) AS event_tm,
             if(rec_type <> 'B', event_seq_nb, NULL) AS event_seq_nb,
             if(rec_type <> 'B', arrival_tm, NULL) AS arrival_tm,

@@ -110,8 +110,10 @@ def plain_query(source: Source, day: date) -> str:
             FROM lines_in_parts
         )
         SELECT
+            DATE '{day}' AS trade_dt,
             rec_type,
             symbol,
+            '{source.exchange}' AS exchange,
             event_tm,
             event_seq_nb,
             arrival_tm,
@@ -127,7 +129,7 @@ def plain_query(source: Source, day: date) -> str:
             NULL::VARCHAR AS line,
             NULL::VARCHAR[] AS unknown_fields,
             coalesce(
-                trade_dt = '{day}' AND exchange = '{source.exchange}'
+                records.trade_dt = '{day}' AND records.exchange = '{source.exchange}'
                 AND event_tm IS NOT NULL AND arrival_tm IS NOT NULL AND event_seq_nb IS NOT NULL
                 AND CASE WHEN is_trade THEN price > 0 AND size > 0
                     ELSE price IS NOT NULL AND size IS NOT NULL AND ask_pr IS NOT NULL AND ask_size IS NOT NULL END,

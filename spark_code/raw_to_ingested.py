@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, StringType, StructType
+from pyspark.sql.types import ArrayType, StringType, StructField, StructType
 
 from spark_code.drafts import Draft
 from spark_code.line_rules import Judge
@@ -36,23 +36,15 @@ SMALL_BYTES = 4 * 1024 * 1024
 # Enough names to explain a drift; a feed that writes values as names must not fill the manifest.
 _MAX_UNKNOWN_FIELDS = 1000
 
-# What comes of a line; the day and the exchange are those of its file.
-_JUDGED = StructType([field for field in EVENTS.schema if field.name not in ("trade_dt", "exchange")]).add(
-    "unknown_fields", ArrayType(StringType())
-)
+# What comes of a line. The day is a column too: Spark would compile a constant into its code, anew for every day.
+_JUDGED = StructType([*EVENTS.schema, StructField("unknown_fields", ArrayType(StringType()))])
 
 
 def build(spark: SparkSession, deliveries: Sequence[Delivery], day: date) -> Draft:
     """Draft ``ingested/events`` from everything the exchanges delivered for the day."""
     lines, size = count_lines(deliveries)
     judge = _judged_here if size <= SMALL_BYTES else _judged_in_tasks
-    judged = reduce(
-        DataFrame.unionAll,
-        (
-            judge(spark, delivery).withColumns({"trade_dt": F.lit(day), "exchange": F.lit(delivery.source.exchange)})
-            for delivery in deliveries
-        ),
-    )
+    judged = reduce(DataFrame.unionAll, (judge(spark, delivery) for delivery in deliveries))
     # Counted while the rows are processed; reading the names needs a second pass, only if there are any.
     seen = Observation()
     passing = judged.observe(seen, F.count_if(F.size("unknown_fields") > 0).alias("lines_with_unknown_fields"))
