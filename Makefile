@@ -15,7 +15,7 @@ help: ## list the commands
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
 		printf '  make %-14s %s\n' "$$name" "$$text"; done
 
-setup: .venv/.ready ## make .venv from requirements.lock
+setup: .venv/.ready .venv/.archived ## make .venv from requirements.lock
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(or $(PYTHON),python3) capstone_dagster/cli/prerequisites.py
@@ -23,6 +23,13 @@ setup: .venv/.ready ## make .venv from requirements.lock
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module is needed: sudo apt-get install -y python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+# Where it cannot be made, Spark only starts more slowly.
+.venv/.archived: .venv/.ready
+	@echo "making an archive of Spark's classes, so that Spark starts sooner (a minute or so)"
+	@$(BIN)/python -m capstone_dagster.steps.class_archive >.venv/spark.jsa.log 2>&1 || \
+		echo "it could not be made: see .venv/spark.jsa.log; Spark starts without it"
 	@touch $@
 
 demo: setup ## three sample days from raw files to the report

@@ -57,14 +57,11 @@ _running: list[pytest.Item] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where there are workers, they have it from the process that starts them."""
     config.addinivalue_line("markers", "slow: starts a JVM, a server or a daemon")
     if config.getoption("markexpr") == "not slow":
         sys.addaudithook(_refuse_slow_programs)
         return
-    cache: pytest.Cache | None = getattr(config, "cache", None)  # none with -p no:cacheprovider
-    if cache and not hasattr(config, "workerinput"):
-        start_jvms_quickly(Path(cache.mkdir("quick_jvm")))
+    start_jvms_quickly()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

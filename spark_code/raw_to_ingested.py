@@ -32,7 +32,7 @@ CODE_VERSION = "1"
 # How many bytes of files a task reads.
 PART_BYTES = 32 * 1024 * 1024
 # A day whose lines have no more bytes, unpacked, is judged by this process.
-SMALL_BYTES = 4 * 1024 * 1024
+SMALL_BYTES = 32 * 1024 * 1024
 # Enough names to explain a drift; a feed that writes values as names must not fill the manifest.
 _MAX_UNKNOWN_FIELDS = 1000
 

@@ -7,6 +7,7 @@ import pytest
 
 from capstone_dagster.steps import s3_jars
 from capstone_dagster_tests.builders.command_line import Run
+from spark_code import session
 from spark_code.session import local_conf, s3_conf
 
 # No variable but the home, whatever the machine has set.
@@ -41,10 +42,25 @@ def test_every_setting_of_a_local_run_is_a_line(capstone: Run, tmp_path: Path, m
     conf = as_conf(out)
     assert conf == local_conf("3g", home / "logs")
     assert conf["spark.driver.memory"] == "3g"
-    assert conf["spark.driver.extraJavaOptions"].endswith(
+    assert (
         f' "-Dcapstone.spark.log={tmp_path}/a = \'b\'  \\"c\\" ü/logs/spark.log"'
+        in conf["spark.driver.extraJavaOptions"]
     )
     assert not home.exists()
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_java_is_told_of_an_archive_of_classes_that_is_there(
+    capstone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    archive = tmp_path / "an archive.jsa"
+    if is_there:
+        archive.touch()
+    monkeypatch.setattr(session, "CLASS_ARCHIVE", archive)
+
+    options = as_conf(capstone("spark-conf")[1])["spark.driver.extraJavaOptions"]
+
+    assert (f'"-XX:SharedArchiveFile={archive}"' in options) == is_there
 
 
 @pytest.mark.parametrize("deployment", ["local", "emr"])
