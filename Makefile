@@ -19,7 +19,7 @@ setup: .venv/.ready .venv/.archived ## make .venv from requirements.lock
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(or $(PYTHON),python3) capstone_dagster/cli/prerequisites.py
-	@echo "making .venv from requirements.lock (a minute or two the first time)"
+	@echo "making .venv from requirements.lock (a minute or two)"
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module is needed: sudo apt-get install -y python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .

@@ -159,7 +159,7 @@ def _content(storage: Storage, part: Part) -> Iterator[bytes]:
 def _opened(storage: Storage, key: str) -> Iterator[BinaryIO]:
     """An unpacked file. What it lacks to be read to its end is an error that names it."""
     try:
-        opened = storage.open(key)
+        opened = storage.open(key, _BLOCK)
         if opened is None:
             raise FileNotFoundError("it is gone")
         content = io.BufferedReader(opened, _BLOCK)

@@ -1,8 +1,8 @@
 """Edge: delivered lines of a day to typed events, split into trades, quotes and bad lines.
 
 Grain: one row per line, accepted or rejected; no line is dropped. ``raw_lines`` reads the lines, and ``line_rules``
-judges them: in the tasks of Spark, each of which reads a part of the files. Small deliveries are judged by this
-process, before Python would have started in a task.
+judges them: in the tasks of Spark, each of which reads a part of the files. Small days are judged by this process,
+before Python would have started in a task.
 """
 
 import os
@@ -31,8 +31,9 @@ CODE_VERSION = "1"
 
 # How many bytes of files a task reads.
 PART_BYTES = 32 * 1024 * 1024
-# A day whose lines have no more bytes, unpacked, is judged by this process.
+# A day that has no more bytes, unpacked, and no more lines is judged by this process.
 SMALL_BYTES = 32 * 1024 * 1024
+_SMALL_LINES = 500_000
 # Enough names to explain a drift; a feed that writes values as names must not fill the manifest.
 _MAX_UNKNOWN_FIELDS = 1000
 
@@ -43,7 +44,7 @@ _JUDGED = StructType([*EVENTS.schema, StructField("unknown_fields", ArrayType(St
 def build(spark: SparkSession, deliveries: Sequence[Delivery], day: date) -> Draft:
     """Draft ``ingested/events`` from everything the exchanges delivered for the day."""
     lines, size = count_lines(deliveries)
-    judge = _judged_here if size <= SMALL_BYTES else _judged_in_tasks
+    judge = _judged_here if size <= SMALL_BYTES and lines <= _SMALL_LINES else _judged_in_tasks
     judged = reduce(DataFrame.unionAll, (judge(spark, delivery) for delivery in deliveries))
     # Counted while the rows are processed; reading the names needs a second pass, only if there are any.
     seen = Observation()

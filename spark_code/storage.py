@@ -155,13 +155,16 @@ class Storage:
             found = self._get(key)
         return found and found[0]
 
-    def open(self, key: str) -> ObjectFile | None:
-        """The object as a file that fetches only the parts that are read, or None if it does not exist."""
+    def open(self, key: str, at_once: int = 1024 * 1024) -> ObjectFile | None:
+        """The object as a file that fetches only the parts that are read, or None if it does not exist.
+
+        On S3 each request fetches ``at_once`` bytes: as many as will be read, because it takes as long as for a few.
+        """
         if self._is_absent():
             return None
         with self._explaining(key):
             try:
-                return ObjectFile(obstore.open_reader(self._store, key))
+                return ObjectFile(obstore.open_reader(self._store, key, buffer_size=at_once))
             except FileNotFoundError:
                 return None
 

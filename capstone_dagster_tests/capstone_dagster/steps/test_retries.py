@@ -21,7 +21,7 @@ from capstone_dagster.runs.executor import signing_executor
 from capstone_dagster.runs.failure_reasons import retry_reason
 from capstone_dagster.settings import CHECKOUT, Settings
 from capstone_dagster.steps.retries import Retries, backoff
-from capstone_dagster_tests.servers.on_s3 import OnS3
+from capstone_dagster_tests.servers.on_s3 import OnS3, real_jars  # noqa: F401 -- pytest finds fixtures by their import
 from capstone_dagster_tests.servers.platform import Platform, failure
 from capstone_dagster_tests.servers.processes import eventually
 from capstone_dagster_tests.servers.s3_faults import (  # noqa: F401 -- pytest finds fixtures by their import
@@ -69,9 +69,9 @@ def test_no_wait_is_shorter_than_the_one_before(retries_before: int) -> None:
 
 
 @pytest.fixture
-def on_s3(tmp_path: Path, faults: Faults, s3_uri: str) -> OnS3:  # noqa: F811 -- the fixture
+def on_s3(tmp_path: Path, faults: Faults, s3_uri: str, real_jars: None) -> OnS3:  # noqa: F811 -- the fixtures
     """Raw files and lake in a bucket of a server with which nothing is wrong yet."""
-    del faults
+    del faults, real_jars
     return OnS3(tmp_path, DAY, raw_uri=f"{s3_uri}/raw", lake_uri=f"{s3_uri}/lake")
 
 
