@@ -33,7 +33,7 @@ CODE_VERSION = "1"
 PART_BYTES = 32 * 1024 * 1024
 # A day that has no more bytes, unpacked, and no more lines is judged by this process.
 SMALL_BYTES = 32 * 1024 * 1024
-_SMALL_LINES = 500_000
+SMALL_LINES = 500_000
 # Enough names to explain a drift; a feed that writes values as names must not fill the manifest.
 _MAX_UNKNOWN_FIELDS = 1000
 
@@ -44,7 +44,7 @@ _JUDGED = StructType([*EVENTS.schema, StructField("unknown_fields", ArrayType(St
 def build(spark: SparkSession, deliveries: Sequence[Delivery], day: date) -> Draft:
     """Draft ``ingested/events`` from everything the exchanges delivered for the day."""
     lines, size = count_lines(deliveries)
-    judge = _judged_here if size <= SMALL_BYTES and lines <= _SMALL_LINES else _judged_in_tasks
+    judge = _judged_here if size <= SMALL_BYTES and lines <= SMALL_LINES else _judged_in_tasks
     judged = reduce(DataFrame.unionAll, (judge(spark, delivery) for delivery in deliveries))
     # Counted while the rows are processed; reading the names needs a second pass, only if there are any.
     seen = Observation()
