@@ -29,7 +29,7 @@ setup: .venv/.ready .venv/.archived ## make .venv from requirements.lock
 .venv/.archived: .venv/.ready
 	@echo "making an archive of Spark's classes, so that Spark starts sooner (a minute or so)"
 	@$(BIN)/python -m capstone_dagster.steps.class_archive >.venv/spark.jsa.log 2>&1 || \
-		echo "it could not be made: see .venv/spark.jsa.log; Spark starts without it"
+		echo "it could not be made: see .venv/spark.jsa.log; Spark starts without it (again: rm .venv/.archived)"
 	@touch $@
 
 demo: setup ## three sample days from raw files to the report

@@ -1,28 +1,15 @@
-"""The rules for delivered lines: bytes of a line to a row of ``ingested/events``, whatever the state of the line.
+"""The rules for delivered lines, as SQL of DuckDB: a line in whatever state to a row of ``ingested/events``.
 
-They are SQL of DuckDB, which works on whole Arrow arrays: no line becomes a Python object, unless it is no UTF-8 or too
-long. Plain lines take a short way (``plain_lines``); every other line is taken apart and judged rule by rule.
+Each line is taken apart and judged rule by rule. Plain lines do not come here (``plain_lines``).
 """
 
-from collections.abc import Iterable, Iterator
 from datetime import date
-from functools import cached_property
-from typing import TYPE_CHECKING
 
-from spark_code.plain_lines import plain_query
 from spark_code.raw_files import Source
-from spark_code.raw_lines import as_text
 from spark_code.schemas import RecordType, Reject
-
-if TYPE_CHECKING:
-    import duckdb
-    import pyarrow as pa
 
 # Longer lines are not events.
 MAX_LINE_BYTES = 64 * 1024
-# How many lines are judged at once, and how many bytes of lines that are not plain.
-_AT_ONCE = 65_536
-_BYTES_AT_ONCE = 16 * 1024 * 1024
 
 _FIELDS = (
     *("trade_dt", "file_tm", "event_type", "symbol", "event_tm", "event_seq_nb", "exchange"),
@@ -31,19 +18,24 @@ _FIELDS = (
 
 # The grammars of the contract. An exponent has at most four digits: no price needs more, and 1e-999999999 would take
 # gigabytes. There is no year 0, because Python readers cannot represent it. A number with an exponent is written out
-# before it is cast, so that it is rounded once, half up, from all of its digits.
-_GRAMMARS = r"""
+# before it is cast, so that it is rounded once, half up, from all of its digits; no more than a table can hold.
+_NUMBERS_AND_TIMES = r"""
     CREATE MACRO field(value) AS nullif(trim(value, ' ' || chr(9)), '');
     CREATE MACRO is_number(value) AS regexp_full_match(value, '[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?');
-    CREATE MACRO with_point_at(sign, digits, point) AS sign || CASE
-        WHEN point <= 0 THEN '0.' || repeat('0', -point) || digits
-        WHEN point >= length(digits) THEN digits || repeat('0', point - length(digits))
-        ELSE digits[:point] || '.' || digits[point + 1:] END;
-    CREATE MACRO written_out(value) AS with_point_at(
+    CREATE MACRO with_point_at(sign, digits, point) AS CASE
+        WHEN digits = '' THEN '0'
+        WHEN point > 19 THEN NULL
+        WHEN point < -7 THEN '0.00000001'
+        WHEN point <= 0 THEN sign || '0.' || repeat('0', -point) || digits
+        WHEN point >= length(digits) THEN sign || digits || repeat('0', point - length(digits))
+        ELSE sign || digits[:point] || '.' || digits[point + 1:] END;
+    CREATE MACRO without_leading_zeros(sign, digits, point) AS with_point_at(
+        sign, ltrim(digits, '0'), (point - length(digits) + length(ltrim(digits, '0')))::INTEGER);
+    CREATE MACRO written_out(value) AS without_leading_zeros(
         regexp_extract(value, '^[+-]?'),
         regexp_extract(value, '^[+-]?([0-9]+)', 1) || regexp_extract(value, '\.([0-9]+)', 1),
-        (length(regexp_extract(value, '^[+-]?([0-9]+)', 1))
-            + coalesce(try_cast(regexp_extract(value, '[eE](.*)', 1) AS INTEGER), 0))::INTEGER);
+        length(regexp_extract(value, '^[+-]?([0-9]+)', 1))
+            + coalesce(try_cast(regexp_extract(value, '[eE](.*)', 1) AS INTEGER), 0));
     CREATE MACRO as_price(value) AS CASE
         WHEN regexp_full_match(value, '[+-]?[0-9]+(\.[0-9]+)?') THEN try_cast(value AS DECIMAL(18, 6))
         WHEN is_number(value) THEN try_cast(written_out(value) AS DECIMAL(18, 6)) END;
@@ -59,9 +51,9 @@ _GRAMMARS = r"""
         AND value[:4] <> '0000', try_cast(value AS TIMESTAMP), NULL);
 """
 
-# DuckDB's parser accepts a comma too many and other spellings of NaN; RFC 8259 and the contract do not. A name that
+# DuckDB's parser accepts a superfluous comma and other spellings of NaN; RFC 8259 and the contract do not. A name that
 # comes twice is ambiguous, at any depth, and a symbol is a text or a number.
-_JSON_GRAMMAR = r"""
+_JSON = r"""
     CREATE MACRO is_object(line) AS json_valid(line) AND regexp_matches(line, '^\s*\{');
     CREATE MACRO skeleton(line) AS regexp_replace(line, '"(?:[^"\\]|\\.)*"', '""', 'g');
     CREATE MACRO is_strict(skeleton) AS
@@ -79,6 +71,8 @@ _JSON_GRAMMAR = r"""
         ELSE json_type(line, path) = 'VARCHAR' END;
 """
 
+GRAMMARS = _NUMBERS_AND_TIMES + _JSON
+
 # With a decimal in the structure, all numbers keep their text.
 _STRUCTURE = ", ".join([*(f'"{name}": "VARCHAR"' for name in _FIELDS), '"exact": "DECIMAL(1,0)"'])
 _KNOWN = ", ".join(f"'{name}'" for name in _FIELDS)
@@ -86,9 +80,10 @@ _KNOWN = ", ".join(f"'{name}'" for name in _FIELDS)
 _RECORDS = {
     "csv": """
         parts AS (
-            SELECT line, reason, string_split(line, ',') AS part, field(part[3]) AS kind FROM delivered
+            SELECT source_file, line, reason, string_split(line, ',') AS part, field(part[3]) AS kind FROM delivered
         ), records AS (
             SELECT
+                source_file,
                 line,
                 coalesce(reason, CASE
                     WHEN kind = 'T' AND len(part) <> 9 OR kind = 'Q' AND len(part) <> 11 THEN 'field_count' END
@@ -113,12 +108,14 @@ _RECORDS = {
     "json": f"""
         parsed AS (
             SELECT
+                source_file,
                 line,
                 reason,
                 if(reason IS NULL AND is_object(line), from_json(line, '{{{_STRUCTURE}}}'), NULL) AS f
             FROM delivered
         ), judged_as_json AS (
             SELECT
+                source_file,
                 line,
                 f,
                 CASE
@@ -130,6 +127,7 @@ _RECORDS = {
             FROM parsed
         ), records AS (
             SELECT
+                source_file,
                 line,
                 reason,
                 {", ".join(f"field(f.{name}) AS {name}" for name in _FIELDS)},
@@ -140,11 +138,12 @@ _RECORDS = {
 }
 
 
-def _rules_query(source: Source, day: date) -> str:
+def rules_query(source: Source, day: date) -> str:
     """A row per line of the table ``lines``, from the first fault of the line to the last rule of its fields."""
     return f"""
         WITH delivered AS (
             SELECT
+                source_file,
                 if(suffix(text, chr(13)), left(text, length(text) - 1), text) AS without_cr,
                 if(starts_with(without_cr, chr(65279)), without_cr[2:], without_cr) AS line,
                 CASE
@@ -156,6 +155,7 @@ def _rules_query(source: Source, day: date) -> str:
             FROM lines
         ), {_RECORDS[source.format]}, typed AS (
             SELECT
+                source_file,
                 line,
                 reason,
                 unknown_fields,
@@ -212,50 +212,8 @@ def _rules_query(source: Source, day: date) -> str:
             if(rec_type = 'Q', ask_pr, NULL) AS ask_pr,
             if(rec_type = 'Q', ask_size, NULL) AS ask_size,
             reject_reason,
-            $source_file AS source_file,
+            source_file,
             if(rec_type = 'B', line, NULL) AS line,
             unknown_fields
         FROM judged
     """  # noqa: S608 - all texts in it are our own
-
-
-class Judge:
-    """Judges the lines that one exchange delivered for a day."""
-
-    def __init__(self, source: Source, day: date) -> None:
-        self._plain = plain_query(source, day)
-        self._rules = _rules_query(source, day)
-
-    @cached_property
-    def _database(self) -> "duckdb.DuckDBPyConnection":
-        import duckdb  # noqa: PLC0415 - takes 0.1 s, for who judges lines; commands import ``flow``
-
-        database = duckdb.connect(config={"threads": 1, "memory_limit": "1GB"})
-        database.execute(_GRAMMARS + _JSON_GRAMMAR)
-        return database
-
-    def rows(self, lines: Iterable["pa.BinaryArray"], source_file: str) -> Iterator["pa.Table"]:
-        """The rows of the lines of one file, in any order; the last column has the fields that nobody knows."""
-        import pyarrow as pa  # noqa: PLC0415 - the same
-        import pyarrow.compute as pc  # noqa: PLC0415 - the same
-
-        others: list[pa.BinaryArray] = []
-        for some in (array.slice(start, _AT_ONCE) for array in lines for start in range(0, len(array), _AT_ONCE)):
-            # The same bytes as text, which they need not be: the grammar of plain lines has only ASCII.
-            self._database.register("lines", pa.table({"text": some.view(pa.string())}))
-            found = self._database.sql(self._plain).to_arrow_table()
-            is_plain = found.column("is_plain")
-            yield found.filter(is_plain).drop_columns("is_plain")
-            others.append(some.filter(pc.invert(is_plain).combine_chunks()))
-            # DuckDB takes 0.2 s to understand the rules.
-            if sum(map(len, others)) >= _AT_ONCE or sum(array.nbytes for array in others) >= _BYTES_AT_ONCE:
-                yield self._judged(others, source_file)
-                others = []
-        if any(map(len, others)):
-            yield self._judged(others, source_file)
-
-    def _judged(self, lines: "list[pa.BinaryArray]", source_file: str) -> "pa.Table":
-        import pyarrow as pa  # noqa: PLC0415 - the same
-
-        self._database.register("lines", as_text(pa.concat_arrays(lines)))
-        return self._database.sql(self._rules, params={"source_file": source_file}).to_arrow_table()

@@ -36,7 +36,7 @@ class Source:
 # A third exchange is one more line.
 SOURCES: tuple[Source, ...] = (Source("NYSE", "csv"), Source("NASDAQ", "json"))
 
-# Spark would unpack these itself, or fail to, but we could not count their lines independently.
+# Nothing here unpacks these.
 _OTHERWISE_PACKED = (".deflate", ".lz4", ".snappy", ".zst")
 
 # The marker beside the data files, which Spark and Hadoop write last, says that nothing more comes. If it is older than
@@ -54,7 +54,7 @@ class MissingDeliveryError(Exception):
 
 
 class UnreadableNameError(Exception):
-    """A file has an unreadable name: Spark's local file system cannot open it, or its compression is unknown."""
+    """A file has an unreadable name: the store hides it, or its compression is unknown."""
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 # How much of a rejected line is kept: more than any event has, and parquet holds a hundred of them in memory.
 MAX_KEPT_BYTES = 128 * 1024
 _BLOCK = 8 * 1024 * 1024
+# Opening a file takes as long as reading so many bytes.
+_OPEN_BYTES = 1024 * 1024
 _BOM = "\ufeff".encode()
-_UNPACK: Mapping[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open}
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,13 @@ def parts(delivery: Delivery, part_bytes: int) -> list[list[Part]]:
                 lots.append([])
                 room = part_bytes
             lots[-1].append(Part(stored.key, start, None if packed else start + size))
-            room -= size
+            room -= max(size, min(_OPEN_BYTES, part_bytes))
     return lots
 
 
 def lines_of(storage: Storage, part: Part) -> Iterator["pa.BinaryArray"]:
     """The lines of a part as they were delivered, without the LF and without a BOM at the start of the file."""
-    import pyarrow as pa  # noqa: PLC0415 - takes 0.15 s, for who reads lines; commands import ``flow``
+    import pyarrow as pa  # noqa: PLC0415 - takes 0.15 s, for those who read lines; commands import ``flow``
     import pyarrow.compute as pc  # noqa: PLC0415 - the same
 
     def split(lines: bytes) -> "pa.BinaryArray":
@@ -79,14 +80,14 @@ def lines_of(storage: Storage, part: Part) -> Iterator["pa.BinaryArray"]:
 
 
 def as_text(lines: "pa.BinaryArray") -> "pa.Table":
-    """Lines as texts, of which too long ones are cut, and whether they are UTF-8; what is not becomes U+FFFD."""
+    """Lines as texts, of which too long ones are cut, and whether they are UTF-8; other bytes become U+FFFD."""
     import pyarrow as pa  # noqa: PLC0415 - the same
     import pyarrow.compute as pc  # noqa: PLC0415 - the same
 
     sizes = pc.binary_length(lines)
     try:
         if pc.max(sizes).as_py() > MAX_KEPT_BYTES:
-            raise pa.ArrowInvalid  # noqa: TRY301 - as for lines that are no UTF-8
+            raise pa.ArrowInvalid  # noqa: TRY301 - as for lines that are not UTF-8
         texts = lines.cast(pa.string())
         are_encoded = pa.repeat(True, len(lines))
     except pa.ArrowInvalid:
@@ -140,7 +141,10 @@ def _content(storage: Storage, part: Part) -> Iterator[bytes]:
         while block := file.read(_BLOCK):
             last = -1
             if part.end is not None and position + len(block) >= part.end:
-                last = block.find(b"\n", max(0, part.end - 1 - position))
+                first_of_next = max(0, part.end - 1 - position)
+                if not has_begun and block.find(b"\n", 0, first_of_next) < 0:
+                    return  # a part in the middle of a line, in which none begins
+                last = block.find(b"\n", first_of_next)
             kept = block[: last + 1] if last >= 0 else block
             if not has_begun:
                 first = kept.find(b"\n")
@@ -162,14 +166,52 @@ def _opened(storage: Storage, key: str) -> Iterator[BinaryIO]:
         opened = storage.open(key, _BLOCK)
         if opened is None:
             raise FileNotFoundError("it is gone")
-        content = io.BufferedReader(opened, _BLOCK)
         unpack = _unpacking(key)
-        # Buffered once more, because a file of many compressed parts is read a part at a time.
-        with io.BufferedReader(unpack(content), _BLOCK) if unpack else content as file:
-            yield file
+        with io.BufferedReader(opened, _BLOCK) as content:
+            if unpack is None:
+                yield content
+                return
+            # Buffered once more, because a file of many compressed parts is read a part at a time.
+            with io.BufferedReader(unpack(content), _BLOCK) as file:
+                yield file
     except (OSError, EOFError, zlib.error) as error:
         uri = storage.uri(key)
         raise StorageError(shown(f"{uri} cannot be read to its end: {error}; deliver it again")) from error
+
+
+class _Bz2File(io.RawIOBase):
+    """The content of a bz2 file. Python's own reader ignores what follows the last stream; here it is an error."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        super().__init__()
+        self._packed = packed
+        self._stream = bz2.BZ2Decompressor()
+        self._rest = b""
+
+    def readable(self) -> bool:
+        """Always true."""
+        return True
+
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]  # of typeshed's wider type
+        """Fill a part of a buffer, or nothing at the end of the file."""
+        while True:
+            if self._stream.eof:
+                self._rest = self._stream.unused_data or self._packed.read(_BLOCK)
+                if not self._rest:
+                    return 0
+                self._stream = bz2.BZ2Decompressor()
+            elif self._stream.needs_input and not self._rest:
+                self._rest = self._packed.read(_BLOCK)
+                if not self._rest:
+                    raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+            content = self._stream.decompress(self._rest, len(buffer))
+            self._rest = b""
+            if content:
+                buffer[: len(content)] = content
+                return len(content)
+
+
+_UNPACK: Mapping[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": _Bz2File}
 
 
 def _unpacking(key: str) -> Callable[[BinaryIO], Any] | None:

@@ -1,12 +1,13 @@
 """Edge: delivered lines of a day to typed events, split into trades, quotes and bad lines.
 
-Grain: one row per line, accepted or rejected; no line is dropped. ``raw_lines`` reads the lines, and ``line_rules``
+Grain: one row per line, accepted or rejected; no line is dropped. ``raw_lines`` reads the lines, and ``line_judge``
 judges them: in the tasks of Spark, each of which reads a part of the files. Small days are judged by this process,
 before Python would have started in a task.
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StringType, StructField, StructType
 
 from spark_code.drafts import Draft
-from spark_code.line_rules import Judge
+from spark_code.line_judge import Judge
 from spark_code.locations import s3_environment
 from spark_code.raw_files import Delivery, Source
 from spark_code.raw_lines import Part, count_lines, lines_of, parts
@@ -31,9 +32,10 @@ CODE_VERSION = "1"
 
 # How many bytes of files a task reads.
 PART_BYTES = 32 * 1024 * 1024
-# A day that has no more bytes, unpacked, and no more lines is judged by this process.
+# A day that has no more bytes, unpacked, no more lines and no more files is judged by this process.
 SMALL_BYTES = 32 * 1024 * 1024
 SMALL_LINES = 500_000
+_SMALL_FILES = 100
 # Enough names to explain a drift; a feed that writes values as names must not fill the manifest.
 _MAX_UNKNOWN_FIELDS = 1000
 
@@ -44,7 +46,9 @@ _JUDGED = StructType([*EVENTS.schema, StructField("unknown_fields", ArrayType(St
 def build(spark: SparkSession, deliveries: Sequence[Delivery], day: date) -> Draft:
     """Draft ``ingested/events`` from everything the exchanges delivered for the day."""
     lines, size = count_lines(deliveries)
-    judge = _judged_here if size <= SMALL_BYTES and lines <= SMALL_LINES else _judged_in_tasks
+    files = sum(len(delivery.files) for delivery in deliveries)
+    is_small = size <= SMALL_BYTES and lines <= SMALL_LINES and files <= _SMALL_FILES
+    judge = _judged_here if is_small else _judged_in_tasks
     judged = reduce(DataFrame.unionAll, (judge(spark, delivery) for delivery in deliveries))
     # Counted while the rows are processed; reading the names needs a second pass, only if there are any.
     seen = Observation()
@@ -79,27 +83,37 @@ def _judging(
     """The function of the tasks: numbers of lots of files to the rows of their lines."""
 
     def rows(numbers: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
-        os.environ.update(environment)
-        storage, judge = Storage(raw), Judge(source, day)
-        for batch in numbers:
-            for number in batch.column("id"):
-                for table in _judged(storage, judge, lots[number.as_py()]):
-                    yield from table.to_batches()
+        files = (part for batch in numbers for number in batch.column("id") for part in lots[number.as_py()])
+        with _environment(environment):
+            for table in _judged(Storage(raw), source, day, files):
+                yield from table.to_batches()
 
     return rows
 
 
 def _judged_here(spark: SparkSession, delivery: Delivery) -> DataFrame:
-    import pyarrow as pa  # noqa: PLC0415 - takes 0.15 s, for who ingests; commands import ``flow``
+    import pyarrow as pa  # noqa: PLC0415 - takes 0.15 s, for those who ingest; commands import ``flow``
 
     files = [part for lot in parts(delivery, SMALL_BYTES) for part in lot]
-    tables = list(_judged(delivery.storage, Judge(delivery.source, delivery.day), files))
+    tables = list(_judged(delivery.storage, delivery.source, delivery.day, files))
     return spark.createDataFrame(pa.concat_tables(tables) if tables else [], _JUDGED).coalesce(1)
 
 
-def _judged(storage: Storage, judge: Judge, files: Iterable[Part]) -> Iterator["pa.Table"]:
-    for part in files:
-        yield from judge.rows(lines_of(storage, part), part.key)
+def _judged(storage: Storage, source: Source, day: date, files: Iterable[Part]) -> Iterator["pa.Table"]:
+    return Judge(source, day).rows((part.key, lines) for part in files for lines in lines_of(storage, part))
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for the duration: Spark gives the process of a task to others, too."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _drift(judged: DataFrame) -> dict[str, list[str]]:

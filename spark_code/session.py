@@ -24,7 +24,8 @@ ENGINE_CONF: dict[str, str] = {
     "spark.sql.codegen.hugeMethodLimit": "8000",
 }
 
-# What ``make setup`` lays out of Spark's classes, for a JVM that starts sooner. One that does not fit is ignored.
+# The archive of Spark's classes that ``make setup`` makes, so that the JVM starts sooner; it ignores one that does not
+# fit.
 CLASS_ARCHIVE = Path(sys.prefix, "spark.jsa")
 NO_MESSAGES = "-Xlog:cds*=off"
 

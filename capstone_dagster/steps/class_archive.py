@@ -1,7 +1,7 @@
 """Makes the archive of Spark's classes: ``python -m capstone_dagster.steps.class_archive``, a part of ``make setup``.
 
-To load them is a third of Spark's start and a fifth of its first day. Java maps them from an archive at once. Where
-there is none, or one of another Java or Spark, it loads them as ever.
+Loading them takes a third of Spark's start and a fifth of its first day; Java maps them from an archive at once. Where
+there is none, or one of another Java or Spark, it loads them as usual.
 """
 
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ from spark_code.manifest import Attempt
 from spark_code.session import CLASS_ARCHIVE, NO_MESSAGES, local_conf
 from spark_code.submit import Work
 
+_MOST_SECONDS = 300
 _DAYS = date(2020, 8, 5), date(2020, 8, 6)
 
 
@@ -42,10 +43,14 @@ def make() -> None:
 def _session(folder: Path, option: str) -> Iterator[SparkSession]:
     conf = local_conf("1g", folder)
     conf["spark.driver.extraJavaOptions"] += f" {option} {NO_MESSAGES}"
-    yield start_session(conf)
+    spark = start_session(conf)
     jvm = SparkContext._gateway.proc  # type: ignore[union-attr]  # noqa: SLF001 - there is no public way
-    jvm.stdin.close()
-    jvm.wait()
+    try:
+        yield spark
+        jvm.stdin.close()
+        jvm.wait(_MOST_SECONDS)
+    finally:
+        jvm.kill()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 
 from capstone_dagster_tests.builders.deliveries import BOM, DAY, FOLDERS, Bare, fields, json_line, line
 from capstone_dagster_tests.spark_code.test_raw_to_ingested_model import content
-from spark_code.line_rules import Judge
+from spark_code.line_judge import Judge
 from spark_code.raw_files import SOURCES
 
 PLAIN = {
@@ -81,13 +81,13 @@ class OnlyRules(Judge):
 class OnlyPlain(Judge):
     """Leaves out what is not plain."""
 
-    def _judged(self, lines: list[pa.BinaryArray], source_file: str) -> pa.Table:
-        return super()._judged(lines, source_file).slice(0, 0)
+    def _judged(self, lines: list[pa.Table]) -> pa.Table:
+        return super()._judged(lines).slice(0, 0)
 
 
 def rows_of(kind: type[Judge], exchange: str, lines: list[bytes]) -> list[dict[str, Any]]:
     source = next(source for source in SOURCES if source.exchange == exchange)
-    tables = kind(source, DAY).rows([pa.array(lines, pa.binary())], "part 0")
+    tables = kind(source, DAY).rows([("part 0", pa.array(lines, pa.binary()))])
     # Only the rules know the file, which counts for rejects.
     rows = [row for table in tables for row in table.to_pylist()]
     return [row | {"unknown_fields": row["unknown_fields"] or None, "source_file": None} for row in rows]
@@ -116,6 +116,25 @@ def test_prices_are_rounded_half_up_from_all_of_their_digits() -> None:
     assert [row["trade_pr"] for row in rows] == [
         Decimal(price) for price in ("1.234568", "1.234567", "1.234568", "999999999999.999999")
     ]
+
+
+@pytest.mark.parametrize("length", [12_000, 60_000])
+def test_long_lines_that_are_not_plain_are_judged_in_little_memory(length: int) -> None:
+    depth = Bare(f"[1{',1' * (length // 2)}]")
+    lines = [line("NASDAQ", "T", depth=depth)] * (18_000_000 // length)
+
+    rows = Judge(SOURCES[1], DAY).rows([("part 0", pa.array(lines, pa.binary()))])
+
+    assert Counter(kind for table in rows for kind in table["rec_type"].to_pylist()) == {"T": len(lines)}
+
+
+def test_exponents_cost_no_more_than_their_digits() -> None:
+    huge, tiny = (line("NYSE", "Q", bid_pr=f"1{zeros}", ask_size=f"1{zeros}") for zeros in ("e9999", "e-9999"))
+    zero = line("NYSE", "Q", bid_pr="0e9999", bid_size="0e9999", ask_pr="-0e-9999", ask_size="0.000e9999")
+
+    rows = rows_of(Judge, "NYSE", [huge, tiny, zero] * 5_000)
+
+    assert Counter(row["reject_reason"] for row in rows) == {"bad_number": 10_000, None: 5_000}
 
 
 @pytest.mark.parametrize("exchange", FOLDERS)

@@ -1,5 +1,6 @@
 """Lines are read once and whole, in whatever parts; those larger than the memory are cut, and counted as ever."""
 
+import bz2
 import gzip
 import os
 import subprocess
@@ -25,6 +26,7 @@ from spark_code.schemas import EVENTS
 
 MIB = 2**20
 KEPT = 128 * 1024
+PACK: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress}
 SHORT = 3_000_000
 
 PUBLISH_WITH_LITTLE_MEMORY = """
@@ -56,9 +58,12 @@ def test_lines_are_read_once_and_whole_in_whatever_parts_and_blocks(
         raw, wanted = tmp_path / str(number), Counter[bytes]()
         for file in range(random.randint(1, 3)):
             delivered = content(random)
-            is_packed = random.random() < 0.3
-            name = f"part {file}.gz" if is_packed else f"part {file}"
-            deliver(raw, "NYSE", name, gzip.compress(delivered) if is_packed else delivered)
+            ending = random.choice(["", "", ".gz", ".bz2"])
+            half = len(delivered) // 2
+            # Packed files may consist of several parts.
+            deliver(
+                raw, "NYSE", f"part {file}{ending}", PACK[ending](delivered[:half]) + PACK[ending](delivered[half:])
+            )
             lines = delivered.removeprefix(BOM).split(b"\n")
             wanted.update(lines if lines[-1] else lines[:-1])
         deliver(raw, "NASDAQ", "empty", b"")
@@ -78,7 +83,23 @@ def test_lines_are_read_once_and_whole_in_whatever_parts_and_blocks(
         assert (number, count_lines(deliveries)[0]) == (number, wanted.total())
 
 
-def test_small_files_come_in_one_lot_and_a_large_one_in_several(tmp_path: Path) -> None:
+def test_a_line_of_many_parts_is_read_by_one_of_them(tmp_path: Path) -> None:
+    deliver(tmp_path, "NYSE", "part", b"first\n" + b"x" * 1_000_000 + b"\nlast")
+    deliver(tmp_path, "NASDAQ", "part", b"")
+    delivery = RawFolder(str(tmp_path)).deliveries(DAY)[0]
+
+    parts_with_lines = [
+        (part.start, [len(text) for some in lines_of(delivery.storage, part) for text in some.to_pylist()])
+        for part in chain.from_iterable(parts(delivery, 100_000))
+    ]
+
+    assert [found for found in parts_with_lines if found[1]] == [(0, [5, 1_000_000]), (1_000_000, [4])]
+
+
+def test_small_files_come_in_one_lot_and_a_large_one_in_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw_lines, "_OPEN_BYTES", 30)
     for name, size in {"a": 40, "b": 30, "c": 250, "d": 10, "e.gz": 500, "f": 0}.items():
         deliver(tmp_path, "NYSE", name, b"x" * size)
     deliver(tmp_path, "NASDAQ", "part", b"")
@@ -126,13 +147,17 @@ def test_lines_beside_one_that_is_very_big_are_read_as_ever(
     [
         (gzip.compress(b"line\n")[:-4], "Compressed file ended before the end-of-stream marker was reached"),
         (gzip.compress(b"line\n") + b"and more", "Not a gzipped file (b'an')"),
+        (bz2.compress(b"line\n")[:-4], "Compressed file ended before the end-of-stream marker was reached"),
+        (bz2.compress(b"line\n") + b"and more", "Invalid data stream"),
         (b"line\n", "Not a gzipped file (b'li')"),
     ],
-    ids=["cut", "with something behind", "plain"],
+    ids=["cut gz", "gz with something behind", "cut bz2", "bz2 with something behind", "plain"],
 )
-def test_a_broken_gzip_fails_the_day_and_is_named(spark: SparkSession, tmp_path: Path, broken: bytes, why: str) -> None:
+def test_a_broken_packed_file_fails_the_day_and_is_named(
+    spark: SparkSession, tmp_path: Path, broken: bytes, why: str
+) -> None:
     deliver(tmp_path, "NYSE", "whole", line("NYSE", "T"))
-    name = deliver(tmp_path, "NASDAQ", "broken.gz", broken)
+    name = deliver(tmp_path, "NASDAQ", "broken.bz2" if broken.startswith(b"BZh") else "broken.gz", broken)
 
     with pytest.raises(StorageError) as refused:
         draft_of(spark, tmp_path)

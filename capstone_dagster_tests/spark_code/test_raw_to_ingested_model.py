@@ -364,7 +364,7 @@ def content(random: Random, exchange: str, lines: int) -> bytes:
 
 
 def delivery(random: Random, lines: int) -> dict[tuple[str, str], bytes]:
-    """Files of both exchanges; of each, one is packed in parts, and one has a line that Spark's reader cannot take."""
+    """Files of both exchanges; of each, one is packed in parts, and one has a very large line."""
     files = {}
     for exchange in FOLDERS:
         for name, share in {"part 0": 0.6, "part-1.gz": 0.3, "part-2": 0.05, "part-3.gz": 0.05}.items():
