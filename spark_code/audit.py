@@ -60,8 +60,7 @@ def counting(rows: DataFrame, table: Table) -> tuple[DataFrame, Callable[[], Aud
         rows, row_hash = rows.withColumn("row_hash", row_hash), F.col("row_hash")
     measures = [F.count_if(F.expr(condition)).alias(name) for name, condition in table.measures.items()]
     hashes = [F.try_sum(half(row_hash)).alias(name) for name, half in _HALVES.items()]
-    watched = rows.observe(
-        observation,
+    counts = (
         F.count(F.lit(1)).alias("rows"),
         F.count_if(is_repeat).alias("repeats"),
         F.min("trade_dt").alias("first_day"),
@@ -70,7 +69,12 @@ def counting(rows: DataFrame, table: Table) -> tuple[DataFrame, Callable[[], Aud
         *hashes,
         *measures,
     )
-    return watched.select(*table.columns), lambda: _audit(table, observation.get)
+
+    def counted() -> Audit:
+        # A busy server of Spark Connect may answer before it has the counts.
+        return _audit(table, observation.get or rows.agg(*counts).collect()[0].asDict())
+
+    return rows.observe(observation, *counts).select(*table.columns), counted
 
 
 def _audit(table: Table, found: dict[str, Any]) -> Audit:

@@ -57,7 +57,8 @@ def build(spark: SparkSession, deliveries: Sequence[Delivery], day: date) -> Dra
     source_of_rejects = F.when(F.col("rec_type") == RecordType.BAD.value, F.col("source_file"))
 
     def facts() -> dict[str, Any]:
-        return {"schema_drift": _drift(judged) if seen.get["lines_with_unknown_fields"] else {}}
+        # Spark Connect may have answered without the count.
+        return {"schema_drift": _drift(judged) if seen.get.get("lines_with_unknown_fields", 1) else {}}
 
     return Draft(
         EVENTS,

@@ -8,10 +8,11 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, LongType, StringType, StructField, StructType
 
+import spark_code.audit
 from capstone_dagster_tests.builders.closes import DAY, FIRST, SECOND, attempt, publish_closes
 from capstone_dagster_tests.builders.manifests import manifest_of
 from capstone_dagster_tests.builders.rows import at, close, event, frame, quote, trade
@@ -42,6 +43,23 @@ def digest(rows: DataFrame, table: Table = CLOSES) -> str:
 
 def digest_of(spark: SparkSession, rows: Sequence[tuple[Any, ...]], table: Table = CLOSES) -> str:
     return digest(frame(spark, table, rows), table)
+
+
+class Unheard(Observation):
+    """Of a server that answers before it has counted."""
+
+    @property
+    def get(self) -> dict[str, Any]:
+        return {}
+
+
+def test_what_spark_does_not_tell_is_counted_again(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = frame(spark, CLOSES, [IBM, GE, GE])
+    told = audit(rows)
+    monkeypatch.setattr(spark_code.audit, "Observation", Unheard)
+
+    assert audit(rows) == told
+    assert (told.rows, told.repeats) == (3, 1)
 
 
 @pytest.mark.parametrize(
