@@ -113,7 +113,7 @@ def test_a_day_too_large_for_the_driver_loses_no_line(platform: Platform) -> Non
     blank = SMALL_LINES + 1
     (platform.raw / f"csv/{WEDNESDAY}/NYSE/blank lines.csv").write_bytes(b"\n" * blank)
 
-    ran = platform.capstone("run", f"{WEDNESDAY}")
+    ran = platform.capstone("run", f"{WEDNESDAY}", "--job", "preprocessing")
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     events = platform.lake.require(EVENTS, WEDNESDAY)
