@@ -34,8 +34,8 @@ CODE_VERSION = "1"
 PART_BYTES = 32 * 1024 * 1024
 # A day that has no more bytes, unpacked, no more lines and no more files is judged by this process.
 SMALL_BYTES = 32 * 1024 * 1024
-SMALL_LINES = 500_000
-_SMALL_FILES = 100
+_SMALL_LINES = 500_000
+SMALL_FILES = 100
 # Enough names to explain a drift; a feed that writes values as names must not fill the manifest.
 _MAX_UNKNOWN_FIELDS = 1000
 
@@ -47,7 +47,7 @@ def build(spark: SparkSession, deliveries: Sequence[Delivery], day: date) -> Dra
     """Draft ``ingested/events`` from everything the exchanges delivered for the day."""
     lines, size = count_lines(deliveries)
     files = sum(len(delivery.files) for delivery in deliveries)
-    is_small = size <= SMALL_BYTES and lines <= SMALL_LINES and files <= _SMALL_FILES
+    is_small = size <= SMALL_BYTES and lines <= _SMALL_LINES and files <= SMALL_FILES
     judge = _judged_here if is_small else _judged_in_tasks
     judged = reduce(DataFrame.unionAll, (judge(spark, delivery) for delivery in deliveries))
     # Counted while the rows are processed; reading the names needs a second pass, only if there are any.

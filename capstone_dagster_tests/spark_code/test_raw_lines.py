@@ -27,7 +27,7 @@ from spark_code.schemas import EVENTS
 MIB = 2**20
 KEPT = 128 * 1024
 PACK: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress}
-SHORT = 3_000_000
+SHORT = 1_500_000
 
 PUBLISH_WITH_LITTLE_MEMORY = """
 import sys
@@ -194,7 +194,7 @@ def test_lines_too_large_for_the_memory_are_rejects_of_a_day_that_is_published(t
     command = [sys.executable, "-c", PUBLISH_WITH_LITTLE_MEMORY, str(raw), str(lake), str(tmp_path)]
     # Spark as people start it: interpreted, as in the quick JVMs of other tests, so many lines take minutes.
     environment = {name: value for name, value in os.environ.items() if name != "SPARK_SUBMIT_OPTS"}
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=environment)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600, env=environment)
 
     assert result.returncode == 0, result.stderr[-4000:]
     assert published(lake) == wanted

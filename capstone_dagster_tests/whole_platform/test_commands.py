@@ -16,7 +16,7 @@ import pytest
 
 from capstone_dagster.run_storage.instance import ready
 from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
-from spark_code.raw_to_ingested import SMALL_LINES
+from spark_code.raw_to_ingested import SMALL_FILES
 from spark_code.schemas import EVENTS, QUOTE_ANALYTICS
 
 # Labor Day lies between.
@@ -110,15 +110,15 @@ def test_dg_launch_lands_in_the_same_storage(platform: Platform, ran: str) -> No
 
 def test_a_day_too_large_for_the_driver_loses_no_line(platform: Platform) -> None:
     platform.sample(WEDNESDAY, events=1_000)
-    blank = SMALL_LINES + 1
-    (platform.raw / f"csv/{WEDNESDAY}/NYSE/blank lines.csv").write_bytes(b"\n" * blank)
+    for number in range(SMALL_FILES):
+        (platform.raw / f"csv/{WEDNESDAY}/NYSE/blank line {number}.csv").write_bytes(b"\n")
 
     ran = platform.capstone("run", f"{WEDNESDAY}", "--job", "preprocessing")
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     events = platform.lake.require(EVENTS, WEDNESDAY)
-    assert events.rows == 1_000 + blank
-    assert events.measures["rejected_blank"] >= blank
+    assert events.rows == 1_000 + SMALL_FILES
+    assert events.measures["rejected_blank"] >= SMALL_FILES
 
 
 def test_a_day_that_fails_or_has_no_files_says_why_and_does_not_stop_the_days_behind_it(tmp_path: Path) -> None:
