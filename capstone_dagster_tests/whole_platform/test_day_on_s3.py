@@ -11,9 +11,11 @@ from capstone_dagster.settings import CHECKOUT
 from capstone_dagster_tests.servers.on_s3 import OnS3, real_jars  # noqa: F401 -- pytest finds fixtures by their import
 from capstone_dagster_tests.servers.platform import Platform
 from capstone_dagster_tests.servers.s3_server import ODD_NAME, fresh_bucket, s3_client, s3_endpoint  # noqa: F401 -- the same
-from spark_code.schemas import TABLES
+from spark_code.raw_to_ingested import SMALL_FILES
+from spark_code.schemas import EVENTS, TABLES
+from spark_code.storage import Storage
 
-DAY = date(2020, 8, 5)
+DAY, NEXT_DAY = date(2020, 8, 5), date(2020, 8, 6)
 REPORT = [table for table in TABLES.values() if table.layer == "report"]
 
 
@@ -74,3 +76,16 @@ def test_a_second_time_by_spark_submit_publishes_a_new_version_with_the_same_row
     for table in REPORT:
         assert on_s3.lake.require(table, DAY).previous_version == before[table]
         assert on_s3.rows(table, DAY) == in_folders.rows(table, DAY), table.path
+
+
+def test_tasks_read_the_files_of_a_day_that_is_too_large_for_the_driver(on_s3: OnS3) -> None:
+    on_s3.sample(NEXT_DAY)
+    raw = Storage(on_s3.raw_uri)
+    for number in range(SMALL_FILES):
+        raw.write(f"csv/{NEXT_DAY}/NYSE/blank line {number}.csv", b"\n")
+
+    ran = on_s3.capstone("run", str(NEXT_DAY), "--job", "preprocessing")
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    events = on_s3.lake.require(EVENTS, NEXT_DAY)
+    assert (events.rows, events.measures["rejected_blank"] >= SMALL_FILES) == (120 + SMALL_FILES, True)
