@@ -1,7 +1,7 @@
 """The lines of delivered files as Arrow arrays of bytes, and an independent count of them.
 
 A file is read in blocks, so a line may be larger than the memory: what is longer than a line that is kept is cut.
-``line_rules`` judges the lines.
+``line_judge`` judges the lines.
 """
 
 import bz2
@@ -84,24 +84,13 @@ def as_text(lines: "pa.BinaryArray") -> "pa.Table":
     import pyarrow as pa  # noqa: PLC0415 - the same
     import pyarrow.compute as pc  # noqa: PLC0415 - the same
 
-    sizes = pc.binary_length(lines)
+    kept = pc.binary_slice(lines, 0, MAX_KEPT_BYTES)
     try:
-        if pc.max(sizes).as_py() > MAX_KEPT_BYTES:
-            raise pa.ArrowInvalid  # noqa: TRY301 - as for lines that are not UTF-8
-        texts = lines.cast(pa.string())
-        are_encoded = pa.repeat(True, len(lines))
+        texts = kept.cast(pa.string())
     except pa.ArrowInvalid:
-        texts = pa.array([line[:MAX_KEPT_BYTES].decode(errors="replace") for line in lines.to_pylist()], pa.string())
-        are_encoded = pa.array([_is_encoded(line) for line in lines.to_pylist()])
-    return pa.table({"text": texts, "bytes": sizes, "is_encoded": are_encoded})
-
-
-def _is_encoded(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        texts = pa.array([line.decode(errors="replace") for line in kept.to_pylist()], pa.string())
+    are_encoded = pc.equal(texts.cast(pa.binary()), kept)
+    return pa.table({"text": texts, "bytes": pc.binary_length(lines), "is_encoded": are_encoded})
 
 
 def count_lines(deliveries: Sequence[Delivery]) -> tuple[int, int]:

@@ -36,10 +36,10 @@ os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 LOG_CONF = "spark.capstone.log"
 
 
-def local_conf(driver_memory: str, log_dir: Path) -> dict[str, str]:
+def local_conf(driver_memory: str, log_dir: Path, *more_java_options: str) -> dict[str, str]:
     """Spark inside this process: all cores, a bounded driver, its log in a file."""
     log4j, log = Path(__file__).with_name("log4j2.properties").as_uri(), log_dir / "spark.log"
-    java_options = [f"-Dlog4j2.configurationFile={log4j}", f"-Dcapstone.spark.log={log}"]
+    java_options = [f"-Dlog4j2.configurationFile={log4j}", f"-Dcapstone.spark.log={log}", *more_java_options]
     if CLASS_ARCHIVE.exists():
         java_options += [f"-XX:SharedArchiveFile={CLASS_ARCHIVE}", NO_MESSAGES]
     return {

@@ -32,7 +32,7 @@ def make() -> None:
     with TemporaryDirectory() as folder:
         raw, lake = f"{folder}/raw", Lake(f"{folder}/lake")
         list(Sample(symbols=2, events=200, seed=1).write(raw, _DAYS[0], len(_DAYS)))
-        with _session(Path(folder), f'"-XX:ArchiveClassesAtExit={unfinished}"') as spark:
+        with _session(Path(folder), f"-XX:ArchiveClassesAtExit={unfinished}") as spark:
             Work("daily_pipeline", _DAYS[0], None, raw, lake).run(spark, Attempt.begin("archive"))
             raw_to_ingested.SMALL_BYTES = 0  # as on a large day, whose lines are judged in tasks
             Work("daily_pipeline", _DAYS[1], _DAYS[0], raw, lake).run(spark, Attempt.begin("archive"))
@@ -41,9 +41,7 @@ def make() -> None:
 
 @contextmanager
 def _session(folder: Path, option: str) -> Iterator[SparkSession]:
-    conf = local_conf("1g", folder)
-    conf["spark.driver.extraJavaOptions"] += f" {option} {NO_MESSAGES}"
-    spark = start_session(conf)
+    spark = start_session(local_conf("1g", folder, option, NO_MESSAGES))
     jvm = SparkContext._gateway.proc  # type: ignore[union-attr]  # noqa: SLF001 - there is no public way
     try:
         yield spark
