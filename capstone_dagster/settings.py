@@ -17,8 +17,8 @@ from pydantic.fields import FieldInfo
 
 from capstone_dagster import setting_values as values
 from capstone_dagster.deliveries.preconditions import Preconditions
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.setting_values import Fleet, as_text
+from spark_code.errors import ExpectedError
 
 _PATHS = ("CAPSTONE_HOME", "CAPSTONE_RAW_URI", "CAPSTONE_LAKE_URI")
 

@@ -14,13 +14,13 @@ from typing import get_args
 import dagster as dg
 
 from capstone_dagster.assets.jobs import JOB_NAMES, JobName, job_id
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.job_status.attempts import JobAttempt, JobStatus, runs_of, storage_of
 from capstone_dagster.run_tags import PARTITION_TAG
 from capstone_dagster.runs import outside_run
 from capstone_dagster.runs.failure_reasons import run_reason
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NoTradingDayError, parse_day
+from spark_code.errors import ExpectedError
 
 __all__ = ["JobAttempt", "JobIdError", "JobStatus", "NeverRunError", "Tracker", "parse_job_id"]
 

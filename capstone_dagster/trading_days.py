@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from functools import cache, cached_property
+from typing import TYPE_CHECKING
 
-import dagster as dg
-
-from capstone_dagster.errors import ExpectedError
 from spark_code import nyse_calendar
+from spark_code.errors import ExpectedError
 from spark_code.nyse_calendar import FIRST_KNOWN_DAY, LAST_KNOWN_DAY, CalendarError, NyseCalendar, why_to_come
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 NEW_YORK = nyse_calendar.NEW_YORK
 
@@ -40,13 +42,15 @@ class TradingDays:
         return self._first
 
     @cached_property
-    def partitions(self) -> dg.DailyPartitionsDefinition:
+    def partitions(self) -> "dg.DailyPartitionsDefinition":
         """One partition per trading day, in New York time.
 
         These are daily windows with exclusions, not a weekday cron, whose Friday window would last until Monday. The
         offset makes a day a partition from midnight on, so that it can run in the evening. The run itself checks
         whether the day's files are there.
         """
+        import dagster as dg  # noqa: PLC0415 - takes half a second; every command imports the calendar
+
         # The excluded days are part of the partitions' identity; they are fixed for years ahead, so it never changes.
         holidays = [datetime(day.year, day.month, day.day) for day in self._closed_weekdays()]  # noqa: DTZ001 - Dagster wants them naive
         return dg.DailyPartitionsDefinition(

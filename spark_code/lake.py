@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 
 from spark_code.audit import Audit, write
 from spark_code.drafts import Draft, Published
+from spark_code.errors import ExpectedError
 from spark_code.footers import FooterError, count_rows
 from spark_code.locations import StorageError
 from spark_code.manifest import Attempt, Manifest, given_up_in, giving_up
@@ -32,7 +33,7 @@ from spark_code.storage import Storage, StoredObject
 _log = logging.getLogger(__name__)
 
 
-class LakeError(Exception):
+class LakeError(ExpectedError):
     """A day that cannot be read or published, with the reason and what to do."""
 
 

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from obstore.store import S3Store
 
+from spark_code.errors import ExpectedError
+
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
@@ -19,7 +21,7 @@ _DEFAULT_REGION = "us-east-1"
 _PATIENCE: "RetryConfig" = {"retry_timeout": timedelta(seconds=30)}
 
 
-class StorageError(Exception):
+class StorageError(ExpectedError):
     """A location cannot be used; the message says why."""
 
 

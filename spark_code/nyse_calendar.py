@@ -9,6 +9,8 @@ from datetime import date, datetime
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
+from spark_code.errors import ExpectedError
+
 NEW_YORK = ZoneInfo("America/New_York")
 
 # Closures that are announced later come with a newer exchange-calendars.
@@ -17,7 +19,7 @@ FIRST_KNOWN_DAY, LAST_KNOWN_DAY = date(2004, 1, 1), date(2040, 12, 31)
 _SHOWN_LENGTH = 40
 
 
-class CalendarError(Exception):
+class CalendarError(ExpectedError):
     """A day cannot be run, or the calendar is not installed; the message says what to do."""
 
 

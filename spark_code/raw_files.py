@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
+from spark_code.errors import ExpectedError
 from spark_code.locations import shown
 from spark_code.storage import Storage, StoredObject
 
@@ -44,7 +45,7 @@ _OTHERWISE_PACKED = (".deflate", ".lz4", ".snappy", ".zst")
 SUCCESS = "_SUCCESS"
 
 
-class MissingDeliveryError(Exception):
+class MissingDeliveryError(ExpectedError):
     """Exchanges have no files for a day; the message says which, and where they were expected."""
 
     def __init__(self, day: date, expected: Mapping[str, str]) -> None:
@@ -53,7 +54,7 @@ class MissingDeliveryError(Exception):
         super().__init__(f"no raw files of {day} from {where}; wait for the delivery, or check the raw folder")
 
 
-class UnreadableNameError(Exception):
+class UnreadableNameError(ExpectedError):
     """A file has an unreadable name: the store hides it, or its compression is unknown."""
 
 

@@ -17,13 +17,13 @@ from datetime import date
 from pyspark.sql import SparkSession
 
 from spark_code.drafts import Published
+from spark_code.errors import ExpectedError
 from spark_code.flow import Read, steps_of
 from spark_code.glue import GlueCatalog
-from spark_code.lake import Lake, LakeError
-from spark_code.locations import StorageError
+from spark_code.lake import Lake
 from spark_code.manifest import Attempt
 from spark_code.nyse_calendar import CalendarError, NyseCalendar, parse_day
-from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
+from spark_code.raw_files import RawFolder
 from spark_code.session import ENGINE_CONF, start
 
 
@@ -99,7 +99,7 @@ def main(argv: list[str]) -> int:
         work = Work(arguments.job, arguments.date, arguments.previous_day, arguments.raw, lake)
         attempt = lake.begin(work.day, arguments.run_id)
         work.run(start(ENGINE_CONF), attempt)
-    except (CalendarError, LakeError, StorageError, MissingDeliveryError, UnreadableNameError) as error:
+    except ExpectedError as error:
         sys.stderr.write(f"{arguments.job}_{arguments.date}: {error}\n")
         return 1
     return 0

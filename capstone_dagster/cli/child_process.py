@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Literal
 
-from capstone_dagster.errors import ExpectedError
+from spark_code.errors import ExpectedError
 
 
 class ChildError(ExpectedError):

@@ -25,11 +25,11 @@ from capstone_dagster.cli.child_process import (
     group_watched,
     start_child,
 )
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.job_status.view import migrate
 from capstone_dagster.run_storage.instance import ready
 from capstone_dagster.settings import CHECKOUT, Settings
 from capstone_dagster.wording import end_in_words
+from spark_code.errors import ExpectedError
 
 _LOOK_SECONDS = 0.5
 # The daemon ends its threads within this time; Dagster itself waits as long.

@@ -6,11 +6,11 @@ from dataclasses import asdict
 import click
 
 from capstone_dagster.cli.text_table import as_text
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.settings import Settings, SettingsError
 from capstone_dagster.steps.preview import first_rows
 from capstone_dagster.trading_days import parse_day, trading_days
 from capstone_dagster.wording import say
+from spark_code.errors import ExpectedError
 from spark_code.glue import GlueCatalog
 from spark_code.lake import Lake
 from spark_code.schemas import TABLES, Table

@@ -6,40 +6,28 @@ from importlib import import_module
 import click
 
 from capstone_dagster.cli.prerequisites import MissingPrerequisite
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.settings import Settings, given_variables, unknown_variables
 from capstone_dagster.trading_days import NoTradingDayError, trading_days
 from capstone_dagster.wording import say
-from spark_code.lake import LakeError, NotPublishedError
-from spark_code.locations import StorageError
-from spark_code.raw_files import MissingDeliveryError, UnreadableNameError
+from spark_code.errors import ExpectedError
 
-_EXPECTED_ERRORS = (
-    ExpectedError,
-    MissingPrerequisite,
-    LakeError,
-    MissingDeliveryError,
-    StorageError,
-    UnreadableNameError,
-)
-
-
-# Each is loaded on demand: all of them take 1.5 s to load, and `capstone show` alone 0.8 s.
+# Where each command is, and what the list of commands says of it. Dagster and Spark take seconds to load, so a command
+# is loaded when it is used.
 _COMMANDS = {
-    "run": "run_command:run",
-    "status": "status_commands:status",
-    "history": "status_commands:history",
-    "track": "track_command:track",
-    "show": "lake_commands:show",
-    "paths": "lake_commands:paths",
-    "dev": "dev_command:dev",
-    "exec": "tool_commands:exec_",
-    "sample": "tool_commands:sample",
-    "migrate": "status_commands:migrate",
-    "test-alert": "tool_commands:send_test_alert",
-    "s3-jars": "tool_commands:s3_jars",
-    "spark-conf": "tool_commands:spark_conf",
-    "glue-sync": "lake_commands:glue_sync",
+    "run": ("run_command:run", "Run a trading day, or a range of them, through Dagster."),
+    "status": ("status_commands:status", "Print where a job stands, or the jobs of the last days."),
+    "history": ("status_commands:history", "Print all attempts at a job, and why they failed."),
+    "track": ("track_command:track", "Run a command as an attempt at a job, outside Dagster."),
+    "show": ("lake_commands:show", "Print the first published rows of a day."),
+    "paths": ("lake_commands:paths", "Print the published parquet files of a day."),
+    "dev": ("dev_command:dev", "Start the Dagster UI and the daemon, until Ctrl-C."),
+    "exec": ("tool_commands:exec_", "Run dagster, dg, psql... with the run storage ready."),
+    "sample": ("tool_commands:sample", "Write raw files of invented trading days."),
+    "migrate": ("status_commands:migrate", "Bring the run storage up to this release."),
+    "test-alert": ("tool_commands:send_test_alert", "Send a message to every channel for alerts."),
+    "s3-jars": ("tool_commands:s3_jars", "Fetch the jars that Spark here needs for s3://."),
+    "spark-conf": ("tool_commands:spark_conf", "Print every setting of Spark on this machine."),
+    "glue-sync": ("lake_commands:glue_sync", "Register published days in the Glue catalog."),
 }
 
 
@@ -54,9 +42,14 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        module, name = _COMMANDS[cmd_name].split(":")
+        module, name = _COMMANDS[cmd_name][0].split(":")
         command: click.Command = getattr(import_module(f"capstone_dagster.cli.{module}"), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -70,6 +63,8 @@ def cli() -> None:
 
 
 def _remedy(error: Exception) -> str:
+    from spark_code.lake import NotPublishedError  # noqa: PLC0415 - loads Spark, which most commands do not need
+
     if not isinstance(error, NotPublishedError):
         return ""
     try:
@@ -83,6 +78,6 @@ def main() -> None:
     """Entry point: an expected error prints one line and exits with 1, a usage error exits with 2."""
     try:
         cli()
-    except _EXPECTED_ERRORS as error:
+    except (ExpectedError, MissingPrerequisite) as error:
         say(f"capstone: {error}{_remedy(error)}", err=True)
         sys.exit(1)

@@ -24,7 +24,6 @@ from capstone_dagster.assets.raw import record_arrivals
 from capstone_dagster.assets.table_assets import asset_key
 from capstone_dagster.cli.child_process import Ended, deferring_signals, exiting_on_termination, run_apart
 from capstone_dagster.deliveries.preconditions import GuardedRawFolder
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.run_storage.instance import ready
 from capstone_dagster.run_storage.outages import outlasting_restarts
 from capstone_dagster.runs import outside_run
@@ -35,6 +34,7 @@ from capstone_dagster.steps.preview import preview
 from capstone_dagster.steps.provenance import Provenance
 from capstone_dagster.trading_days import parse_day, trading_days
 from capstone_dagster.wording import say
+from spark_code.errors import ExpectedError
 from spark_code.flow import inputs_of, steps_of, tables_of
 from spark_code.lake import Lake
 from spark_code.raw_files import Delivery

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any, Self
 
 from capstone_dagster.deliveries.precondition_kinds import KINDS, Command, Precondition
-from capstone_dagster.errors import ExpectedError
+from spark_code.errors import ExpectedError
 from spark_code.raw_files import SOURCES, Delivery, RawFolder
 
 # How long a command may take. A sensor gives it less, because a tick ends after a minute.

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from string import ascii_uppercase
 
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.trading_days import trading_days
+from spark_code.errors import ExpectedError
 from spark_code.raw_files import SOURCES, Source
 from spark_code.storage import Storage
 

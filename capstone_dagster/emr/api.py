@@ -16,8 +16,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from dagster._core.errors import raise_execution_interrupts
 
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.steps.transient_faults import boto_will_pass
+from spark_code.errors import ExpectedError
 
 _T = TypeVar("_T")
 Answer = dict[str, Any]

@@ -11,8 +11,8 @@ from typing import Any
 
 from capstone_dagster.emr.api import Answer, Emr, EmrApiError
 from capstone_dagster.emr.cluster_request import Owner, creation
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.settings import EmrSettings
+from spark_code.errors import ExpectedError
 from spark_code.storage import Storage
 
 ACTIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING")

@@ -12,8 +12,8 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.settings import CHECKOUT
+from spark_code.errors import ExpectedError
 from spark_code.storage import Storage
 
 _PACKAGES = ("capstone_dagster", "spark_code")

@@ -14,11 +14,11 @@ from dagster_postgres import PostgresRunStorage
 from sqlalchemy import Row
 
 from capstone_dagster.assets.jobs import JobName
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.job_status.attempts_sql import attempts, quoted
 from capstone_dagster.run_tags import PARTITION_TAG
 from capstone_dagster.runs.day_slot import end_dead
 from capstone_dagster.runs.failure_reasons import run_reason
+from spark_code.errors import ExpectedError
 
 _STATUS = dg.DagsterRunStatus
 # By the tag and not by the column of the run, which has no index.

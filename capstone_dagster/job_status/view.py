@@ -12,9 +12,9 @@ from dagster_postgres import PostgresRunStorage
 from sqlalchemy import Connection
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.job_status.view_sql import statements, stub
 from capstone_dagster.run_storage.locks import locked
+from spark_code.errors import ExpectedError
 
 # What it reads of Dagster's own tables.
 COLUMNS = {

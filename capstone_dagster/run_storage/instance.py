@@ -13,10 +13,10 @@ from urllib.parse import unquote, urlsplit
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.run_storage.embedded_postgres import exclusive, is_of, serve_to_the_end, serving
 from capstone_dagster.run_storage.private_folders import own_folder, own_home
 from capstone_dagster.settings import CHECKOUT, Settings
+from spark_code.errors import ExpectedError
 from spark_code.storage import Storage
 
 _CONNECT_SECONDS = 5

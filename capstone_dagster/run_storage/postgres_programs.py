@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from capstone_dagster.errors import ExpectedError
+from spark_code.errors import ExpectedError
 
 VERSION = "18"
 _USER_OF_ROOT = "pgserver"

@@ -10,7 +10,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from capstone_dagster.errors import ExpectedError
+from spark_code.errors import ExpectedError
 
 _FOR_ITS_USER = 0o700
 

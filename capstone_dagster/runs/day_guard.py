@@ -13,7 +13,6 @@ import dagster as dg
 from capstone_dagster.assets.job_of_run import job_of_assets, lacks_steps
 from capstone_dagster.assets.jobs import JOB_NAMES
 from capstone_dagster.assets.table_assets import NOTHING
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.run_tags import (
     MAX_RETRIES_TAG,
     PARTITION_PREFIX,
@@ -23,6 +22,7 @@ from capstone_dagster.run_tags import (
     is_over_days,
 )
 from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
+from spark_code.errors import ExpectedError
 
 _NO_DAY = (
     "this run names no trading day: choose a partition in the UI, or name one, as in "

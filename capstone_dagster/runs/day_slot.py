@@ -13,11 +13,11 @@ import dagster as dg
 from dagster_postgres import PostgresRunStorage
 
 from capstone_dagster.assets.job_of_run import what, what_ran
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.run_storage.locks import locked
 from capstone_dagster.run_tags import PARTITION_TAG
 from capstone_dagster.runs.lease import Lease
 from capstone_dagster.runs.worker import Worker
+from spark_code.errors import ExpectedError
 
 IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 

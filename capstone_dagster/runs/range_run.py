@@ -17,7 +17,6 @@ from dagster._core.definitions.reconstruct import ReconstructableJob, Reconstruc
 from dagster._core.errors import raise_execution_interrupts
 
 from capstone_dagster.assets.job_of_run import job_of_assets, what
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.run_tags import (
     BACKFILL_TAG,
     BACKFILL_TAGS,
@@ -34,6 +33,7 @@ from capstone_dagster.runs.interruptions import noticing_interruptions
 from capstone_dagster.settings import Settings
 from capstone_dagster.steps.ended_runs import require_in_progress
 from capstone_dagster.trading_days import trading_days
+from spark_code.errors import ExpectedError
 
 _MAX_SECONDS_PER_DAY = 21_600  # the limit of a run of one day: run_monitoring in deploy/dagster.yaml
 _PAUSE_SECONDS = 5.0

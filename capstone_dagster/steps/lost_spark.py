@@ -12,12 +12,11 @@ import dagster as dg
 from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark.errors import PySparkException
 
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.steps.inputs import needed_inputs
 from capstone_dagster.steps.spark_process import JvmEnd, jvm_end, jvm_settings
-from spark_code.lake import Lake, LakeError
-from spark_code.locations import StorageError
-from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
+from spark_code.errors import ExpectedError
+from spark_code.lake import Lake
+from spark_code.raw_files import RawFolder
 
 # A JVM takes some seconds to end after its connections are broken.
 _SECONDS_TO_END = 10.0
@@ -85,7 +84,7 @@ def _largest_files(step: dg.StepExecutionContext | None) -> str | None:
         return None
     try:
         sizes = sorted(_files(step), reverse=True)
-    except (LakeError, StorageError, MissingDeliveryError, UnreadableNameError):  # the reason does not need them
+    except ExpectedError:  # the reason does not need them
         return None
     named = ", ".join(f"{uri} ({size / 1e6:,.1f} MB)" for size, uri in sizes[:_FILES_NAMED])
     more = f" and {len(sizes) - _FILES_NAMED} smaller files" if len(sizes) > _FILES_NAMED else ""

@@ -15,14 +15,11 @@ from dagster._core.errors import raise_execution_interrupts
 from dagster._core.execution.plan.active import ActiveExecution
 from pydantic import Field
 
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.steps.lost_spark import of_spark
 from capstone_dagster.steps.spark_process import forget_dead_session
 from capstone_dagster.steps.transient_faults import is_transient
 from capstone_dagster.wording import printable
-from spark_code.lake import LakeError
-from spark_code.locations import StorageError
-from spark_code.raw_files import MissingDeliveryError, UnreadableNameError
+from spark_code.errors import ExpectedError
 
 FIRST_SECONDS, LONGEST_SECONDS = 20.0, 300.0
 
@@ -32,7 +29,7 @@ def final_failures() -> Iterator[None]:
     """Turn what is wrong with the data, its place or this machine into a failure that is not retried."""
     try:
         yield
-    except (ExpectedError, LakeError, MissingDeliveryError, UnreadableNameError, StorageError) as error:
+    except ExpectedError as error:
         raise dg.Failure(printable(str(error)), allow_retries=False) from error
 
 

@@ -18,8 +18,8 @@ from xml.sax.saxutils import quoteattr
 
 import pyspark
 
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.settings import CHECKOUT, Settings
+from spark_code.errors import ExpectedError
 
 _LOCK_FILE = CHECKOUT / "deploy" / "s3-jars.lock"
 _FOLDER = CHECKOUT / ".jars"

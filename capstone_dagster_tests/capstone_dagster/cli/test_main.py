@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -55,6 +56,21 @@ def test_the_installed_command_answers_in_a_process_of_its_own() -> None:
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert re.findall(r"^  ([\w-]+)  ", ended.stdout, re.MULTILINE) == COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "loaded"),
+    [(["--help"], []), (["show", "eod/closes", "2020-08-05"], ["pyspark"]), (["paths", "--help"], ["pyspark"])],
+)
+def test_commands_load_only_what_they_use(arguments: list[str], loaded: list[str]) -> None:
+    program = (
+        "import atexit, sys\nfrom capstone_dagster.cli.main import main\n"
+        "atexit.register(lambda: print('loaded', [name for name in ('dagster', 'pyspark') if name in sys.modules]))\n"
+        "main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+
+    assert ended.stdout.splitlines()[-1] == f"loaded {loaded}"
 
 
 @pytest.mark.parametrize("arguments", [["show"], ["show", "eod/closes"], ["show", "eod/closes", "2020-08-05", "--all"]])

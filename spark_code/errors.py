@@ -1,7 +1,6 @@
 """The base of all expected errors: the message says what was wrong, where, and what to do.
 
-The command line prints it without a stack trace and exits with 1. ``spark_code``, which knows nothing of this package,
-has its own expected errors.
+Command lines print it without a stack trace and exit with 1; a step that meets one fails for good.
 """
 
 
