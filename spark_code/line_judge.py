@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-# How many lines are judged at once.
-_AT_ONCE = 65_536
+# How many lines are judged at once: more than a block of a file has, unless they are no events.
+_AT_ONCE = 131_072
 # How many bytes of lines that are not plain: DuckDB's JSON takes forty times their size.
 _BYTES_AT_ONCE = 4 * 1024 * 1024
 
@@ -46,20 +46,21 @@ class Judge:
 
         others: list[pa.Table] = []
         size = 0
-        for source_file, some in _slices(lines):
-            # The same bytes as text, which they need not be: the grammar of plain lines has only ASCII.
-            self._database.register("lines", pa.table({"text": some.view(pa.string())}))
-            found = self._database.sql(self._plain).to_arrow_table()
-            is_plain = found.column("is_plain")
-            yield found.filter(is_plain).drop_columns("is_plain")
-            left = some.filter(pc.invert(is_plain).combine_chunks())
-            if len(left):
-                others.append(as_text(left).append_column("source_file", pa.repeat(source_file, len(left))))
-                size += left.nbytes
-            # DuckDB takes 0.2 s to plan the rules, so it is asked seldom.
-            if size >= _BYTES_AT_ONCE:
-                yield self._judged(others)
-                others, size = [], 0
+        for source_file, array in lines:
+            for some in _slices(array, _AT_ONCE):
+                # The same bytes as text, which they need not be: the grammar of plain lines has only ASCII.
+                self._database.register("lines", pa.table({"text": some.view(pa.string())}))
+                found = self._database.sql(self._plain).to_arrow_table()
+                is_plain = found.column("is_plain")
+                yield found.filter(is_plain).drop_columns("is_plain")
+                left = some.filter(pc.invert(is_plain).combine_chunks())
+                for few in _slices(left, max(1, len(left) * _BYTES_AT_ONCE // max(1, left.nbytes))):
+                    others.append(as_text(few).append_column("source_file", pa.repeat(source_file, len(few))))
+                    size += few.nbytes
+                    # DuckDB takes 0.1 s to plan the rules, so it is asked seldom.
+                    if size >= _BYTES_AT_ONCE:
+                        yield self._judged(others)
+                        others, size = [], 0
         if others:
             yield self._judged(others)
 
@@ -70,9 +71,5 @@ class Judge:
         return self._database.sql(self._rules).to_arrow_table()
 
 
-def _slices(lines: Iterable[tuple[str, "pa.BinaryArray"]]) -> Iterator[tuple[str, "pa.BinaryArray"]]:
-    """The same lines, not too many at once, nor too many bytes."""
-    for source_file, array in lines:
-        length = min(_AT_ONCE, max(1, len(array) * _BYTES_AT_ONCE // max(1, array.nbytes)))
-        for start in range(0, len(array), length):
-            yield source_file, array.slice(start, length)
+def _slices(lines: "pa.BinaryArray", length: int) -> "Iterator[pa.BinaryArray]":
+    return (lines.slice(start, length) for start in range(0, len(lines), length))

@@ -29,13 +29,12 @@ _NUMBERS_AND_TIMES = r"""
         WHEN point <= 0 THEN sign || '0.' || repeat('0', -point) || digits
         WHEN point >= length(digits) THEN sign || digits || repeat('0', point - length(digits))
         ELSE sign || digits[:point] || '.' || digits[point + 1:] END;
-    CREATE MACRO without_leading_zeros(sign, digits, point) AS with_point_at(
-        sign, ltrim(digits, '0'), (point - length(digits) + length(ltrim(digits, '0')))::INTEGER);
-    CREATE MACRO written_out(value) AS without_leading_zeros(
-        regexp_extract(value, '^[+-]?'),
-        regexp_extract(value, '^[+-]?([0-9]+)', 1) || regexp_extract(value, '\.([0-9]+)', 1),
-        length(regexp_extract(value, '^[+-]?([0-9]+)', 1))
-            + coalesce(try_cast(regexp_extract(value, '[eE](.*)', 1) AS INTEGER), 0));
+    CREATE MACRO written_out(value) AS list_transform(list_transform(
+        [regexp_extract(value, '^([+-]?)([0-9]+)(?:\.([0-9]+))?(?:[eE](.*))?', ['sign', 'whole', 'rest', 'exponent'])],
+        lambda n: {'sign': n.sign, 'digits': ltrim(n.whole || n.rest, '0'),
+            'point': (coalesce(try_cast(n.exponent AS INTEGER), 0)
+                + length(ltrim(n.whole || n.rest, '0')) - length(n.rest))::INTEGER}),
+        lambda n: with_point_at(n.sign, n.digits, n.point))[1];
     CREATE MACRO as_price(value) AS CASE
         WHEN regexp_full_match(value, '[+-]?[0-9]+(\.[0-9]+)?') THEN try_cast(value AS DECIMAL(18, 6))
         WHEN is_number(value) THEN try_cast(written_out(value) AS DECIMAL(18, 6)) END;

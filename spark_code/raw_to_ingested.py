@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CODE_VERSION = "1"
 
 # How many bytes of files a task reads.
-PART_BYTES = 32 * 1024 * 1024
+PART_BYTES = 64 * 1024 * 1024
 # A day that has no more bytes, unpacked, no more lines and no more files is judged by this process.
 SMALL_BYTES = 32 * 1024 * 1024
 _SMALL_LINES = 500_000
