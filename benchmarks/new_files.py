@@ -28,7 +28,7 @@ from fake_aws.emr_image import CREDENTIALS, REGION
 from fake_aws.s3_server import App, s3_server
 from spark_code.manifest import Manifest
 from spark_code.raw_files import SOURCES, SUCCESS, RawFolder
-from spark_code.schemas import CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES, Table
+from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES, Table
 
 _DAYS = 250
 _FIRST_DAY = date(2020, 1, 2)
@@ -162,7 +162,7 @@ def _publish(raw: RawFolder, put: Callable[[str, bytes], object]) -> None:
         inputs: dict[Table, dict[str, str]] = {
             EVENTS: {found.source.raw_table: found.fingerprint for found in deliveries},
             **dict.fromkeys((TRADES, QUOTES, CLOSES), load),
-            **dict.fromkeys((QUOTE_ANALYTICS, DAILY_SUMMARY), report | closes),
+            **dict.fromkeys((QUOTE_ANALYTICS, DAILY_SUMMARY, BARS), report | closes),
         }
         for table, used in inputs.items():
             manifest = Manifest(f"{day}", f"{day}", [], 0, 0, "run", 1, 1, f"{day}T23:00:00+00:00", used)

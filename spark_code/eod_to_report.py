@@ -1,15 +1,16 @@
 """Edge: the end-of-day load to the analytical report.
 
-Grain out: one row per quote (quote analytics) and one per instrument (daily summary). The previous trading day's closes
-are an input; the caller's calendar decides which day that is.
+Grain out: one row per quote (quote analytics), one per instrument (daily summary), and one per instrument and bar
+(``bars``). The previous trading day's closes are an input; the caller's calendar decides which day that is.
 """
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from spark_code.bars import bars
 from spark_code.drafts import Draft, Published
 from spark_code.lake import require_common_inputs
-from spark_code.schemas import DAILY_SUMMARY, QUOTE_ANALYTICS, conform
+from spark_code.schemas import BARS, DAILY_SUMMARY, QUOTE_ANALYTICS, conform
 from spark_code.windows import INSTRUMENT, mean_price, trailing_mean_price, up_to_now
 
 # Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
@@ -88,8 +89,8 @@ def daily_summary(trades: DataFrame, quotes: DataFrame, previous_closes: DataFra
     return conform(summary, DAILY_SUMMARY)
 
 
-def build(trades: Published, quotes: Published, previous_closes: Published) -> tuple[Draft, Draft]:
-    """Draft ``report/quote_analytics`` and ``report/daily_summary`` of the day."""
+def build(trades: Published, quotes: Published, previous_closes: Published) -> tuple[Draft, Draft, Draft]:
+    """Draft ``report/quote_analytics``, ``report/daily_summary`` and ``report/bars`` of the day."""
     require_common_inputs(trades, quotes)
     inputs = trades.as_input() | quotes.as_input() | previous_closes.as_input()
     digests = trades.digest_as_input() | quotes.digest_as_input() | previous_closes.digest_as_input()
@@ -104,4 +105,5 @@ def build(trades: Published, quotes: Published, previous_closes: Published) -> t
             input_digests=digests,
         ),
         Draft(DAILY_SUMMARY, daily_summary(*frames), inputs, day=trades.day, input_digests=digests),
+        Draft(BARS, bars(trades.rows, quotes.rows), inputs, day=trades.day, input_digests=digests),
     )

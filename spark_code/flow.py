@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from spark_code import eod_to_report, ingested_to_eod, raw_to_ingested
-from spark_code.schemas import CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES, Table
+from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES, Table
 
 # The job that consists of all steps.
 WHOLE = "daily_pipeline"
@@ -56,7 +56,7 @@ STEPS = (
         "analytical",
         eod_to_report.build,
         reads=(Read(TRADES), Read(QUOTES), Read(CLOSES, of_previous_day=True)),
-        makes=(QUOTE_ANALYTICS, DAILY_SUMMARY),
+        makes=(QUOTE_ANALYTICS, DAILY_SUMMARY, BARS),
     ),
 )
 

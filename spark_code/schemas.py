@@ -183,8 +183,31 @@ DAILY_SUMMARY = Table(
     key=("symbol", "exchange"),
     measures={"with_close": "prev_close_pr IS NOT NULL"},
 )
+BARS = Table(
+    "report",
+    "bars",
+    _schema(
+        _TRADE_DT,
+        _SYMBOL,
+        _EXCHANGE,
+        ("minutes", _WHOLE, "Length of the bar: 1, 5 or 30"),
+        ("bar_tm", _TIME, "Where the bar begins; it ends before bar_tm + minutes"),
+        ("open_pr", PRICE, "Price of the first trade in the bar; null without a trade"),
+        ("high_pr", PRICE, "Highest trade price"),
+        ("low_pr", PRICE, "Lowest trade price"),
+        ("close_pr", PRICE, "Price of the last trade in the bar"),
+        ("volume", _WHOLE, "Shares traded"),
+        ("vwap_pr", PRICE, "Volume-weighted average trade price"),
+        ("trade_count", _WHOLE, "Number of trades"),
+        ("last_bid_pr", PRICE, "Bid of the last quote in the bar; null without a quote"),
+        ("last_ask_pr", PRICE, "Ask of the last quote in the bar"),
+        ("avg_spread", PRICE, "Mean of ask_pr - bid_pr over the bar's quotes"),
+        ("quote_count", _WHOLE, "Number of quotes"),
+    ),
+    key=("symbol", "exchange", "minutes", "bar_tm"),
+)
 TABLES: Mapping[str, Table] = {
-    table.path: table for table in (EVENTS, TRADES, QUOTES, CLOSES, QUOTE_ANALYTICS, DAILY_SUMMARY)
+    table.path: table for table in (EVENTS, TRADES, QUOTES, CLOSES, QUOTE_ANALYTICS, DAILY_SUMMARY, BARS)
 }
 
 

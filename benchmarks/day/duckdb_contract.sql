@@ -200,3 +200,23 @@ COPY (
         half_up(100000000 * millionths(close_pr - prev_close_pr)::HUGEINT, millionths(prev_close_pr)) AS change_pct
     FROM traded FULL JOIN quoted USING (symbol, exchange) LEFT JOIN previous USING (symbol, exchange)
 ) TO '$out/report/daily_summary/$day.parquet' (COMPRESSION zstd);
+COPY (
+    WITH lengths AS (SELECT unnest([1, 5, 30]) AS minutes),
+    traded AS (
+        SELECT symbol, exchange, minutes::BIGINT AS minutes, time_bucket(to_minutes(minutes), event_tm) AS bar_tm,
+            arg_min(trade_pr, (event_tm, event_seq_nb)) AS open_pr, max(trade_pr) AS high_pr, min(trade_pr) AS low_pr,
+            arg_max(trade_pr, (event_tm, event_seq_nb)) AS close_pr, try_cast(sum(trade_size) AS BIGINT) AS volume,
+            half_up(sum(millionths(trade_pr)::HUGEINT * trade_size), sum(trade_size)) AS vwap_pr,
+            count(*) AS trade_count
+        FROM trades, lengths GROUP BY ALL),
+    quoted AS (
+        SELECT symbol, exchange, minutes::BIGINT AS minutes, time_bucket(to_minutes(minutes), event_tm) AS bar_tm,
+            arg_max({'bid': bid_pr, 'ask': ask_pr}, (event_tm, event_seq_nb)) AS last_quote,
+            half_up(sum(millionths(ask_pr - bid_pr)), count(*)) AS avg_spread, count(*) AS quote_count
+        FROM quotes, lengths GROUP BY ALL)
+    SELECT symbol, exchange, minutes, bar_tm, open_pr, high_pr, low_pr, close_pr,
+        if(trade_count IS NULL, 0, volume) AS volume, vwap_pr, coalesce(trade_count, 0) AS trade_count,
+        last_quote.bid AS last_bid_pr, last_quote.ask AS last_ask_pr, avg_spread,
+        coalesce(quote_count, 0) AS quote_count
+    FROM traded FULL JOIN quoted USING (symbol, exchange, minutes, bar_tm)
+) TO '$out/report/bars/$day.parquet' (COMPRESSION zstd);

@@ -14,10 +14,11 @@ Files = Mapping[str, Sequence[str]]
 
 
 def published(lake: str, day: date) -> Files:
-    """What is published in a lake."""
+    """What is published in a lake; another release may lack a table."""
     found = Lake(lake)
+    manifests = {name: found.manifest(table, day) for name, table in TABLES.items()}
     return {
-        name: [found.storage.uri(path) for path in found.require(table, day).paths] for name, table in TABLES.items()
+        name: [found.storage.uri(path) for path in manifest.paths] for name, manifest in manifests.items() if manifest
     }
 
 
@@ -27,8 +28,10 @@ def written(out: str, day: date) -> Files:
 
 
 def differences(one: Files, other: Files) -> Iterator[str]:
-    """A sentence for each table whose types or rows differ."""
+    """A sentence for each table whose types or rows differ, of those that both have."""
     for name, table in TABLES.items():
+        if name not in one or name not in other:
+            continue
         with duckdb.connect() as connection:
             for position, files in enumerate((one[name], other[name])):
                 _view(connection, f"rows{position}", table, files)

@@ -7,14 +7,14 @@ import dagster as dg
 from capstone_dagster.assets.table_assets import RETRIES, STEP_LAUNCHER, TRADING_DAY, table_out
 from spark_code import eod_to_report
 from spark_code.drafts import Draft, Published
-from spark_code.schemas import DAILY_SUMMARY, QUOTE_ANALYTICS
+from spark_code.schemas import BARS, DAILY_SUMMARY, QUOTE_ANALYTICS
 
 # Monday looks at Friday: offsets count partitions, and only trading days are partitions.
 _PREVIOUS_TRADING_DAY = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
 
 
 def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> list[dg.AssetsDefinition]:
-    """The assets ``report/quote_analytics`` and ``report/daily_summary``, one step."""
+    """The assets ``report/quote_analytics``, ``report/daily_summary`` and ``report/bars``, one step."""
 
     @dg.multi_asset(
         name="report",
@@ -34,6 +34,12 @@ def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> lis
                 DAILY_SUMMARY,
                 "One row per symbol and exchange: open, high, low, close, volume, average prices and the change "
                 "against the previous trading day. Source: `eod/trades`, `eod/quotes`, `eod/closes`.",
+                eod_to_report.CODE_VERSION,
+            ),
+            "bars": table_out(
+                BARS,
+                "One row per symbol, exchange and 1, 5 or 30 minutes with trades or quotes: open, high, low, close, "
+                "volume, average prices and the last quote. Source: `eod/trades`, `eod/quotes`.",
                 eod_to_report.CODE_VERSION,
             ),
         },

@@ -23,7 +23,7 @@ from capstone_dagster_tests.builders.raw_folders import CountedRaw
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
 from spark_code.raw_files import SOURCES, SUCCESS, MissingDeliveryError
-from spark_code.schemas import CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES, Table
+from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES, Table
 
 DAYS = (date(2020, 9, 3), date(2020, 9, 4), date(2020, 9, 8))
 PREVIOUS = {DAYS[0]: None, DAYS[1]: DAYS[0], DAYS[2]: DAYS[1]}
@@ -218,7 +218,7 @@ class World:
     def _reports(self, run: dg.DagsterRun, day: date, previous: date | None) -> None:
         used = [(TRADES, day), (QUOTES, day), *([(CLOSES, previous)] if previous else [])]
         inputs = {table.path: found.version for table, of in used if (found := self.lake.manifest(table, of))}
-        for table in (QUOTE_ANALYTICS, DAILY_SUMMARY):
+        for table in (QUOTE_ANALYTICS, DAILY_SUMMARY, BARS):
             self._publish(run, table, day, inputs)
 
     def _publish(

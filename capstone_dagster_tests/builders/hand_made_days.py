@@ -18,7 +18,7 @@ from capstone_dagster_tests.builders.run_histories import QUEUED, STARTED, START
 from spark_code.lake import Lake
 from spark_code.manifest import Attempt, Manifest
 from spark_code.raw_files import SOURCES, Delivery
-from spark_code.schemas import CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES, Table
+from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES, Table
 from spark_code.storage import Storage, StoredObject
 
 # Labor Day lies between the last two.
@@ -142,7 +142,7 @@ class HandMadeRun:
     def reports(self, inputs: Mapping[str, str] | None = None) -> None:
         """Publish the report, from what it has read before or reads now."""
         inputs = inputs or self.reads()
-        for table in (QUOTE_ANALYTICS, DAILY_SUMMARY):
+        for table in (QUOTE_ANALYTICS, DAILY_SUMMARY, BARS):
             self.days.publish(self._attempt, table, self.day, inputs)
 
     def ends(self, end: Event = SUCCESS) -> None:

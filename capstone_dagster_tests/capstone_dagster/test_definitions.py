@@ -22,10 +22,12 @@ ingested/events <- raw/nasdaq raw/nyse
 eod/closes <- ingested/events
 eod/quotes <- ingested/events
 eod/trades <- ingested/events
+report/bars <- eod/closes eod/quotes eod/trades
 report/daily_summary <- eod/closes eod/quotes eod/trades
 report/quote_analytics <- eod/closes eod/quotes eod/trades
-job analytical: report/daily_summary report/quote_analytics
-job daily_pipeline: eod/closes eod/quotes eod/trades ingested/events report/daily_summary report/quote_analytics
+job analytical: report/bars report/daily_summary report/quote_analytics
+job daily_pipeline: eod/closes eod/quotes eod/trades ingested/events report/bars report/daily_summary \
+report/quote_analytics
 job preprocessing: eod/closes eod/quotes eod/trades ingested/events
 check ingested/events: reject_ratio in daily_pipeline preprocessing
 check ingested/events: schema_drift in daily_pipeline preprocessing

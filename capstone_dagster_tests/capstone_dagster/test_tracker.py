@@ -254,7 +254,10 @@ def test_a_status_says_all_that_is_known(histories: Histories, tracker: Tracker)
     assert (found.worker, found.error, found.note) == ("process 17 on a-host", "no raw files", None)
 
 
-ALL = ["eod/closes", "eod/quotes", "eod/trades", "ingested/events", "report/daily_summary", "report/quote_analytics"]
+ALL = [
+    *("eod/closes", "eod/quotes", "eod/trades", "ingested/events"),
+    *("report/bars", "report/daily_summary", "report/quote_analytics"),
+]
 
 
 def test_materialize_all_is_an_attempt_at_the_daily_pipeline_and_at_its_halves(

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
 from capstone_dagster_tests.builders.rows import DAY, Row, at, frame, sorted_rows
+from spark_code.bars import bars
 from spark_code.eod_to_report import daily_summary, quote_analytics
 from spark_code.ingested_to_eod import closes, latest_arrivals
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, RecordType
@@ -198,6 +199,41 @@ def model_summary(trades: list[Trade], quotes: list[Quote], closes_before: dict[
     return report
 
 
+def model_bars(trades: list[Trade], quotes: list[Quote]) -> list[Row]:
+    """Every bar from its own events."""
+    report: list[Row] = []
+    for minutes in (1, 5, 30):
+
+        def bar(event: Trade | Quote, minutes: int = minutes) -> tuple[Any, ...]:
+            midnight = event.event_tm.replace(hour=0, minute=0, second=0, microsecond=0)
+            length = timedelta(minutes=minutes)
+            return *instrument(event), minutes, midnight + (event.event_tm - midnight) // length * length
+
+        for key in {*map(bar, trades), *map(bar, quotes)}:
+            traded = sorted((trade for trade in trades if bar(trade) == key), key=by_time)
+            quoted = sorted(
+                (quote for quote in quotes if bar(quote) == key), key=lambda q: (q.event_tm, q.event_seq_nb)
+            )
+            paid = [trade.trade_pr for trade in traded]
+            shares = sum(trade.trade_size for trade in traded)
+            turnover = sum((Fraction(trade.trade_pr) * trade.trade_size for trade in traded), Fraction())
+            spread = sum((Fraction(quote.ask_pr) - Fraction(quote.bid_pr) for quote in quoted), Fraction())
+            report.append(
+                (
+                    DAY,
+                    *key,
+                    *((paid[0], max(paid), min(paid), paid[-1]) if paid else (None,) * 4),
+                    shares if shares <= MAX_BIGINT else None,
+                    half_up(turnover / shares) if shares else None,
+                    len(traded),
+                    *((quoted[-1].bid_pr, quoted[-1].ask_pr) if quoted else (None, None)),
+                    half_up(spread / len(quoted)) if quoted else None,
+                    len(quoted),
+                )
+            )
+    return report
+
+
 def edges(spark: SparkSession, day: list[Row], closes_before: dict[Any, Decimal]) -> dict[str, list[Row]]:
     """Every table the two edges compute of the day; each edge reads what the one before it gave."""
 
@@ -214,6 +250,7 @@ def edges(spark: SparkSession, day: list[Row], closes_before: dict[Any, Decimal]
         "closes": sorted_rows(kept(closes(eod[0]))),
         "quote_analytics": sorted_rows(kept(quote_analytics(*eod))),
         "daily_summary": sorted_rows(kept(daily_summary(*eod))),
+        "bars": sorted_rows(kept(bars(*eod[:2]))),
     }
 
 
@@ -231,6 +268,7 @@ def model(day: list[Row], closes_before: dict[Any, Decimal]) -> dict[str, list[R
         "closes": model_closes(trades),
         "quote_analytics": model_analytics(trades, quotes, closes_before),
         "daily_summary": model_summary(trades, quotes, closes_before),
+        "bars": model_bars(trades, quotes),
     }
     return {name: sorted_rows(rows) for name, rows in tables.items()}
 

@@ -20,7 +20,7 @@ from capstone_dagster_tests.builders.rows import (
 from spark_code.drafts import Published
 from spark_code.eod_to_report import build, daily_summary, quote_analytics
 from spark_code.lake import LakeError
-from spark_code.schemas import CLOSES, DAILY_SUMMARY, QUOTE_ANALYTICS, QUOTES, TRADES
+from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, QUOTE_ANALYTICS, QUOTES, TRADES
 
 PREVIOUS_DAY = date(2020, 8, 5)
 QUOTED_AT = "11:00"
@@ -321,12 +321,13 @@ def test_the_drafts_name_what_they_were_computed_from_and_how_many_rows_are_due(
     eod = published_eod(spark, trades_from="v1", quotes_from="v1")
     closes = published(CLOSES, frame(spark, CLOSES, [close("4", day=PREVIOUS_DAY)]), version="c0")
 
-    analytics, daily = build(*eod, closes)
+    analytics, daily, of_minutes = build(*eod, closes)
 
     inputs = {"eod/trades": "t1", "eod/quotes": "q1", "eod/closes": "c0"}
-    assert [(draft.table, draft.inputs, draft.expected_rows) for draft in (analytics, daily)] == [
+    assert [(draft.table, draft.inputs, draft.expected_rows) for draft in (analytics, daily, of_minutes)] == [
         (QUOTE_ANALYTICS, inputs, 1),
         (DAILY_SUMMARY, inputs, None),
+        (BARS, inputs, None),
     ]
     assert_table(analytics.rows, QUOTE_ANALYTICS, [reported(quote("11:00", "4", "6"), "5", "5", "4", "0", "2")])
     assert_table(daily.rows, DAILY_SUMMARY, [summary("IBM", *["5"] * 4, 100, 1, "5", 1, "2", "4", "1", "25")])
@@ -336,9 +337,9 @@ def test_the_first_day_has_no_previous_closes_and_names_none(spark: SparkSession
     eod = published_eod(spark, trades_from="v1", quotes_from="v1")
     nothing = Published(CLOSES, DAY, frame(spark, CLOSES, []), manifest=None)
 
-    analytics, daily = build(*eod, nothing)
+    analytics, daily, of_minutes = build(*eod, nothing)
 
-    assert [draft.inputs for draft in (analytics, daily)] == [{"eod/trades": "t1", "eod/quotes": "q1"}] * 2
+    assert [draft.inputs for draft in (analytics, daily, of_minutes)] == [{"eod/trades": "t1", "eod/quotes": "q1"}] * 3
     assert_table(analytics.rows, QUOTE_ANALYTICS, [reported(quote("11:00", "4", "6"), "5", "5", None, None, None)])
     no_change: Row = (None, None, None)
     assert_table(daily.rows, DAILY_SUMMARY, [summary("IBM", *["5"] * 4, 100, 1, "5", 1, "2", *no_change)])

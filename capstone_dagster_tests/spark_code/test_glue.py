@@ -55,6 +55,11 @@ SUMMARY = (
     "close_pr decimal(18,6), volume bigint, trade_count bigint, vwap_pr decimal(18,6), quote_count bigint, "
     "avg_spread decimal(18,6), prev_close_pr decimal(18,6), change_pr decimal(18,6), change_pct decimal(18,6)"
 )
+BARS = (
+    "symbol string, exchange string, minutes bigint, bar_tm timestamp, open_pr decimal(18,6), high_pr decimal(18,6), "
+    "low_pr decimal(18,6), close_pr decimal(18,6), volume bigint, vwap_pr decimal(18,6), trade_count bigint, "
+    "last_bid_pr decimal(18,6), last_ask_pr decimal(18,6), avg_spread decimal(18,6), quote_count bigint"
+)
 COLUMNS = {
     "ingested_events": (
         f"{EVENT}, arrival_tm timestamp, {TRADE}, {QUOTE}, reject_reason string, source_file string, line string",
@@ -71,6 +76,7 @@ COLUMNS = {
         SUMMARY,
         "trade_dt date",
     ),
+    "report_bars": (BARS, "trade_dt date"),
 }
 
 

@@ -14,7 +14,7 @@ from spark_code import eod_to_report
 from spark_code.drafts import Draft
 from spark_code.lake import Lake
 from spark_code.manifest import Attempt, Manifest
-from spark_code.schemas import CLOSES, DAILY_SUMMARY, QUOTE_ANALYTICS, QUOTES, TRADES
+from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, QUOTE_ANALYTICS, QUOTES, TRADES
 
 DAY = date(2020, 8, 5)
 
@@ -126,5 +126,5 @@ def test_a_report_reads_one_version_throughout_while_the_day_is_ingested_again(
     report = platform.lake.require(QUOTE_ANALYTICS, DAY)
     assert {path: report.inputs[path] for path in first} == first
     assert platform.lake.require(CLOSES, DAY).previous_version is not None
-    for table in (QUOTE_ANALYTICS, DAILY_SUMMARY):
+    for table in (QUOTE_ANALYTICS, DAILY_SUMMARY, BARS):
         assert platform.rows(table, DAY) == undisturbed.rows(table, DAY), table.path

@@ -88,7 +88,7 @@ def test_a_day_is_up_to_date_until_other_lines_are_delivered_and_again_when_it_h
     assert out_of_date(platform, instance, FRIDAY) == {"ingested/events": [f"{NEW} raw/nyse"]}
 
     run(platform, instance, FRIDAY, "preprocessing")
-    reports = ("report/quote_analytics", "report/daily_summary")
+    reports = ("report/quote_analytics", "report/daily_summary", "report/bars")
     assert out_of_date(platform, instance, FRIDAY) == {report: [f"{NEW} eod/trades"] for report in reports}
     assert out_of_date(platform, instance, TUESDAY) == {report: [f"{NEW} eod/closes"] for report in reports}
 
@@ -121,7 +121,7 @@ def test_a_computation_that_has_changed_shows_at_what_it_makes_alone(
     assert out_of_date(platform, instance, FRIDAY) == NOTHING
     monkeypatch.setattr(eod_to_report, "CODE_VERSION", "of tomorrow")
 
-    reports = ("report/quote_analytics", "report/daily_summary")
+    reports = ("report/quote_analytics", "report/daily_summary", "report/bars")
     assert out_of_date(platform, instance, FRIDAY) == {report: ["has a new code version"] for report in reports}
     run(platform, instance, FRIDAY, "analytical")
     assert out_of_date(platform, instance, FRIDAY) == NOTHING
@@ -147,7 +147,7 @@ def test_tables_that_were_made_outside_dagster_are_judged_like_those_of_its_step
     run(platform, instance, FRIDAY)
     correct(platform, instance, FRIDAY, trade(FRIDAY, "12.5"))
     submit(PREPROCESSING)
-    reports = ("report/quote_analytics", "report/daily_summary")
+    reports = ("report/quote_analytics", "report/daily_summary", "report/bars")
     assert out_of_date(platform, instance, FRIDAY) == {report: [f"{NEW} eod/trades"] for report in reports}
     submit(ANALYTICAL)
     assert out_of_date(platform, instance, FRIDAY) == NOTHING
