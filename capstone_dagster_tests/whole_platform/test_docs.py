@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import click
+import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
@@ -16,7 +17,7 @@ from capstone_dagster.settings import Settings
 from capstone_dagster.steps.preview import first_rows
 from capstone_dagster_tests.servers.platform import ALL_ROWS, Platform
 from spark_code import eod_to_report, ingested_to_eod, raw_to_ingested
-from spark_code.schemas import EVENTS, TABLES
+from spark_code.schemas import BARS, EVENTS, TABLES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -56,6 +57,21 @@ def test_the_worked_day_has_the_rows_of_the_document(worked_days: Platform, titl
     assert shown[-1] == f"{len(rows)} of {len(rows)} rows"
 
 
+def test_the_gaps_between_bars_are_filled_as_the_document_says(worked_days: Platform) -> None:
+    (query,) = re.findall(r"^```sql\n([\s\S]*?)^```", DATA_FLOW, re.MULTILINE)
+    (name,) = worked_days.lake.require(BARS, DAYS[1]).paths
+    filled = duckdb.sql(query.replace("bars.parquet", worked_days.lake.storage.uri(name))).fetchall()
+
+    assert [(f"{tm:%H:%M}", close and f"{close}", volume) for tm, close, volume in filled] == [
+        ("09:30", "100.400000", 400),
+        *(
+            (f"{hour}:{minute}", "102.000000", 200 if hour == 10 and minute == "00" else 0)
+            for hour in range(10, 16)
+            for minute in ("00", "30")
+        ),
+    ]
+
+
 def test_the_worked_day_has_the_rejects_of_the_document(worked_days: Platform) -> None:
     events = worked_days.lake.require(EVENTS, DAYS[1])
     assert (events.rows, events.measures["trades"], events.measures["quotes"]) == (13, 5, 5)
@@ -70,7 +86,10 @@ MADE: Mapping[str, tuple[str, list[str | None]]] = {
         "1",
         ["40f9285d55ddae4bb61c5bb7c8a4449b", "b5d19815bedf89612b0a62fb105183c4", "8a6754373ef0c5cf63e7744831e5346c"],
     ),
-    "report": ("1", ["823030d4b2372b7b32a20de4710189db", "fe39bf8d5f7402d9ad2fe040fec2e045"]),
+    "report": (
+        "1",
+        ["823030d4b2372b7b32a20de4710189db", "fe39bf8d5f7402d9ad2fe040fec2e045", "dabc73b49b9b63742c4fc3609637eecd"],
+    ),
 }
 EDGES = {"ingested": raw_to_ingested, "eod": ingested_to_eod, "report": eod_to_report}
 
