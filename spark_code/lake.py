@@ -96,10 +96,15 @@ class Lake:
 
     def days(self, table: Table) -> list[date]:
         """The days that are published."""
+        return [date.fromisoformat(manifest.trade_dt) for manifest in self.published(table)]
+
+    def published(self, table: Table, first: date | None = None, last: date | None = None) -> list[Manifest]:
+        """The published versions, in the order of their days, of the days from a first to a last one, or of all."""
         pointers = self.storage.objects(f"{table.path}/_published")
         named = (re.search(r"/(\d{4}-\d{2}-\d{2})\.json$", stored.key) for stored in pointers)
         days = [date.fromisoformat(name[1]) for name in named if name]
-        return [day for day in days if self.manifest(table, day)]
+        wanted = (day for day in days if (first or day) <= day <= (last or day))
+        return [manifest for day in wanted if (manifest := self.manifest(table, day))]
 
     def manifest(self, table: Table, day: date) -> Manifest | None:
         """The manifest of the published version, or None."""

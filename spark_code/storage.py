@@ -168,8 +168,8 @@ class Storage:
             except FileNotFoundError:
                 return None
 
-    def write(self, key: str, content: bytes) -> None:
-        """Create or replace an object; readers see the old or the new bytes, never a mixture."""
+    def write(self, key: str, content: bytes | Path) -> None:
+        """Create or replace an object with bytes or a file; readers see the old or the new ones, never a mixture."""
         with self._explaining(key):
             self._store.put(key, content)
 

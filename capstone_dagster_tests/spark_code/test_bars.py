@@ -1,5 +1,6 @@
 """Bars: where each begins and ends, what they hold, and that they add up to the day."""
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,30 +21,27 @@ def rows_of(spark: SparkSession, trades: list[Row], quotes: list[Row]) -> list[d
     return sorted(rows, key=lambda row: (row["symbol"], row["exchange"], row["minutes"], row["bar_tm"]))
 
 
-def bar(minutes: int, begin: str, symbol: str = "IBM", **values: str | int) -> dict[str, Any]:
+def bar(minutes: int, begin: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """A bar of IBM; texts are prices, and what is not named is null, or nothing."""
-    key = {"trade_dt": DAY, "symbol": symbol, "exchange": "NYSE", "minutes": minutes, "bar_tm": at(begin)}
+    key = {"trade_dt": DAY, "symbol": "IBM", "exchange": "NYSE", "minutes": minutes, "bar_tm": at(begin)}
     empty = dict.fromkeys(BARS.columns) | dict.fromkeys(["volume", "trade_count", "quote_count"], 0)
     return empty | key | {name: money(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def test_a_bar_has_its_first_instant_and_not_its_last(spark: SparkSession) -> None:
-    prices = {"open_pr": "5", "high_pr": "5", "low_pr": "5", "close_pr": "5", "vwap_pr": "5"}
+    prices = ["open_pr", "high_pr", "low_pr", "close_pr", "vwap_pr"]
     trades = [trade("09:59:59.999999", "5", seq=1), trade("10:00", "7", seq=2), trade("10:04:59.999999", "8", seq=3)]
-    before = {**prices, "volume": 100, "trade_count": 1}
-    first = dict.fromkeys(prices, "7") | {"volume": 100, "trade_count": 1}
-    last = dict.fromkeys(prices, "8") | {"volume": 100, "trade_count": 1}
-    both = {"open_pr": "7", "high_pr": "8", "low_pr": "7", "close_pr": "8", "vwap_pr": "7.5"}
-    both |= {"volume": 200, "trade_count": 2}
+    before, first, last = ({**dict.fromkeys(prices, price), "volume": 100, "trade_count": 1} for price in "578")
+    both = {**dict(zip(prices, ["7", "8", "7", "8", "7.5"], strict=True)), "volume": 200, "trade_count": 2}
 
     assert rows_of(spark, trades, []) == [
-        bar(1, "09:59", **before),
-        bar(1, "10:00", **first),
-        bar(1, "10:04", **last),
-        bar(5, "09:55", **before),
-        bar(5, "10:00", **both),
-        bar(30, "09:30", **before),
-        bar(30, "10:00", **both),
+        bar(1, "09:59", before),
+        bar(1, "10:00", first),
+        bar(1, "10:04", last),
+        bar(5, "09:55", before),
+        bar(5, "10:00", both),
+        bar(30, "09:30", before),
+        bar(30, "10:00", both),
     ]
 
 
@@ -52,7 +50,7 @@ def test_a_bar_of_quotes_has_no_prices_of_trades(spark: SparkSession) -> None:
     quotes = [quote("10:00", "10", "10.5", seq=9), quote("10:00", "10", "10.000001", seq=10)]
     quoted = {"last_bid_pr": "10", "last_ask_pr": "10.000001", "avg_spread": "0.250001", "quote_count": 2}
 
-    assert rows_of(spark, [], quotes) == [bar(minutes, "10:00", **quoted) for minutes in MINUTES]
+    assert rows_of(spark, [], quotes) == [bar(minutes, "10:00", quoted) for minutes in MINUTES]
 
 
 def test_events_of_one_instant_are_in_the_order_of_their_numbers(spark: SparkSession) -> None:

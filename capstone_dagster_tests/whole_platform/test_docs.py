@@ -1,5 +1,6 @@
 """What the documents say is so: the worked day's numbers, and every command, path and setting."""
 
+import os
 import re
 from collections.abc import Mapping
 from datetime import date
@@ -10,11 +11,13 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
+from capstone_dagster import connect
 from capstone_dagster.assets.metadata import rejects_by_reason
 from capstone_dagster.cli.main import cli
 from capstone_dagster.cli.text_table import as_text
+from capstone_dagster.readers.rows import first_rows
 from capstone_dagster.settings import Settings
-from capstone_dagster.steps.preview import first_rows
+from capstone_dagster_tests.builders.command_line import CAPSTONE
 from capstone_dagster_tests.servers.platform import ALL_ROWS, Platform
 from spark_code import eod_to_report, ingested_to_eod, raw_to_ingested
 from spark_code.schemas import BARS, EVENTS, TABLES
@@ -57,10 +60,40 @@ def test_the_worked_day_has_the_rows_of_the_document(worked_days: Platform, titl
     assert shown[-1] == f"{len(rows)} of {len(rows)} rows"
 
 
+READ_IT = (ROOT / "docs" / "read_it.md").read_text()
+
+
+@pytest.mark.parametrize("program", re.findall(r"^```python\n([\s\S]*?)^```", READ_IT, re.MULTILINE))
+def test_the_programs_that_read_published_days_run(
+    worked_days: Platform, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "polars" in program:
+        pytest.importorskip("polars")
+    monkeypatch.setenv("CAPSTONE_LAKE_URI", worked_days.lake.storage.root)
+    monkeypatch.setenv("PATH", f"{CAPSTONE.parent}", prepend=os.pathsep)
+
+    exec(program, {})  # noqa: S102 -- it is ours
+
+
+def test_the_query_of_the_document_finds_the_last_trade_of_the_report(worked_days: Platform) -> None:
+    (query,) = re.findall(r"^```sql\n([\s\S]*?)^```", READ_IT, re.MULTILINE)
+    database = connect(worked_days.lake)
+
+    found = database.execute(query).fetchall()
+
+    assert (
+        found
+        == database.execute(
+            "SELECT symbol, event_tm, bid_pr, ask_pr, last_trade_pr FROM report.quote_analytics ORDER BY ALL"
+        ).fetchall()
+    )
+    assert [row[-1] for row in found].count(None) == 3
+
+
 def test_the_gaps_between_bars_are_filled_as_the_document_says(worked_days: Platform) -> None:
     (query,) = re.findall(r"^```sql\n([\s\S]*?)^```", DATA_FLOW, re.MULTILINE)
     (name,) = worked_days.lake.require(BARS, DAYS[1]).paths
-    filled = duckdb.sql(query.replace("bars.parquet", worked_days.lake.storage.uri(name))).fetchall()
+    filled = duckdb.execute(query.replace("bars.parquet", worked_days.lake.storage.uri(name))).fetchall()
 
     assert [(f"{tm:%H:%M}", close and f"{close}", volume) for tm, close, volume in filled] == [
         ("09:30", "100.400000", 400),

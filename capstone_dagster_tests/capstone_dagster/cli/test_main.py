@@ -47,7 +47,7 @@ def test_every_command_explains_itself(capstone: Run, command: list[str], option
 
 def test_the_commands_are_these() -> None:
     assert " ".join(sorted(COMMANDS)) == (
-        "dev exec glue-sync history migrate paths run s3-jars sample show spark-conf status test-alert track"
+        "dev exec export glue-sync history migrate paths run s3-jars sample show spark-conf sql status test-alert track"
     )
 
 
@@ -73,7 +73,7 @@ def test_commands_load_only_what_they_use(arguments: list[str], loaded: list[str
     assert ended.stdout.splitlines()[-1] == f"loaded {loaded}"
 
 
-@pytest.mark.parametrize("arguments", [["show"], ["show", "eod/closes"], ["show", "eod/closes", "2020-08-05", "--all"]])
+@pytest.mark.parametrize("arguments", [["show"], ["export", "a.csv"], ["show", "eod/closes", "2020-08-05", "--all"]])
 def test_a_wrong_use_exits_with_2(capstone: Run, arguments: list[str]) -> None:
     code, out, err = capstone(*arguments)
 

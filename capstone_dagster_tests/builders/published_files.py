@@ -1,0 +1,44 @@
+"""Published days of which another program than Spark has written the files."""
+
+from dataclasses import asdict
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spark_code.lake import Lake
+from spark_code.manifest import Manifest
+from spark_code.schemas import Table
+
+DAY = date(2020, 8, 5)
+Files = dict[str, list[dict[str, Any]]]
+
+
+def publish(lake: Lake, table: Table, files: Files, version: str = "v1", day: date = DAY) -> Manifest:
+    """A version with these files; the columns in their paths are not in the files."""
+    paths = [f"{table.path}/data/{version}/trade_dt={day}/{name}" for name in files]
+    for path, rows in zip(paths, files.values(), strict=True):
+        written = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(rows), written)
+        lake.storage.write(path, written.getvalue().to_pybytes())
+    manifest = Manifest(
+        trade_dt=day.isoformat(),
+        version=version,
+        paths=paths,
+        rows=sum(map(len, files.values())),
+        bytes=0,
+        run_id="run",
+        attempt=1,
+        token=1,
+        published_at="2020-08-05T23:00:00.000+00:00",
+        inputs={},
+    )
+    lake.storage.write(f"{table.path}/_published/{day}.json", Manifest(**asdict(manifest)).to_json())
+    return manifest
+
+
+def close(symbol: str, price: str = "1.250000", exchange: str = "NYSE") -> dict[str, Any]:
+    """A row of a file of ``eod/closes``, of which the columns are not in the order of the schema."""
+    return {"close_pr": Decimal(price), "exchange": exchange, "symbol": symbol}

@@ -1,0 +1,44 @@
+"""Rows as aligned columns of printable cells."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from capstone_dagster.cli.text_table import as_text
+
+
+def test_columns_are_aligned_under_their_names() -> None:
+    rows: list[list[Any]] = [
+        ["A", Decimal("10.250000"), None, datetime(2020, 8, 5, 9, 30, 0, 123_000)],
+        ["LONGER", None, 300, None],
+    ]
+
+    assert as_text(["symbol", "price", "n", "event_tm"], rows).splitlines() == [
+        "symbol  price      n    event_tm",
+        "A       10.250000       2020-08-05 09:30:00.123000",
+        "LONGER             300",
+    ]
+
+
+def test_without_rows_there_are_only_the_names() -> None:
+    assert as_text(["symbol", "price"], []) == "symbol  price"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        pytest.param("a|b", "a|b", id="a pipe"),
+        pytest.param("a\nb\rc\td", r"a\nb\rc\td", id="line ends and tabs"),
+        pytest.param("\x1b[31mred\x07\x00\x9b", r"\x1b[31mred\x07\x00\x9b", id="what steers a terminal"),
+        pytest.param("a\u2028b\u202ec\ufeffd", r"a\u2028b\u202ec\ufeffd", id="separators and marks nobody sees"),
+        pytest.param("Zürich 株", "Zürich 株", id="other alphabets"),
+        pytest.param("x" * 40, "x" * 40, id="as wide as a cell"),
+        pytest.param("x" * 41, "x" * 39 + "…", id="wider than a cell"),
+        pytest.param("\n" * 70_000, r"\n" * 19 + "\\…", id="a long line of nothing"),
+        pytest.param(None, "", id="null"),
+    ],
+)
+def test_a_value_is_one_printable_cell(value: str | None, shown: str) -> None:
+    assert as_text(["a", "b"], [[value, "end"]]) == f"{'a'.ljust(len(shown) or 1)}  b\n{shown.ljust(1)}  end"
