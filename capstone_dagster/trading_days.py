@@ -92,9 +92,7 @@ class TradingDays:
         """The trading days in ``DATE`` or ``FROM..TO``; it skips holidays, and accepts three dots too."""
         if ".." not in spec:
             return [self.require(parse_day(spec))]
-        first, last = (parse_day(part) for part in re.split(r"\.{2,3}", spec, maxsplit=1))
-        if first > last:
-            raise NoTradingDayError(f"{spec}: {first} is after {last}")
+        first, last = parse_range(spec)
         for end in (first, last):
             if not self._start <= end <= LAST_KNOWN_DAY:
                 self.require(end)
@@ -123,6 +121,14 @@ def parse_day(text: str) -> date:
         return nyse_calendar.parse_day(text)
     except CalendarError as error:
         raise NoTradingDayError(str(error)) from None
+
+
+def parse_range(text: str) -> tuple[date, date]:
+    """Read ``FROM..TO``, trading days or not; three dots are two."""
+    first, last = (parse_day(part) for part in re.split(r"\.{2,3}", text, maxsplit=1))
+    if first > last:
+        raise NoTradingDayError(f"{text}: {first} is after {last}")
+    return first, last
 
 
 def beginning_with(start: date | None, days: Sequence[date]) -> list[date]:

@@ -13,6 +13,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Protocol
@@ -31,6 +32,9 @@ from spark_code.schemas import TABLES, Table, conform
 from spark_code.storage import Storage, StoredObject
 
 _log = logging.getLogger(__name__)
+
+# How many manifests are read at once: they wait for answers of the store.
+_READERS = 16
 
 
 class LakeError(ExpectedError):
@@ -103,8 +107,9 @@ class Lake:
         pointers = self.storage.objects(f"{table.path}/_published")
         named = (re.search(r"/(\d{4}-\d{2}-\d{2})\.json$", stored.key) for stored in pointers)
         days = [date.fromisoformat(name[1]) for name in named if name]
-        wanted = (day for day in days if (first or day) <= day <= (last or day))
-        return [manifest for day in wanted if (manifest := self.manifest(table, day))]
+        wanted = [day for day in days if (first or day) <= day <= (last or day)]
+        with ThreadPoolExecutor(_READERS) as readers:
+            return [found for found in readers.map(lambda day: self.manifest(table, day), wanted) if found]
 
     def manifest(self, table: Table, day: date) -> Manifest | None:
         """The manifest of the published version, or None."""

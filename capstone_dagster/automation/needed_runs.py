@@ -222,8 +222,10 @@ class Judge:
         for step in steps_of("analytical"):
             tables = [self.lake.manifest(table, day) for table in step.makes]
             made = [manifest for manifest in tables if manifest]
-            if len(made) < len(tables):
+            if not made:
                 return _Finding("outdated", "there is no report of it yet", inputs)
+            if len(made) < len(tables):
+                return _Finding("outdated", "a table of its report is not published", inputs)
             for read in step.reads:
                 source = published.get(read)
                 if source and not all(_was_made_from(manifest, read, source) for manifest in made):

@@ -1,11 +1,12 @@
 """The commands for the lake and its Glue catalog: ``capstone show``, ``paths`` and ``glue-sync``."""
 
+import io
 import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +14,7 @@ from capstone_dagster.cli.text_table import as_text
 from capstone_dagster.readers.rows import Days, Only, arrow_schema, batches, rows_of
 from capstone_dagster.settings import Settings, SettingsError
 from capstone_dagster.trading_days import trading_days
-from capstone_dagster.wording import say
+from capstone_dagster.wording import printable, say
 from spark_code.errors import ExpectedError
 from spark_code.glue import GlueCatalog
 from spark_code.lake import Lake
@@ -93,7 +94,7 @@ def paths(table: Table, days: str | None, as_json: bool) -> None:
 @click.argument("table", type=_TableName())
 @click.argument("days", metavar="[DATE|FROM..TO]", required=False)
 @click.option("--symbol", "symbols", multiple=True, help="Only rows of this symbol; may be given several times.")
-@click.option("--exchange", "exchanges", multiple=True, help="Only rows of this exchange; the same.")
+@click.option("--exchange", "exchanges", multiple=True, help="Only rows of this exchange; may be given several times.")
 @click.option("--limit", type=click.IntRange(min=1), help="How many rows.  [default: 10, with --csv all]")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for programs.")
 def show(  # noqa: PLR0913 - one per option
@@ -108,25 +109,45 @@ def show(  # noqa: PLR0913 - one per option
     """Print the first published rows of a day, of a range of days, or of all days."""
     lake = Lake(Settings.from_environment().lake_uri)
     versions = Days.parse(days).published(lake, table)
-    found = batches(lake, table, versions, Only(symbols, exchanges))
+    found = batches(lake, table, versions, Only(symbols or None, exchanges or None))
     if as_csv:
         _print_csv(table, found, limit)
         return
-    rows = list(islice(rows_of(found), limit or _SHOWN_ROWS))
-    say(as_text(table.columns, rows))
-    there = sum(version.rows for version in versions)
-    say(f"{len(rows):,} rows" if symbols or exchanges else f"{len(rows):,} of {there:,} rows")
+    most = limit or _SHOWN_ROWS
+    rows = list(islice(rows_of(found), most + 1))
+    say(as_text(table.columns, rows[:most]))
+    if not (symbols or exchanges):
+        there = sum(version.rows for version in versions)
+        say(f"{min(len(rows), most):,} of {there:,} rows")
+    elif len(rows) > most:
+        say(f"the first {most:,} rows; --limit shows more")
+    else:
+        say(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}")
 
 
 def _print_csv(table: Table, found: "Iterator[pa.RecordBatch]", limit: int | None) -> None:
     import pyarrow.csv as pa_csv  # noqa: PLC0415 - takes 0.15 s, for those who ask for CSV
 
-    with pa_csv.CSVWriter(sys.stdout.buffer, arrow_schema(table)) as writer:
-        left = limit
+    left = limit
+    # Text of the exchanges, which other programs get as it is, must not steer a terminal.
+    out = _Terminal() if sys.stdout.isatty() else sys.stdout.buffer
+    with pa_csv.CSVWriter(out, arrow_schema(table)) as writer:
         for batch in found:
-            some = batch if left is None else batch.slice(0, left)
-            writer.write_batch(some)
-            if left is not None:
-                left -= some.num_rows
-                if left == 0:
-                    break
+            writer.write_batch(batch.slice(0, left))
+            left = left and max(0, left - batch.num_rows)
+            if left == 0:
+                break
+
+
+class _Terminal(io.RawIOBase):
+    """Prints bytes of text with what would steer a terminal escaped."""
+
+    def writable(self) -> bool:
+        """Always true."""
+        return True
+
+    def write(self, text: Any, /) -> int:
+        """Print whole lines, as the writer of CSV gives them."""
+        content = bytes(text)
+        click.echo(printable(content.decode()), nl=False)
+        return len(content)

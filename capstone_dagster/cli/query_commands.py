@@ -3,14 +3,15 @@
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from capstone_dagster.cli.text_table import as_text
-from capstone_dagster.readers.views import QueryError, connect, write
+from capstone_dagster.readers.views import QueryError, connect, reason_of, write
 from capstone_dagster.wording import say
 from spark_code.errors import ExpectedError
 from spark_code.storage import Storage
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import duckdb
 
 _PROMPT, _CONTINUED = "capstone> ", "     ...> "
+# How many rows are printed. More are for a file.
+_MOST_ROWS = 1000
 
 
 @click.command()
@@ -29,7 +32,7 @@ def sql(query: str | None) -> None:
     report/daily_summary is the view report.daily_summary, with all its published days. Without QUERY the queries are
     read from the terminal, or from standard input.
     """
-    database = connect()
+    database = _database()
     if query is None and sys.stdin.isatty():
         _prompt(database)
     else:
@@ -38,20 +41,31 @@ def sql(query: str | None) -> None:
 
 @click.command()
 @click.argument("to")
-@click.option("--sql", "source", type=click.File(), required=True, help="The file with the query; - is standard input.")
+@click.option(
+    "--sql", "source", type=click.File(encoding="utf-8"), required=True, help="The file with the query; - is stdin."
+)
 def export(to: str, source: IO[str]) -> None:
     """Write the result of a query over the published tables to the file TO: .parquet or .csv, local or on S3."""
-    folder, _, name = to.rpartition("/")
+    folder, slash, name = to.rpartition("/")
     if Path(name).suffix not in (".parquet", ".csv"):
         raise click.BadParameter(f"{to!r} must end with .parquet or .csv", param_hint="'TO'")
-    storage = Storage(folder or ".")
-    with _refusals_as_sentences(), tempfile.TemporaryDirectory() as beside:
-        found = _only(connect(), source.read())
+    try:
+        query = source.read()
+    except UnicodeDecodeError as error:
+        raise QueryError(f"{source.name} is not UTF-8: {error}") from None
+    with tempfile.TemporaryDirectory() as beside, _refusals_as_sentences():
         written = Path(beside, name)
-        write(found, written)
-        storage.write(name, written)
+        write(_only(_database(), query), written)
+        Storage(folder.removeprefix("file://") or slash or ".").write(name, written)
         size = written.stat().st_size
     say(f"{to}: {size:,} bytes")
+
+
+def _database() -> "duckdb.DuckDBPyConnection":
+    database = connect()
+    # A name that is no view would be looked up among the variables of this program.
+    database.execute("SET python_enable_replacements = false")
+    return database
 
 
 @contextmanager
@@ -61,26 +75,43 @@ def _refusals_as_sentences() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise QueryError(f"the query failed: {error}") from None
+        raise QueryError(f"the query failed: {reason_of(error)}") from None
 
 
 def _only(database: "duckdb.DuckDBPyConnection", query: str) -> "duckdb.DuckDBPyRelation":
     import duckdb  # noqa: PLC0415 - the same
 
-    statements = database.extract_statements(query)
-    found = database.sql(query) if [one.type for one in statements] == [duckdb.StatementType.SELECT] else None
+    kinds = [statement.type for statement in database.extract_statements(query)]
+    # A PIVOT is several statements, for DuckDB.
+    of_rows = len(kinds) == 1 and kinds[0] in (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)
+    found = database.sql(query) if of_rows else None
     if found is None:
         raise QueryError("this is not one query that gives rows")
     return found
 
 
 def _print(database: "duckdb.DuckDBPyConnection", query: str) -> None:
+    with ThreadPoolExecutor(1) as beside:
+        answer = beside.submit(_first_rows, database, query)
+        try:
+            found = answer.result()
+        except KeyboardInterrupt:  # which DuckDB, in another thread, does not hear
+            database.interrupt()
+            raise
+    if found is None:
+        return
+    columns, rows = found
+    say(as_text(columns, rows[:_MOST_ROWS]))
+    if len(rows) > _MOST_ROWS:
+        say(f"the first {_MOST_ROWS:,} rows; choose with LIMIT, or write all to a file: capstone export --help")
+    else:
+        say(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}")
+
+
+def _first_rows(database: "duckdb.DuckDBPyConnection", query: str) -> tuple[list[str], list[list[Any]]] | None:
     with _refusals_as_sentences():
-        found = database.sql(query)
-        if found is not None:
-            rows = [list(row) for row in found.fetchall()]
-            say(as_text(found.columns, rows))
-            say(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}")
+        found: duckdb.DuckDBPyRelation | None = database.sql(query)
+        return None if found is None else (found.columns, list(map(list, found.limit(_MOST_ROWS + 1).fetchall())))
 
 
 def _prompt(database: "duckdb.DuckDBPyConnection") -> None:
@@ -88,22 +119,20 @@ def _prompt(database: "duckdb.DuckDBPyConnection") -> None:
     with suppress(ImportError):
         import readline  # noqa: F401, PLC0415 - gives the prompt its history, where Python has it
 
-    views = database.sql("SELECT table_schema || '.' || table_name FROM information_schema.tables").fetchall()
+    views = database.execute("SELECT table_schema || '.' || table_name FROM information_schema.tables").fetchall()
     say(f"DuckDB over {', '.join(sorted(name for (name,) in views))}. End a query with ; and leave with Ctrl-D.")
     lines: list[str] = []
     while True:
         try:
             lines.append(input(_CONTINUED if lines else _PROMPT))
+            if lines[-1].rstrip().endswith(";"):
+                query, lines = "\n".join(lines), []
+                _print(database, query)
         except EOFError:
             say("")
             return
         except KeyboardInterrupt:
             say("")
             lines = []
-            continue
-        if lines[-1].rstrip().endswith(";"):
-            query, lines = "\n".join(lines), []
-            try:
-                _print(database, query)
-            except ExpectedError as error:
-                say(error, err=True)
+        except ExpectedError as error:
+            say(error, err=True)

@@ -9,7 +9,7 @@ _WIDEST_CELL = 40
 
 def as_text(header: list[str], rows: list[list[Any]]) -> str:
     """Format rows as aligned columns with a header."""
-    cells = [header, *([_cell(value) for value in row] for row in rows)]
+    cells = [[_cell(name) for name in header], *([_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells

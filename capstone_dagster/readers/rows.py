@@ -4,12 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
-from itertools import islice
 from operator import and_
 from typing import TYPE_CHECKING, Any, Self
 
 from capstone_dagster.settings import Settings
-from capstone_dagster.trading_days import NoTradingDayError, parse_day
+from capstone_dagster.trading_days import NoTradingDayError, parse_day, parse_range
 from spark_code.errors import ExpectedError
 from spark_code.lake import Lake, LakeError, MissingFilesError
 from spark_code.manifest import Manifest
@@ -35,21 +34,17 @@ class Days:
 
     first: date | None = None
     last: date | None = None
+    is_one: bool = False
 
     @classmethod
     def parse(cls, spec: str | None) -> Self:
         """Read ``DATE`` or ``FROM..TO``; None is all days."""
         if spec is None:
             return cls()
-        first, last = map(parse_day, spec.split("..", 1)) if ".." in spec else (parse_day(spec),) * 2
-        if first > last:
-            raise NoTradingDayError(f"{spec}: {first} is after {last}")
-        return cls(first, last)
-
-    @property
-    def is_one(self) -> bool:
-        """Whether it is one day."""
-        return self.first is not None and self.first == self.last
+        if ".." in spec:
+            return cls(*parse_range(spec))
+        day = parse_day(spec)
+        return cls(day, day, is_one=True)
 
     def published(self, lake: Lake, table: Table) -> list[Manifest]:
         """The published versions of these days, in order; an error if there are none."""
@@ -68,11 +63,11 @@ class Days:
 
 @dataclass(frozen=True)
 class Only:
-    """Which rows and columns of a table are wanted; nothing means all."""
+    """Which rows and columns of a table are wanted; None is all."""
 
-    symbols: Sequence[str] = ()
-    exchanges: Sequence[str] = ()
-    columns: Sequence[str] = ()
+    symbols: Sequence[str] | None = None
+    exchanges: Sequence[str] | None = None
+    columns: Sequence[str] | None = None
 
 
 def read(  # noqa: PLR0913 - one for each thing that people may want less of
@@ -80,30 +75,27 @@ def read(  # noqa: PLR0913 - one for each thing that people may want less of
     first: str | date | None = None,
     last: str | date | None = None,
     *,
-    symbols: str | Sequence[str] = (),
-    exchanges: str | Sequence[str] = (),
-    columns: Sequence[str] = (),
+    symbols: str | Sequence[str] | None = None,
+    exchanges: str | Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
 ) -> "pa.Table":
     """The published rows of a table as an Arrow table, which pandas, Polars and DuckDB take.
 
-    Of the days from ``first`` to ``last``; without ``last`` of one day, and without ``first`` of every published day.
+    Of the days from ``first`` to ``last``; without ``last`` of one day, and without both of every published day.
     """
     import pyarrow as pa  # noqa: PLC0415 - takes 0.15 s, for those who read rows
 
     if table not in TABLES:
         raise UnknownNameError(f"{table!r} is not a table; the tables are {', '.join(TABLES)}")
-    known = TABLES[table]
-    if unknown := [name for name in columns if name not in known.columns]:
+    known, only = TABLES[table], Only(_texts(symbols), _texts(exchanges), _texts(columns))
+    if unknown := [name for name in only.columns or () if name not in known.columns]:
         raise UnknownNameError(f"{unknown[0]!r} is not a column of {table}; its columns are {', '.join(known.columns)}")
+    if first is None and last is not None:
+        raise NoTradingDayError(f"the last day is {last}, and the first is missing")
     span = None if first is None else f"{first}" if last is None else f"{first}..{last}"
-    lake, only = Lake(Settings.from_environment().lake_uri), Only(_texts(symbols), _texts(exchanges), columns)
+    lake = Lake(Settings.from_environment().lake_uri)
     found = batches(lake, known, Days.parse(span).published(lake, known), only)
     return pa.Table.from_batches(found, arrow_schema(known, only))
-
-
-def first_rows(lake: Lake, table: Table, day: date, limit: int) -> list[list[Any]]:
-    """The first rows of the published version, in schema order."""
-    return list(islice(rows_of(batches(lake, table, [lake.require(table, day)])), limit))
 
 
 def rows_of(found: "Iterator[pa.RecordBatch]") -> Iterator[list[Any]]:
@@ -126,7 +118,7 @@ def arrow_schema(table: Table, only: Only | None = None) -> "pa.Schema":
     from pyspark.sql.pandas.types import to_arrow_schema  # noqa: PLC0415 - loads pandas
 
     schema: pa.Schema = to_arrow_schema(table.schema).remove_metadata()
-    names = (only and only.columns) or table.columns
+    names = only.columns if only and only.columns is not None else table.columns
     return pa.schema([pa.field(name, schema.field(name).type) for name in names])
 
 
@@ -139,9 +131,9 @@ def _batches_in(lake: Lake, table: Table, version: Manifest, path: str, only: On
     in_path: dict[str, Any] = dict(part.split("=", 1) for part in path.split("/") if "=" in part)
     in_path["trade_dt"] = day = date.fromisoformat(version.trade_dt)
     wanted = [
-        pc.field(name).isin(pa.array(values, pa.string()))
+        pc.field(name).isin(pa.array(list(values), pa.string()))
         for name, values in (("symbol", only.symbols), ("exchange", only.exchanges))
-        if values
+        if values is not None
     ]
     file = lake.storage.open(path)
     if file is None:
@@ -163,5 +155,6 @@ def _batches_in(lake: Lake, table: Table, version: Manifest, path: str, only: On
         raise LakeError(f"{lake.storage.uri(path)} cannot be read: {error}") from error
 
 
-def _texts(given: str | Sequence[str]) -> Sequence[str]:
-    return (given,) if isinstance(given, str) else tuple(given)
+def _texts(given: str | Sequence[str] | None) -> Sequence[str] | None:
+    """One or several; each once."""
+    return (given,) if isinstance(given, str) else given and tuple(dict.fromkeys(given))

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 # Types that DuckDB calls otherwise than Spark.
 _TYPES = {"string": "VARCHAR", "timestamp_ntz": "TIMESTAMP"}
-# What DuckDB would take for a pattern.
-_PATTERN = frozenset("*?[")
+# What DuckDB would take for a pattern, or for a column, in the name of a folder above the lake.
+_SPECIAL = frozenset("*?[=")
 
 
 class QueryError(ExpectedError):
@@ -27,17 +27,29 @@ def connect(lake: Lake | None = None) -> "duckdb.DuckDBPyConnection":
 
     lake = lake or Lake(Settings.from_environment().lake_uri)
     database = duckdb.connect()
-    is_plain = lake.storage.is_local and not _PATTERN & set(lake.storage.root)
+    is_plain = lake.storage.is_local and not _SPECIAL & set(lake.storage.root)
     if not is_plain:
         from capstone_dagster.readers.lake_files import LakeFiles  # noqa: PLC0415 - loads fsspec
 
         database.register_filesystem(LakeFiles(lake.storage))
     for table in TABLES.values():
-        database.execute(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
-        paths = [path for version in lake.published(table) for path in version.paths]
+        versions = lake.published(table)
+        paths = [path for version in versions for path in version.paths]
         files = [lake.storage.uri(path) if is_plain else f"lake://{path}" for path in paths]
-        database.execute(f"CREATE VIEW {table.layer}.{table.name} AS {_rows(table, files)}")
+        database.execute(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
+        try:
+            database.execute(f"CREATE VIEW {table.layer}.{table.name} AS {_rows(table, files)}")
+        except duckdb.Error as error:
+            for version in versions:
+                lake.require_files(table, version)
+            raise QueryError(f"{table.path} cannot be read: {reason_of(error)}") from None
     return database
+
+
+def reason_of(error: Exception) -> str:
+    """DuckDB's words, without the stack of what it has called in Python."""
+    words = str(error)
+    return words.rstrip().rsplit("\n", 1)[-1] if "Traceback (most recent call last)" in words else words
 
 
 def write(found: "duckdb.DuckDBPyRelation", file: Path) -> None:

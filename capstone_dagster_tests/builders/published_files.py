@@ -3,11 +3,13 @@
 from dataclasses import asdict
 from datetime import date
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from capstone_dagster.readers.rows import batches, rows_of
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
 from spark_code.schemas import Table
@@ -37,6 +39,11 @@ def publish(lake: Lake, table: Table, files: Files, version: str = "v1", day: da
     )
     lake.storage.write(f"{table.path}/_published/{day}.json", Manifest(**asdict(manifest)).to_json())
     return manifest
+
+
+def first_rows(lake: Lake, table: Table, day: date, limit: int) -> list[list[Any]]:
+    """The first rows of the published version, in schema order."""
+    return list(islice(rows_of(batches(lake, table, [lake.require(table, day)])), limit))
 
 
 def close(symbol: str, price: str = "1.250000", exchange: str = "NYSE") -> dict[str, Any]:

@@ -20,9 +20,9 @@ import pytest
 
 from capstone_dagster.definitions import build_defs
 from capstone_dagster.deliveries.sample import Sample
-from capstone_dagster.readers.rows import first_rows
 from capstone_dagster.run_storage.instance import ready
 from capstone_dagster.settings import Settings
+from capstone_dagster_tests.builders.published_files import first_rows
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
 from spark_code.schemas import Table

@@ -35,8 +35,8 @@ SETTINGS
 "$release/.venv/bin/python" - "$release/.env.new" <<'CHECK'
 import sys
 from dotenv import dotenv_values
-from capstone_dagster.errors import ExpectedError
 from capstone_dagster.settings import Settings
+from spark_code.errors import ExpectedError
 try:
     Settings.from_mapping({name: value or "" for name, value in dotenv_values(sys.argv[1]).items()})
 except ExpectedError as error:

@@ -3,10 +3,13 @@
 import io
 import os
 import pty
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import duckdb
+import psutil
 import pytest
 
 from capstone_dagster_tests.builders.command_line import CAPSTONE, Run, usage_error
@@ -69,6 +72,59 @@ def test_the_prompt_answers_goes_on_after_an_error_and_ends_with_the_input(home:
     assert "symbol\nB\n1 row" in out
     assert run.returncode == 0
     assert home.exists()
+
+
+def test_more_rows_than_people_read_are_left_to_a_file(capstone: Run) -> None:
+    _, out, _ = capstone("sql", "FROM range(5000)")
+
+    assert (len(out.splitlines()), out.splitlines()[-1]) == (
+        1002,
+        "the first 1,000 rows; choose with LIMIT, or write all to a file: capstone export --help",
+    )
+
+
+def test_a_query_is_stopped_by_ctrl_c(home: Path) -> None:
+    query = "SELECT count(*) FROM range(1000000000) AS a, range(1000000) AS b WHERE a.range + b.range = 7"
+    with subprocess.Popen([CAPSTONE, "sql", query], stderr=subprocess.PIPE, text=True) as run:
+        heard = psutil.Process(run.pid)
+        while heard.cpu_times().user < 3 or heard.num_threads() < 3:  # it is at the query
+            assert run.poll() is None
+            time.sleep(0.1)
+        run.send_signal(signal.SIGINT)
+        _, err = run.communicate(timeout=30)
+
+    assert (run.returncode, err.strip()) == (1, "Aborted!")
+    assert home.exists()
+
+
+def test_no_variable_of_this_program_is_taken_for_a_table(capstone: Run) -> None:
+    code, _, err = capstone("sql", "FROM query")
+
+    assert (code, "Table with name query does not exist" in err) == (1, True)
+
+
+def test_the_stack_of_a_failed_read_is_not_shown(capstone: Run, home: Path) -> None:
+    (home / "lake" / "eod" / "closes" / "data" / "v1" / "trade_dt=2020-08-05" / "part-0.parquet").unlink()
+
+    code, out, err = capstone("sql", QUERY)
+
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith(
+        f"capstone: {home}/lake/eod/closes/data/v1/trade_dt=2020-08-05/part-0.parquet is gone; publish"
+    )
+
+
+@pytest.mark.parametrize("to", ["closes.csv", "./closes.csv", "file://{}/closes.csv"])
+def test_a_file_is_written_where_its_name_says(
+    capstone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "query.sql").write_text("PIVOT eod.closes ON exchange USING max(close_pr) GROUP BY symbol")
+
+    code, _, err = capstone("export", to.format(tmp_path), "--sql", "query.sql")
+
+    assert (code, err) == (0, "")
+    assert (tmp_path / "closes.csv").read_text().splitlines()[0] == "symbol,NYSE"
 
 
 @pytest.mark.parametrize("name", ["closes.parquet", "closes.csv"])

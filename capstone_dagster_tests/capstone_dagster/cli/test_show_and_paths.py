@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
+import pty
 import re
+import subprocess
 from dataclasses import asdict
 from datetime import date
 from decimal import Decimal
@@ -12,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from capstone_dagster_tests.builders.command_line import Run, usage_error
+from capstone_dagster_tests.builders.command_line import CAPSTONE, Run, usage_error
 from capstone_dagster_tests.builders.published_files import close, publish
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
@@ -90,9 +93,27 @@ def test_days_are_shown_and_listed_together(capstone: Run, home: Path, published
 def test_only_the_rows_of_a_symbol_are_shown(capstone: Run) -> None:
     assert capstone("show", "eod/closes", "2020-08-05", "--symbol", "SYMB", "--exchange", "NYSE") == (
         0,
-        "trade_dt    symbol  exchange  close_pr\n2020-08-05  SYMB    NYSE      1.250000\n1 rows\n",
+        "trade_dt    symbol  exchange  close_pr\n2020-08-05  SYMB    NYSE      1.250000\n1 row\n",
         "",
     )
+
+
+@pytest.mark.usefixtures("published")
+def test_a_limit_that_leaves_rows_out_is_said(capstone: Run) -> None:
+    _, out, _ = capstone("show", "eod/closes", "--exchange", "NYSE", "--limit", "1")
+
+    assert out.splitlines()[2:] == ["the first 1 rows; --limit shows more"]
+
+
+def test_csv_reaches_a_terminal_without_what_steers_it(home: Path) -> None:
+    publish(Lake(f"{home / 'lake'}"), CLOSES, {"part-0.parquet": [close("\x1b]0;title\x07SYM")]})
+    terminal, end = pty.openpty()
+
+    subprocess.run([CAPSTONE, "show", "eod/closes", "--csv"], stdout=end, check=True)
+
+    os.close(end)
+    assert os.read(terminal, 10_000).splitlines()[1:] == [b'2020-08-05,"\\x1b]0;title\\x07SYM","NYSE",1.250000']
+    os.close(terminal)
 
 
 @pytest.mark.parametrize(("limit", "symbols"), [([], ["SYMA", "SYMB"]), (["--limit", "1"], ["SYMA"])])

@@ -108,7 +108,7 @@ def test_this_checkout_ships_every_module_and_what_spark_reads_and_nothing_else(
         ("import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'"),
         ("def run(:", "SyntaxError: invalid syntax"),
         # In this checkout, and not in the one that is packed: an installed checkout would help out.
-        ("import capstone_dagster.errors", "AssertionError: capstone_dagster.errors is not in the archive"),
+        ("import capstone_dagster.run_tags", "AssertionError: capstone_dagster.run_tags is not in the archive"),
     ],
 )
 def test_packages_that_do_not_import_are_refused_before_anything_is_uploaded(

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 import capstone_dagster
-from capstone_dagster.readers.rows import NothingPublishedError, Only, UnknownNameError, batches, first_rows, rows_of
+from capstone_dagster.readers.rows import NothingPublishedError, Only, UnknownNameError, batches, rows_of
 from capstone_dagster.trading_days import NoTradingDayError
-from capstone_dagster_tests.builders.published_files import DAY, close, publish
+from capstone_dagster_tests.builders.published_files import DAY, close, first_rows, publish
 from spark_code.lake import Lake, NotPublishedError
 from spark_code.schemas import CLOSES, EVENTS, TABLES, Table
 
@@ -84,6 +84,7 @@ def test_a_day_that_is_not_published_is_an_error(lake: Lake) -> None:
         (Only(symbols=["A", "B", "no one's"]), [[DAY, "A", "NYSE", PRICE], [DAY, "B", "NASDAQ", PRICE]]),
         (Only(exchanges=["NASDAQ"]), [[DAY, "B", "NASDAQ", PRICE]]),
         (Only(symbols=["A"], exchanges=["NASDAQ"]), []),
+        (Only(symbols=[]), []),
         (Only(symbols=["B"], columns=["close_pr", "trade_dt"]), [[PRICE, DAY]]),
     ],
 )
@@ -100,6 +101,7 @@ def test_only_what_is_wanted_is_read(lake: Lake, only: Only, found: list[list[ob
         (("2020-08-05",), "AB"),
         ((NEXT_DAY,), "BC"),
         (("2020-08-05", "2020-08-06"), "ABBC"),
+        (("2020-08-06", "2020-08-06"), "BC"),
         ((date(2020, 8, 6), date(2020, 12, 31)), "BC"),
     ],
 )
@@ -123,6 +125,13 @@ def test_what_is_read_is_a_table_for_other_programs() -> None:
     ]
 
 
+@pytest.mark.usefixtures("two_days")
+def test_one_column_may_be_named_alone_and_none_comes_twice() -> None:
+    assert capstone_dagster.read("eod/closes", "2020-08-05", columns="symbol").to_pydict() == {"symbol": ["A", "B"]}
+    assert capstone_dagster.read("eod/closes", columns=["symbol", "symbol"]).column_names == ["symbol"]
+    assert capstone_dagster.read("eod/closes", symbols=[]).num_rows == 0
+
+
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_every_table_has_types_of_arrow(home: Path, table: Table) -> None:
     publish(Lake(f"{home / 'lake'}"), table, {})
@@ -142,6 +151,8 @@ def test_what_cannot_be_read_is_refused_in_a_sentence(home: Path) -> None:
         capstone_dagster.read("eod/closes", "5 August")
     with pytest.raises(NoTradingDayError, match=r"2020-08-06\.\.2020-08-05: 2020-08-06 is after 2020-08-05"):
         capstone_dagster.read("eod/closes", "2020-08-06", "2020-08-05")
+    with pytest.raises(NoTradingDayError, match="the last day is 2020-08-05, and the first is missing"):
+        capstone_dagster.read("eod/closes", last="2020-08-05")
     with pytest.raises(NothingPublishedError) as nothing:
         capstone_dagster.read("eod/closes", "2020-08-07", "2020-08-10")
     assert str(nothing.value) == (
