@@ -120,7 +120,7 @@ def show(  # noqa: PLR0913 - one per option
         there = sum(version.rows for version in versions)
         say(f"{min(len(rows), most):,} of {there:,} rows")
     elif len(rows) > most:
-        say(f"the first {most:,} rows; --limit shows more")
+        say("there are more rows; --limit shows them")
     else:
         say(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}")
 

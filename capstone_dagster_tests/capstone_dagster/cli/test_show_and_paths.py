@@ -102,7 +102,7 @@ def test_only_the_rows_of_a_symbol_are_shown(capstone: Run) -> None:
 def test_a_limit_that_leaves_rows_out_is_said(capstone: Run) -> None:
     _, out, _ = capstone("show", "eod/closes", "--exchange", "NYSE", "--limit", "1")
 
-    assert out.splitlines()[2:] == ["the first 1 rows; --limit shows more"]
+    assert out.splitlines()[2:] == ["there are more rows; --limit shows them"]
 
 
 def test_csv_reaches_a_terminal_without_what_steers_it(home: Path) -> None:
