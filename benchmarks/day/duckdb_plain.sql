@@ -70,3 +70,20 @@ COPY (
                FROM quotes GROUP BY ALL) USING (trade_dt, symbol, exchange)
     LEFT JOIN previous USING (symbol, exchange)
 ) TO '$out/report/daily_summary/$day.parquet' (COMPRESSION zstd);
+COPY (
+    SELECT *
+    FROM (
+        SELECT symbol, exchange, minutes, time_bucket(to_minutes(minutes), event_tm) AS bar_tm,
+               arg_min(trade_pr, (event_tm, event_seq_nb)) AS open_pr, max(trade_pr) AS high_pr,
+               min(trade_pr) AS low_pr, arg_max(trade_pr, (event_tm, event_seq_nb)) AS close_pr,
+               sum(trade_size) AS volume, sum(trade_pr * trade_size) / sum(trade_size) AS vwap_pr,
+               count(*) AS trade_count
+        FROM trades, (SELECT unnest([1, 5, 30]) AS minutes) GROUP BY ALL)
+    FULL JOIN (
+        SELECT symbol, exchange, minutes, time_bucket(to_minutes(minutes), event_tm) AS bar_tm,
+               arg_max(bid_pr, (event_tm, event_seq_nb)) AS last_bid_pr,
+               arg_max(ask_pr, (event_tm, event_seq_nb)) AS last_ask_pr, avg(ask_pr - bid_pr) AS avg_spread,
+               count(*) AS quote_count
+        FROM quotes, (SELECT unnest([1, 5, 30]) AS minutes) GROUP BY ALL
+    ) USING (symbol, exchange, minutes, bar_tm)
+) TO '$out/report/bars/$day.parquet' (COMPRESSION zstd);

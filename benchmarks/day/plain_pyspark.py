@@ -52,6 +52,7 @@ def run(day: str, previous: str | None, raw: str, out: str) -> dict[str, float]:
         )
         _analytics(trades, quotes, closes).write.mode("overwrite").parquet(path("report/quote_analytics"))
         _summary(trades, quotes, closes).write.mode("overwrite").parquet(path("report/daily_summary"))
+        _bars(trades, quotes).write.mode("overwrite").parquet(path("report/bars"))
     return clock.seconds
 
 
@@ -147,6 +148,31 @@ def _summary(trades: DataFrame, quotes: DataFrame, closes: DataFrame) -> DataFra
         .withColumn("change_pr", change)
         .withColumn("change_pct", change * 100 / F.col("prev_close_pr"))
     )
+
+
+def _bars(trades: DataFrame, quotes: DataFrame) -> DataFrame:
+    in_order = F.struct("event_tm", "event_seq_nb")
+    of_lengths = []
+    for minutes in (1, 5, 30):
+        bar = (*_INSTRUMENT, F.window("event_tm", f"{minutes} minutes")["start"].alias("bar_tm"))
+        traded = trades.groupBy(*bar).agg(
+            F.min_by("trade_pr", in_order).alias("open_pr"),
+            F.max("trade_pr").alias("high_pr"),
+            F.min("trade_pr").alias("low_pr"),
+            F.max_by("trade_pr", in_order).alias("close_pr"),
+            F.sum("trade_size").alias("volume"),
+            (F.sum(F.col("trade_pr") * F.col("trade_size")) / F.sum("trade_size")).alias("vwap_pr"),
+            F.count("*").alias("trade_count"),
+        )
+        quoted = quotes.groupBy(*bar).agg(
+            F.max_by("bid_pr", in_order).alias("last_bid_pr"),
+            F.max_by("ask_pr", in_order).alias("last_ask_pr"),
+            F.avg(F.col("ask_pr") - F.col("bid_pr")).alias("avg_spread"),
+            F.count("*").alias("quote_count"),
+        )
+        both = traded.join(quoted, on=[*_INSTRUMENT, "bar_tm"], how="full")
+        of_lengths.append(both.withColumn("minutes", F.lit(minutes)))
+    return of_lengths[0].unionByName(of_lengths[1]).unionByName(of_lengths[2])
 
 
 if __name__ == "__main__":
