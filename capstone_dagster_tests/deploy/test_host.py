@@ -4,6 +4,7 @@ import configparser
 import importlib
 import itertools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,6 +25,23 @@ UNITS = sorted((HOST / "systemd").iterdir())
 
 def _run(script: str, environment: dict[str, str]) -> None:
     subprocess.run([sys.executable, HOST / script], env={**os.environ, **environment}, check=True)
+
+
+@pytest.mark.parametrize(
+    ("retries", "refusal"),
+    [("2", ""), ("often", "install: nothing was changed: CAPSTONE_MAX_RETRIES: 'often' cannot be used: ")],
+)
+def test_the_installation_checks_the_settings_before_anything_is_switched(
+    tmp_path: Path, retries: str, refusal: str
+) -> None:
+    (check,) = re.findall(r"<<'CHECK'\n(.*?)^CHECK$", (HOST / "install.sh").read_text(), re.DOTALL | re.MULTILINE)
+    (tmp_path / "env").write_text(f"CAPSTONE_MAX_RETRIES={retries}\n")
+
+    command = [sys.executable, "-", tmp_path / "env"]
+    ended = subprocess.run(command, input=check, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == bool(refusal)
+    assert ended.stderr[: len(refusal) or None] == refusal
 
 
 def test_a_changed_password_is_taken_from_the_file_by_the_next_connection(

@@ -109,7 +109,7 @@ def test_terminate_process_kills_all_that_the_command_started(client: Any, emr: 
     cluster = Asked.for_cluster(client, bash(deaf, "TERMINATE_CLUSTER"))
     (step_id,) = cluster.step_ids()
     eventually((tmp_path / "started").exists)
-    group = emr.cluster(cluster.id).steps[0].pid
+    group = eventually(lambda: emr.cluster(cluster.id).steps[0].pid)
     assert group
     eventually(lambda: len(living(group)), (2).__eq__)
     answer = client.cancel_steps(ClusterId=cluster.id, StepIds=[step_id], StepCancellationOption="TERMINATE_PROCESS")

@@ -23,7 +23,7 @@ from pyspark.sql import SparkSession
 
 from capstone_dagster_tests.servers.platform import CAPSTONE, Platform, Rows
 from capstone_dagster_tests.servers.processes import eventually, heard
-from spark_code.schemas import EVENTS, QUOTE_ANALYTICS, QUOTES, TABLES, TRADES, Table
+from spark_code.schemas import BARS, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TABLES, TRADES, Table
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ POINTS = {
     "audited, not published: eod/trades": (EVENTS,),
     "published, not tidied up: eod/trades": (EVENTS, TRADES),
     "published, not reported to Dagster: report/quote_analytics": tuple(
-        table for table in TABLES.values() if table.name != "daily_summary"
+        table for table in TABLES.values() if table not in (DAILY_SUMMARY, BARS)
     ),
 }
 
