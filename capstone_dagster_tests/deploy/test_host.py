@@ -37,7 +37,7 @@ def test_the_installation_checks_the_settings_before_anything_is_switched(
     (check,) = re.findall(r"<<'CHECK'\n(.*?)^CHECK$", (HOST / "install.sh").read_text(), re.DOTALL | re.MULTILINE)
     (tmp_path / "env").write_text(f"CAPSTONE_MAX_RETRIES={retries}\n")
 
-    command = [sys.executable, "-", tmp_path / "env"]
+    command = [sys.executable, "-", f"{tmp_path / 'env'}"]
     ended = subprocess.run(command, input=check, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert ended.returncode == bool(refusal)
