@@ -6,11 +6,12 @@ do not matter. Long bars are made of those of one minute, from sums that are sti
 
 from collections.abc import Sequence
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_code.schemas import BARS, PRICE, conform
-from spark_code.windows import INSTRUMENT, mean_price
+from spark_code.schemas import BARS, conform
+from spark_code.sums import order_of, sums_of_quotes, sums_of_trades, with_averages
+from spark_code.windows import INSTRUMENT
 
 MINUTES: Sequence[int] = (1, 5, 30)
 
@@ -18,7 +19,7 @@ MINUTES: Sequence[int] = (1, 5, 30)
 def bars(trades: DataFrame, quotes: DataFrame) -> DataFrame:
     """One row per instrument, length and time in which it has an event.
 
-    A bar with quotes and no trade has null prices. Sums that no longer fit their type become null, as in the summary.
+    A bar with quotes and no trade has null prices.
     """
     # What orders the minutes that have a trade, or a quote; of others it is null, which no order counts.
     traded_tm, quoted_tm = (F.when(F.col(count) > 0, F.col("minute_tm")) for count in ("trade_count", "quote_count"))
@@ -43,39 +44,15 @@ def bars(trades: DataFrame, quotes: DataFrame) -> DataFrame:
             F.sum("quote_count").alias("quote_count"),
         )
     )
-    return conform(
-        summed.withColumns(
-            {
-                "volume": F.coalesce("shares", F.lit(0)).try_cast("bigint"),
-                "vwap_pr": F.try_divide("turnover", "shares").try_cast(PRICE),
-                "last_bid_pr": F.col("last_quote.bid_pr"),
-                "last_ask_pr": F.col("last_quote.ask_pr"),
-                "avg_spread": mean_price(F.col("spread"), F.nullif("quote_count", F.lit(0))),
-            }
-        ),
-        BARS,
-    )
+    last_quote = {f"last_{name}": F.col(f"last_quote.{name}") for name in ("bid_pr", "ask_pr")}
+    return conform(with_averages(summed).withColumns(last_quote), BARS)
 
 
 def _by_minute(trades: DataFrame, quotes: DataFrame) -> DataFrame:
     events = trades.unionByName(quotes, allowMissingColumns=True)
     # ``date_trunc`` would take the time for one of the session's zone, and move it where clocks change.
     of_minutes = events.withColumn("minute_tm", F.window("event_tm", "1 minute")["start"])
-    shares = F.col("trade_size").cast("decimal(19,0)")
+    last_quote = F.max_by(F.struct("bid_pr", "ask_pr"), order_of("bid_pr")).alias("last_quote")
     return of_minutes.groupBy("trade_dt", *INSTRUMENT, "minute_tm").agg(
-        F.min_by("trade_pr", _order_of("trade_pr")).alias("open_pr"),
-        F.max("trade_pr").alias("high_pr"),
-        F.min("trade_pr").alias("low_pr"),
-        F.max_by("trade_pr", _order_of("trade_pr")).alias("close_pr"),
-        F.sum(shares).alias("shares"),
-        F.try_sum(F.col("trade_pr") * shares).alias("turnover"),
-        F.count("trade_pr").alias("trade_count"),
-        F.max_by(F.struct("bid_pr", "ask_pr"), _order_of("bid_pr")).alias("last_quote"),
-        F.sum(F.col("ask_pr") - F.col("bid_pr")).alias("spread"),
-        F.count("bid_pr").alias("quote_count"),
+        *sums_of_trades(), *sums_of_quotes(), last_quote
     )
-
-
-def _order_of(price: str) -> Column:
-    """What orders the trades, or the quotes: those events that have the price."""
-    return F.when(F.col(price).isNotNull(), F.struct("event_tm", "event_seq_nb"))

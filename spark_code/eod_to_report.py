@@ -11,7 +11,8 @@ from spark_code.bars import bars
 from spark_code.drafts import Draft, Published
 from spark_code.lake import require_common_inputs
 from spark_code.schemas import BARS, DAILY_SUMMARY, QUOTE_ANALYTICS, conform
-from spark_code.windows import INSTRUMENT, mean_price, trailing_mean_price, up_to_now
+from spark_code.sums import sums_of_quotes, sums_of_trades, with_averages
+from spark_code.windows import INSTRUMENT, trailing_mean_price, up_to_now
 
 # Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
 CODE_VERSION = "1"
@@ -54,34 +55,17 @@ def quote_analytics(trades: DataFrame, quotes: DataFrame, previous_closes: DataF
 def daily_summary(trades: DataFrame, quotes: DataFrame, previous_closes: DataFrame) -> DataFrame:
     """One row per instrument seen today: prices of the day, volume, spread and change.
 
-    An instrument with quotes and no trade has a row with null prices. Sums that no longer fit their
-    type (a bogus size of 10^18 shares) become null instead of stopping the report.
+    An instrument with quotes and no trade has a row with null prices.
     """
-    in_order = F.struct("event_tm", "event_seq_nb")
-    size = F.col("trade_size").cast("decimal(19,0)")
-    traded = trades.groupBy("trade_dt", *INSTRUMENT).agg(
-        F.min_by("trade_pr", in_order).alias("open_pr"),
-        F.max("trade_pr").alias("high_pr"),
-        F.min("trade_pr").alias("low_pr"),
-        F.max_by("trade_pr", in_order).alias("close_pr"),
-        F.try_sum("trade_size").alias("volume"),
-        F.count("trade_pr").alias("trade_count"),
-        F.try_sum(F.col("trade_pr") * size).alias("turnover"),
-        F.try_sum(size).alias("shares"),
-    )
-    quoted = quotes.groupBy("trade_dt", *INSTRUMENT).agg(
-        F.count("bid_pr").alias("quote_count"),
-        mean_price(F.sum(F.col("ask_pr") - F.col("bid_pr")), F.count("bid_pr")).alias("avg_spread"),
-    )
+    by_instrument = ["trade_dt", *INSTRUMENT]
+    traded = trades.groupBy(*by_instrument).agg(*sums_of_trades())
+    quoted = quotes.groupBy(*by_instrument).agg(*sums_of_quotes())
     previous = previous_closes.select(*INSTRUMENT, F.col("close_pr").alias("prev_close_pr"))
     change = F.col("close_pr") - F.col("prev_close_pr")
     # 20 digits leave the division 18 decimals, so that only the rounding to six is visible.
     percent = (change * 100).try_cast("decimal(20,6)")
     summary = (
-        traded.join(quoted, on=["trade_dt", *INSTRUMENT], how="full")
-        .withColumn("volume", F.when(F.col("trade_count").isNull(), F.lit(0)).otherwise(F.col("volume")))
-        .fillna(0, subset=["trade_count", "quote_count"])
-        .withColumn("vwap_pr", F.try_divide("turnover", "shares").try_cast("decimal(18,6)"))
+        with_averages(traded.join(quoted, on=by_instrument, how="full"))
         .join(previous, on=list(INSTRUMENT), how="left")
         .withColumn("change_pr", change)
         .withColumn("change_pct", (percent / F.col("prev_close_pr")).try_cast("decimal(18,6)"))
