@@ -6,16 +6,13 @@ through ``storage``, by this process: one request a file and no Spark.
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from pyspark.sql.types import StructType
 
 from spark_code.locations import shown
 from spark_code.schemas import Table
-from spark_code.storage import Storage, StoredObject
+from spark_code.storage import Storage, StoredObject, at_once
 
-# They wait for answers of the store, not for a core.
-_READERS = 16
 # Where Spark puts the schema of the rows that it has written.
 _SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"
 
@@ -28,8 +25,7 @@ def count_rows(storage: Storage, files: Sequence[StoredObject], table: Table) ->
     """The rows that the files hold together, all of which must have the columns of the table that no folder names."""
     in_files = [column for column in table.schema if column.name not in ("trade_dt", *table.split)]
     columns = StructType(in_files).simpleString()
-    with ThreadPoolExecutor(_READERS) as readers:
-        return sum(readers.map(lambda file: _rows_of(storage, file.key, columns), files))
+    return sum(at_once(lambda file: _rows_of(storage, file.key, columns), files))
 
 
 def _rows_of(storage: Storage, key: str, columns: str) -> int:

@@ -13,7 +13,6 @@ import json
 import logging
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Protocol
@@ -29,12 +28,9 @@ from spark_code.locations import StorageError
 from spark_code.manifest import Attempt, Manifest, given_up_in, giving_up
 from spark_code.retention import remove_old_versions
 from spark_code.schemas import TABLES, Table, conform
-from spark_code.storage import Storage, StoredObject
+from spark_code.storage import Storage, StoredObject, at_once
 
 _log = logging.getLogger(__name__)
-
-# How many manifests are read at once: they wait for answers of the store.
-_READERS = 16
 
 
 class LakeError(ExpectedError):
@@ -108,8 +104,7 @@ class Lake:
         named = (re.search(r"/(\d{4}-\d{2}-\d{2})\.json$", stored.key) for stored in pointers)
         days = [date.fromisoformat(name[1]) for name in named if name]
         wanted = [day for day in days if (first or day) <= day <= (last or day)]
-        with ThreadPoolExecutor(_READERS) as readers:
-            return [found for found in readers.map(lambda day: self.manifest(table, day), wanted) if found]
+        return [found for found in at_once(lambda day: self.manifest(table, day), wanted) if found]
 
     def manifest(self, table: Table, day: date) -> Manifest | None:
         """The manifest of the published version, or None."""

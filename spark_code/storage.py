@@ -6,13 +6,14 @@ mean.
 
 import glob
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 from botocore.exceptions import BotoCoreError, ClientError
@@ -31,6 +32,16 @@ _GLOB = re.compile(r"([\\*?\[\]{}])")
 _MAX_REPLACE_TRIES = 20
 # The number of objects in one answer of S3 to a list call.
 _PAGE = 1000
+# How many answers of the store are waited for at once: they take no core.
+_AT_ONCE = 16
+_Asked = TypeVar("_Asked")
+_Answer = TypeVar("_Answer")
+
+
+def at_once(ask: Callable[[_Asked], _Answer], about: Iterable[_Asked]) -> list[_Answer]:
+    """Ask the store about each of several, many at a time; the answers, in order."""
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        return list(threads.map(ask, about))
 
 
 class NoBucketError(StorageError):
