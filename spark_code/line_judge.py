@@ -46,21 +46,20 @@ class Judge:
 
         others: list[pa.Table] = []
         size = 0
-        for source_file, array in lines:
-            for some in _slices(array, _AT_ONCE):
-                # The same bytes as text, which they need not be: the grammar of plain lines has only ASCII.
-                self._database.register("lines", pa.table({"text": some.view(pa.string())}))
-                found = self._database.sql(self._plain).to_arrow_table()
-                is_plain = found.column("is_plain")
-                yield found.filter(is_plain).drop_columns("is_plain")
-                left = some.filter(pc.invert(is_plain).combine_chunks())
-                for few in _slices(left, max(1, len(left) * _BYTES_AT_ONCE // max(1, left.nbytes))):
-                    others.append(as_text(few).append_column("source_file", pa.repeat(source_file, len(few))))
-                    size += few.nbytes
-                    # DuckDB takes 0.1 s to plan the rules, so it is asked seldom.
-                    if size >= _BYTES_AT_ONCE:
-                        yield self._judged(others)
-                        others, size = [], 0
+        for source_file, some in ((name, part) for name, array in lines for part in _slices(array, _AT_ONCE)):
+            # The same bytes as text, which they need not be: the grammar of plain lines has only ASCII.
+            self._database.register("lines", pa.table({"text": some.view(pa.string())}))
+            found = self._database.sql(self._plain).to_arrow_table()
+            is_plain = found.column("is_plain")
+            yield found.filter(is_plain).drop_columns("is_plain")
+            left = some.filter(pc.invert(is_plain).combine_chunks())
+            for few in _slices(left, max(1, len(left) * _BYTES_AT_ONCE // max(1, left.nbytes))):
+                others.append(as_text(few).append_column("source_file", pa.repeat(source_file, len(few))))
+                size += few.nbytes
+                # DuckDB takes 0.1 s to plan the rules, so it is asked seldom.
+                if size >= _BYTES_AT_ONCE:
+                    yield self._judged(others)
+                    others, size = [], 0
         if others:
             yield self._judged(others)
 

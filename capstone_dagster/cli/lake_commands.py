@@ -14,7 +14,7 @@ from capstone_dagster.cli.text_table import as_text
 from capstone_dagster.readers.rows import Days, Only, arrow_schema, batches, rows_of
 from capstone_dagster.settings import Settings, SettingsError
 from capstone_dagster.trading_days import trading_days
-from capstone_dagster.wording import printable, say
+from capstone_dagster.wording import counted, printable, say
 from spark_code.errors import ExpectedError
 from spark_code.glue import GlueCatalog
 from spark_code.lake import Lake
@@ -60,7 +60,7 @@ def glue_sync(days: str | None) -> None:
         for day in published:
             catalog.register(lake, table, day)
         if published:
-            count = f"{len(published):,} day{'s' if len(published) > 1 else ''}"
+            count = counted(len(published), "day")
             say(f"{catalog.database}.{catalog.table_name(table)}  {count}, the last is {published[-1]}")
         registered += len(published)
     if not registered:
@@ -122,7 +122,7 @@ def show(  # noqa: PLR0913 - one per option
     elif len(rows) > most:
         say("there are more rows; --limit shows them")
     else:
-        say(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}")
+        say(counted(len(rows), "row"))
 
 
 def _print_csv(table: Table, found: "Iterator[pa.RecordBatch]", limit: int | None) -> None:

@@ -12,7 +12,7 @@ import click
 
 from capstone_dagster.cli.text_table import as_text
 from capstone_dagster.readers.views import QueryError, connect, reason_of, write
-from capstone_dagster.wording import say
+from capstone_dagster.wording import counted, say
 from spark_code.errors import ExpectedError
 from spark_code.storage import Storage
 
@@ -105,7 +105,7 @@ def _print(database: "duckdb.DuckDBPyConnection", query: str) -> None:
     if len(rows) > _MOST_ROWS:
         say(f"the first {_MOST_ROWS:,} rows; choose with LIMIT, or write all to a file: capstone export --help")
     else:
-        say(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}")
+        say(counted(len(rows), "row"))
 
 
 def _first_rows(database: "duckdb.DuckDBPyConnection", query: str) -> tuple[list[str], list[list[Any]]] | None:

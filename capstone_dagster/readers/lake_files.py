@@ -1,7 +1,7 @@
 """The objects of a lake as a file system of fsspec, through which DuckDB reads a lake on S3."""
 
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from fsspec import AbstractFileSystem
 
@@ -14,8 +14,6 @@ class LakeFiles(AbstractFileSystem):  # type: ignore[misc]  # has no types
 
     protocol = "lake"
     cachable = False
-    root_marker = ""
-    _at_once: ClassVar[int] = 1024 * 1024
 
     def __init__(self, storage: Storage) -> None:
         super().__init__()
@@ -37,7 +35,7 @@ class LakeFiles(AbstractFileSystem):  # type: ignore[misc]  # has no types
         return datetime.fromtimestamp(0, UTC)
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
-        opened = self._storage.open(path, self._at_once) if mode == "rb" else None
+        opened = self._storage.open(path) if mode == "rb" else None
         if opened is None:
             raise StorageError(f"{self._storage.uri(path)} cannot be opened to be read")
         return opened

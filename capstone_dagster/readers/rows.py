@@ -16,6 +16,7 @@ from spark_code.schemas import TABLES, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
 _BATCH_ROWS = 10_000
 
@@ -107,9 +108,11 @@ def batches(
     lake: Lake, table: Table, versions: Sequence[Manifest], only: Only | None = None
 ) -> "Iterator[pa.RecordBatch]":
     """The rows of published versions, in the order of the days, the files and the schema."""
+    only = only or Only()
+    schema, condition = arrow_schema(table, only), _condition(only)
     for version in versions:
         for path in version.paths:
-            yield from _batches_in(lake, table, version, path, only or Only())
+            yield from _batches_in(lake, table, version, path, schema=schema, condition=condition)
 
 
 def arrow_schema(table: Table, only: Only | None = None) -> "pa.Schema":
@@ -122,19 +125,32 @@ def arrow_schema(table: Table, only: Only | None = None) -> "pa.Schema":
     return pa.schema([pa.field(name, schema.field(name).type) for name in names])
 
 
-def _batches_in(lake: Lake, table: Table, version: Manifest, path: str, only: Only) -> "Iterator[pa.RecordBatch]":
+def _condition(only: Only) -> "pc.Expression | None":
     import pyarrow as pa  # noqa: PLC0415 - the same
     import pyarrow.compute as pc  # noqa: PLC0415 - the same
-    import pyarrow.dataset as ds  # noqa: PLC0415 - the same
 
-    schema = arrow_schema(table, only)
-    in_path: dict[str, Any] = dict(part.split("=", 1) for part in path.split("/") if "=" in part)
-    in_path["trade_dt"] = day = date.fromisoformat(version.trade_dt)
     wanted = [
         pc.field(name).isin(pa.array(list(values), pa.string()))
         for name, values in (("symbol", only.symbols), ("exchange", only.exchanges))
         if values is not None
     ]
+    return reduce(and_, wanted) if wanted else None
+
+
+def _batches_in(  # noqa: PLR0913 - what is the same for all files comes last
+    lake: Lake,
+    table: Table,
+    version: Manifest,
+    path: str,
+    *,
+    schema: "pa.Schema",
+    condition: "pc.Expression | None",
+) -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa  # noqa: PLC0415 - the same
+    import pyarrow.dataset as ds  # noqa: PLC0415 - the same
+
+    in_path: dict[str, Any] = dict(part.split("=", 1) for part in path.split("/") if "=" in part)
+    in_path["trade_dt"] = day = date.fromisoformat(version.trade_dt)
     file = lake.storage.open(path)
     if file is None:
         raise MissingFilesError(table, day, [lake.storage.uri(path)])
@@ -142,7 +158,6 @@ def _batches_in(lake: Lake, table: Table, version: Manifest, path: str, only: On
         # Groups of rows without a wanted symbol are not read.
         found = ds.ParquetFileFormat().make_fragment(pa.PythonFile(file, mode="r"))
         in_file = [name for name in schema.names if name in found.physical_schema.names]
-        condition = reduce(and_, wanted) if wanted else None
         for batch in found.to_batches(columns=in_file, filter=condition, batch_size=_BATCH_ROWS, use_threads=False):
             columns = [
                 batch.column(field.name) if field.name in in_file else pa.repeat(in_path[field.name], batch.num_rows)

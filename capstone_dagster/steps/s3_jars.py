@@ -19,6 +19,7 @@ from xml.sax.saxutils import quoteattr
 import pyspark
 
 from capstone_dagster.settings import CHECKOUT, Settings
+from capstone_dagster.wording import counted
 from spark_code.errors import ExpectedError
 
 _LOCK_FILE = CHECKOUT / "deploy" / "s3-jars.lock"
@@ -88,7 +89,7 @@ def fetch(tell: Callable[[str], None], ivy_settings: Path | None = None) -> None
         with _alone_in_scratch_folder() as scratch:
             # Checked again: another process may have fetched them meanwhile.
             if wanted := _wrong(_pinned()):
-                tell(f"fetching {_counted(wanted)} of the S3 client into {_FOLDER}")
+                tell(f"fetching {counted(len(wanted), 'jar')} of the S3 client into {_FOLDER}")
                 _fetch_into_place(wanted, scratch, ivy_settings)
     except OSError as error:
         raise S3JarsError(f"the jars cannot be put into {_FOLDER}: {error}") from error
@@ -176,8 +177,4 @@ def _reason(output: str) -> str:
 
 def _listed(some: Sequence[_Jar]) -> str:
     first, others = some[0].file_name, some[1:]
-    return f"{first} and {_counted(others)} more" if others else first
-
-
-def _counted(some: Sequence[_Jar]) -> str:
-    return f"{len(some)} jar{'' if len(some) == 1 else 's'}"
+    return f"{first} and {counted(len(others), 'jar')} more" if others else first

@@ -1,6 +1,6 @@
 """Published days of which another program than Spark has written the files."""
 
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from itertools import islice
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from capstone_dagster.readers.rows import batches, rows_of
+from capstone_dagster_tests.builders.manifests import manifest_of
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
 from spark_code.schemas import Table
@@ -25,19 +26,8 @@ def publish(lake: Lake, table: Table, files: Files, version: str = "v1", day: da
         written = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pylist(rows), written)
         lake.storage.write(path, written.getvalue().to_pybytes())
-    manifest = Manifest(
-        trade_dt=day.isoformat(),
-        version=version,
-        paths=paths,
-        rows=sum(map(len, files.values())),
-        bytes=0,
-        run_id="run",
-        attempt=1,
-        token=1,
-        published_at="2020-08-05T23:00:00.000+00:00",
-        inputs={},
-    )
-    lake.storage.write(f"{table.path}/_published/{day}.json", Manifest(**asdict(manifest)).to_json())
+    manifest = replace(manifest_of(day, version, rows=sum(map(len, files.values()))), paths=paths)
+    lake.storage.write(f"{table.path}/_published/{day}.json", manifest.to_json())
     return manifest
 
 

@@ -8,11 +8,8 @@ import re
 import subprocess
 from dataclasses import asdict
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from capstone_dagster_tests.builders.command_line import CAPSTONE, Run, usage_error
@@ -30,26 +27,8 @@ DAY = date(2020, 8, 5)
 @pytest.fixture
 def published(home: Path) -> Manifest:
     """Closes of the day in the lake, written by hand."""
-    manifest = Manifest(
-        trade_dt=DAY.isoformat(),
-        version="v1",
-        paths=[f"eod/closes/data/v1/trade_dt={DAY}/part-{i}.parquet" for i in range(2)],
-        rows=2,
-        bytes=1,
-        run_id="run",
-        attempt=1,
-        token=1,
-        published_at="2020-08-05T23:00:00.000+00:00",
-        inputs={"ingested/events": "v0"},
-    )
-    for path, symbol in zip(manifest.paths, ("SYMA", "SYMB"), strict=True):
-        (home / "lake" / path).parent.mkdir(parents=True, exist_ok=True)
-        rows = [{"symbol": symbol, "exchange": "NYSE", "close_pr": Decimal("1.250000")}]
-        pq.write_table(pa.Table.from_pylist(rows), home / "lake" / path)
-    pointer = home / "lake" / "eod" / "closes" / "_published" / f"{DAY}.json"
-    pointer.parent.mkdir()
-    pointer.write_bytes(manifest.to_json())
-    return manifest
+    files = {"part-0.parquet": [close("SYMA")], "part-1.parquet": [close("SYMB")]}
+    return publish(Lake(f"{home / 'lake'}"), CLOSES, files)
 
 
 def test_published_rows_are_shown(capstone: Run, published: Manifest) -> None:
