@@ -22,7 +22,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
     jobs = all_jobs(settings.max_retries)
     return dg.Definitions(
         assets=all_stages(partitions, policy),
-        asset_checks=[*all_checks(settings), landed_check(settings)],
+        asset_checks=[all_checks(settings, partitions), landed_check(settings)],
         jobs=jobs,
         schedules=all_schedules(settings),
         sensors=all_sensors(settings, jobs),

@@ -7,11 +7,12 @@ start a run, perhaps through the UI's port, must not be able to replace them.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
-from capstone_dagster.assets.table_assets import NOTHING, RETRIES, STEP_LAUNCHER, TRADING_DAY
+from capstone_dagster.assets.table_assets import NOTHING, QUALITY_JUDGEMENT, RETRIES, STEP_LAUNCHER, TRADING_DAY
 from capstone_dagster.deliveries.preconditions import GuardedRawFolder
 from capstone_dagster.runs.day_guard import trading_day
 from capstone_dagster.setting_values import Deployment
@@ -19,6 +20,9 @@ from capstone_dagster.settings import Settings
 from capstone_dagster.steps.lake_io_manager import LakeIOManager, ReportOptions
 from capstone_dagster.steps.local_spark import LocalSpark, StepSpark
 from capstone_dagster.steps.retries import FIRST_SECONDS, Retries
+from capstone_dagster.trading_days import trading_days
+from spark_code.lake import Lake
+from spark_code.quality import Circumstances
 from spark_code.raw_files import RawFolder
 from spark_code.session import local_conf
 
@@ -56,6 +60,7 @@ def _storage(settings: Settings, spark: Callable[[], StepSpark]) -> dict[str, An
         "report_options": ReportOptions.configure_at_launch(),
         RETRIES: Retries.configure_at_launch(max_retries=settings.max_retries, first_seconds=FIRST_SECONDS),
         TRADING_DAY: trading_day(settings.first_trading_day),
+        QUALITY_JUDGEMENT: _quality_judgement(settings),
         "io_manager": _no_io_manager,
     }
 
@@ -97,6 +102,18 @@ def _lake(settings: Settings) -> dg.IOManagerDefinition:
         )
 
     return lake
+
+
+def _quality_judgement(settings: Settings) -> dg.ResourceDefinition:
+    calendar = trading_days(settings.first_trading_day)
+
+    @dg.resource(
+        config_schema=NOTHING, description="The limits of a day's quality, its trading hours, and the days before it."
+    )
+    def quality_judgement(_: dg.InitResourceContext) -> Callable[[date], Circumstances]:
+        return lambda day: Circumstances.of(Lake(settings.lake_uri), day, calendar.hours(day), settings.limits)
+
+    return quality_judgement
 
 
 @dg.resource(config_schema=NOTHING, description="None: the steps run in the process of their run.")

@@ -114,6 +114,17 @@ class Fleet:
         return f"{self.units}x{','.join(self.types)}"
 
 
+def _quality_limits(text: str) -> str:
+    if text:
+        from spark_code.quality_limits import Limits, LimitsError  # noqa: PLC0415 - loads PySpark, for those who set it
+
+        try:
+            Limits.parse(text)
+        except LimitsError as error:
+            raise ValueError(error) from None
+    return text
+
+
 # cluster is what a step on EMR sets for itself: the Spark of the spark-submit that runs it.
 Deployment = Annotated[Literal["local", "emr", "cluster"], _takes("must be local or emr")]
 YesOrNo = Annotated[bool, _takes("must be true or false", "true|false")]
@@ -122,6 +133,7 @@ _WHOLE, _DECIMAL = r"\d+", r"\d+(\.\d+)?"
 Days = Annotated[int, Field(ge=1, le=9999), _takes("must be a number from 1 to 9999", _WHOLE)]
 Retries = Annotated[int, Field(ge=0, le=10), _takes("must be a number from 0 to 10", _WHOLE)]
 Ratio = Annotated[float, Field(ge=0, le=1), _takes("must be a share between 0 and 1", _DECIMAL)]
+QualityLimits = Annotated[str, AfterValidator(_quality_limits)]
 NotNegative = Annotated[float, Field(ge=0, lt=1_000_000), _takes("must be a number of seconds", _DECIMAL)]
 Positive = Annotated[float, Field(gt=0, lt=1_000_000), _takes("must be a number above 0", _DECIMAL)]
 _A_WEEK = f"must be a number above 0 and at most {_MOST_IDLE_MINUTES}, a week"

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from datetime import date, time
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -19,6 +19,9 @@ from capstone_dagster import setting_values as values
 from capstone_dagster.deliveries.preconditions import Preconditions
 from capstone_dagster.setting_values import Fleet, as_text
 from spark_code.errors import ExpectedError
+
+if TYPE_CHECKING:
+    from spark_code.quality_limits import Limits
 
 _PATHS = ("CAPSTONE_HOME", "CAPSTONE_RAW_URI", "CAPSTONE_LAKE_URI")
 
@@ -91,6 +94,7 @@ class Settings(
     first_trading_day: values.FirstDay = date(2020, 8, 5)
     driver_memory: values.Memory = "4g"
     max_reject_ratio: values.Ratio = 0.05
+    quality_limits: values.QualityLimits = ""
     max_retries: values.Retries = 3
     glue_database: values.GlueDatabase | None = None
     automation: values.YesOrNo = True
@@ -163,6 +167,13 @@ class Settings(
         return {
             f"CAPSTONE_{name.upper()}": as_text(value) for name, value in given.items() if value not in (None, (), {})
         }
+
+    @property
+    def limits(self) -> "Limits":
+        """The limits of a day's quality."""
+        from spark_code.quality_limits import Limits  # noqa: PLC0415 - loads PySpark, for those who judge
+
+        return Limits.parse(self.quality_limits, self.max_reject_ratio)
 
     @property
     def log_dir(self) -> Path:

@@ -5,7 +5,7 @@ Only ``spark_code.nyse_calendar`` knows weekends and holidays.
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
@@ -73,6 +73,10 @@ class TradingDays:
         """The trading day after; None at the end of the calendar."""
         after = (day + timedelta(days=i) for i in range(1, (LAST_KNOWN_DAY - day).days + 1))
         return next((day for day in after if day in self._days), None)
+
+    def hours(self, day: date) -> tuple[time, time]:
+        """When the exchange opens and closes on a trading day, in New York."""
+        return self._calendar.hours(day)
 
     def why_closed(self, day: date) -> str | None:
         """Why the day is not one of these trading days, past or future; None if it is."""

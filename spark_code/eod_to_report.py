@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from spark_code.bars import bars
 from spark_code.drafts import Draft, Published
 from spark_code.lake import require_common_inputs
+from spark_code.quality import require_good
 from spark_code.schemas import BARS, DAILY_SUMMARY, QUOTE_ANALYTICS, conform
 from spark_code.sums import sums_of_quotes, sums_of_trades, with_averages
 from spark_code.windows import INSTRUMENT, trailing_mean_price, up_to_now
@@ -73,8 +74,11 @@ def daily_summary(trades: DataFrame, quotes: DataFrame, previous_closes: DataFra
     return conform(summary, DAILY_SUMMARY)
 
 
-def build(trades: Published, quotes: Published, previous_closes: Published) -> tuple[Draft, Draft, Draft]:
+def build(
+    measures: Published, trades: Published, quotes: Published, previous_closes: Published
+) -> tuple[Draft, Draft, Draft]:
     """Draft ``report/quote_analytics``, ``report/daily_summary`` and ``report/bars`` of the day."""
+    require_good(measures)
     require_common_inputs(trades, quotes)
     inputs = trades.as_input() | quotes.as_input() | previous_closes.as_input()
     digests = trades.digest_as_input() | quotes.digest_as_input() | previous_closes.digest_as_input()

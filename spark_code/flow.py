@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from spark_code import eod_to_report, ingested_to_eod, raw_to_ingested
-from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES, Table
+from spark_code import eod_to_report, ingested_to_eod, quality, raw_to_ingested
+from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, EVENTS, QUALITY, QUOTE_ANALYTICS, QUOTES, TRADES, Table
 
 # The job that consists of all steps.
 WHOLE = "daily_pipeline"
@@ -23,6 +23,8 @@ class Read:
     table: Table
     of_previous_day: bool = False
     """Whether it reads the previous trading day; the first trading day has none."""
+    gates: bool = False
+    """Whether the table only says if the step may go on: no row of it is read, and none is computed from it."""
 
     def day(self, of: date, previous: date | None) -> date | None:
         """Which day of the table is read for a day; None if it has no previous one."""
@@ -37,9 +39,12 @@ class Step:
     job: str
     """The half of the whole that it belongs to."""
     edge: Callable[..., Any]
-    """The function that computes its drafts from what it reads, in this order."""
+    """The function that computes its drafts from what it reads, in this order, and then what else it is given."""
     reads: tuple[Read, ...]
     makes: tuple[Table, ...]
+
+    judges: bool = False
+    """Whether it is also given what a day's quality is judged by (``quality.Circumstances``)."""
 
     @property
     def reads_deliveries(self) -> bool:
@@ -52,10 +57,18 @@ STEPS = (
     Step("ingested__events", "preprocessing", raw_to_ingested.build, reads=(), makes=(EVENTS,)),
     Step("eod", "preprocessing", ingested_to_eod.build, reads=(Read(EVENTS),), makes=(TRADES, QUOTES, CLOSES)),
     Step(
+        "quality",
+        "analytical",
+        quality.build,
+        reads=(Read(EVENTS), Read(TRADES), Read(QUOTES), Read(CLOSES, of_previous_day=True)),
+        makes=(QUALITY,),
+        judges=True,
+    ),
+    Step(
         "report",
         "analytical",
         eod_to_report.build,
-        reads=(Read(TRADES), Read(QUOTES), Read(CLOSES, of_previous_day=True)),
+        reads=(Read(QUALITY, gates=True), Read(TRADES), Read(QUOTES), Read(CLOSES, of_previous_day=True)),
         makes=(QUOTE_ANALYTICS, DAILY_SUMMARY, BARS),
     ),
 )

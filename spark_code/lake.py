@@ -74,6 +74,16 @@ def require_common_inputs(*tables: Published) -> None:
         )
 
 
+def require_made_from(made: Published, source: Published) -> None:
+    """Refuse a table that was computed from another version of its input than this one."""
+    path = source.table.path
+    if made.manifest and source.manifest and made.manifest.inputs.get(path) != source.manifest.version:
+        raise LakeError(
+            f"{made.table.path} of {made.day} was made from another version of {path} than is published now; "
+            f"run preprocessing_{made.day} to its end"
+        )
+
+
 class Catalog(Protocol):
     """Where others look up which folder holds a published day."""
 

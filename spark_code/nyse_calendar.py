@@ -5,7 +5,7 @@ partitions.
 """
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, time
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
@@ -40,6 +40,11 @@ class NyseCalendar:
     def why_closed(self, day: date) -> str | None:
         """Why the exchange does not trade on a day that the calendar knows; None if it does."""
         return None if day in self.days else f"the NYSE is closed on {self._closure(day)}"
+
+    def hours(self, day: date) -> tuple[time, time]:
+        """When the exchange opens and closes on a trading day, in New York; on some it closes early."""
+        opens, closes = self._calendar.session_open_close(f"{day}")
+        return opens.astimezone(NEW_YORK).time(), closes.astimezone(NEW_YORK).time()
 
     def require(self, day: date) -> date:
         """Return the day if it is a trading day that has begun; raise an error that says why if it is not."""

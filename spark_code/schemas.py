@@ -24,6 +24,8 @@ from pyspark.sql.types import (
 # Six decimals and twelve integer digits: sums stay exact, so a re-run gives the same numbers
 # whatever the order of the rows. Doubles would not.
 PRICE = DecimalType(18, 6)
+# What sums of sizes fit into, with the decimals of ratios.
+_NUMBER = DecimalType(38, 6)
 _TEXT, _DATE, _WHOLE, _TIME = StringType(), DateType(), LongType(), TimestampNTZType()
 
 
@@ -206,8 +208,26 @@ BARS = Table(
     ),
     key=("symbol", "exchange", "minutes", "bar_tm"),
 )
+QUALITY = Table(
+    "quality",
+    "measures",
+    _schema(
+        _TRADE_DT,
+        ("subject", _TEXT, "Table whose rows are measured"),
+        _EXCHANGE,
+        ("measure", _TEXT, "What is measured; a name that ends with _ratio is a share of all"),
+        ("value", _NUMBER, "What was measured; null where it cannot be known"),
+        ("expected_low", _NUMBER, "Lowest value that is expected; null for any"),
+        ("expected_high", _NUMBER, "Highest value that is expected; null for any"),
+        ("severity", _TEXT, "What a value that is not expected means: warn, or error, which stops the day"),
+        ("verdict", _TEXT, "ok, warn, error, or unknown"),
+        ("sentence", _TEXT, "The same in words"),
+    ),
+    key=("subject", "exchange", "measure"),
+    measures={f"measures_{verdict}": f"verdict = '{verdict}'" for verdict in ("ok", "warn", "error", "unknown")},
+)
 TABLES: Mapping[str, Table] = {
-    table.path: table for table in (EVENTS, TRADES, QUOTES, CLOSES, QUOTE_ANALYTICS, DAILY_SUMMARY, BARS)
+    table.path: table for table in (EVENTS, TRADES, QUOTES, CLOSES, QUALITY, QUOTE_ANALYTICS, DAILY_SUMMARY, BARS)
 }
 
 

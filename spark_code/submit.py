@@ -11,18 +11,20 @@ It parses arguments, calls the edges of ``flow`` in order, and publishes the dra
 import argparse
 import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from pyspark.sql import SparkSession
 
 from spark_code.drafts import Published
 from spark_code.errors import ExpectedError
-from spark_code.flow import Read, steps_of
+from spark_code.flow import Read, Step, steps_of
 from spark_code.glue import GlueCatalog
 from spark_code.lake import Lake
 from spark_code.manifest import Attempt
 from spark_code.nyse_calendar import CalendarError, NyseCalendar, parse_day
+from spark_code.quality import Circumstances
+from spark_code.quality_limits import Limits
 from spark_code.raw_files import RawFolder
 from spark_code.session import ENGINE_CONF, start
 
@@ -38,6 +40,8 @@ class Work:
     raw_uri: str | None
     """For the steps that read deliveries."""
     lake: Lake
+    limits: Limits = field(default_factory=Limits)
+    """Of a day's quality."""
 
     def run(self, spark: SparkSession, attempt: Attempt) -> None:
         """Read, compute and publish, step by step."""
@@ -45,9 +49,15 @@ class Work:
             if step.reads_deliveries:
                 drafts = [step.edge(spark, RawFolder(self.raw_uri or "").deliveries(self.day), self.day)]
             else:
-                drafts = step.edge(*(self._published(spark, read) for read in step.reads))
+                drafts = step.edge(*(self._published(spark, read) for read in step.reads), *self._judged_by(step))
             for draft in drafts:
                 self.lake.publish(draft, self.day, attempt)
+
+    def _judged_by(self, step: Step) -> tuple[Circumstances, ...]:
+        if not step.judges:
+            return ()
+        hours = NyseCalendar(self.day).hours(self.day)
+        return (Circumstances.of(self.lake, self.day, hours, self.limits),)
 
     def _published(self, spark: SparkSession, read: Read) -> Published:
         day = read.day(self.day, self.previous_day)
@@ -60,6 +70,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--date", required=True, type=_day, help="trading day, yyyy-mm-dd")
     parser.add_argument("--raw", help="raw folder: path or s3:// (preprocessing)")
     parser.add_argument("--lake", required=True, help="lake: path or s3://")
+    parser.add_argument(
+        "--quality-limits", default="", help="limits of a day's quality, like crossed_ratio=0.02:error (analytical)"
+    )
     parser.add_argument("--glue-database", help="Glue database in which to register published days")
     parser.add_argument("--run-id", default=uuid.uuid4().hex, help="run id to write into the manifests")
     before = parser.add_mutually_exclusive_group()
@@ -96,7 +109,8 @@ def main(argv: list[str]) -> int:
         _require_trading_days(arguments.date, arguments.previous_day)
         catalog = GlueCatalog(arguments.glue_database) if arguments.glue_database else None
         lake = Lake(arguments.lake, catalog)
-        work = Work(arguments.job, arguments.date, arguments.previous_day, arguments.raw, lake)
+        limits = Limits.parse(arguments.quality_limits)
+        work = Work(arguments.job, arguments.date, arguments.previous_day, arguments.raw, lake, limits)
         attempt = lake.begin(work.day, arguments.run_id)
         work.run(start(ENGINE_CONF), attempt)
     except ExpectedError as error:

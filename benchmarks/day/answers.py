@@ -9,6 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from spark_code.flow import STEPS
+from spark_code.schemas import QUALITY
+
+# Nobody else measures a day's quality.
+MADE_BY_ALL = [step for step in STEPS if QUALITY not in step.makes]
+
 
 class Clock:
     """The seconds of each step."""

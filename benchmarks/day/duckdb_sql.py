@@ -14,8 +14,7 @@ from string import Template
 
 import duckdb
 
-from benchmarks.day.answers import Clock, answer
-from spark_code.flow import STEPS
+from benchmarks.day.answers import MADE_BY_ALL, Clock, answer
 from spark_code.line_rules import MAX_LINE_BYTES
 from spark_code.raw_files import SOURCES, is_hidden
 from spark_code.raw_lines import MAX_KEPT_BYTES
@@ -46,7 +45,7 @@ class DuckDbDays:
             "previous_closes": f"'{out}/{CLOSES.path}/{previous}.parquet'" if previous else _NO_CLOSES,
             "max_line": MAX_LINE_BYTES,
         }
-        for step, sql in zip(STEPS, self._steps, strict=True):
+        for step, sql in zip(MADE_BY_ALL, self._steps, strict=True):
             with clock.step(step.name):
                 if self._is_exact and step.reads_deliveries:
                     facts["lines"] = self._survey(day, Path(raw))

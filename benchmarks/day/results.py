@@ -25,7 +25,7 @@ class Series:
 
     def seconds(self, *steps: str) -> list[float]:
         """Of whole days, or of these steps together."""
-        return [sum(took.steps[step] for step in steps) if steps else took.seconds for took in self.taken]
+        return [sum(took.steps.get(step, 0.0) for step in steps) if steps else took.seconds for took in self.taken]
 
     def ratio(self, other: "Series") -> float:
         """How many times as long as the other, in the same rounds."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from spark_code.lake import Lake
-from spark_code.schemas import TABLES, Table
+from spark_code.schemas import QUALITY, TABLES, Table
 
 Files = Mapping[str, Sequence[str]]
 """The parquet files of each table."""
@@ -24,7 +24,11 @@ def published(lake: str, day: date) -> Files:
 
 def written(out: str, day: date) -> Files:
     """What a contestant without a lake has written."""
-    return {name: [str(path) for path in sorted(Path(out, name).rglob(f"{day}.parquet"))] for name in TABLES}
+    return {
+        name: [str(path) for path in sorted(Path(out, name).rglob(f"{day}.parquet"))]
+        for name in TABLES
+        if name != QUALITY.path
+    }
 
 
 def differences(one: Files, other: Files) -> Iterator[str]:

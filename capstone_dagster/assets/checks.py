@@ -1,101 +1,121 @@
-"""Checks people see beside an asset. They judge manifests only, so they cost no Spark.
+"""Checks people see beside an asset, one for each table whose quality is measured.
 
-What must hold before a day may be published is audited in ``spark_code.lake``; these checks are
-about data that is published and still deserves a look, so they warn and stop nothing.
+They are made from ``quality/measures``: its step records them, for its day, and so people find a bad day when others
+have been run since. They stop nothing: a limit that stops a day fails the report.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import dagster as dg
 
-from capstone_dagster.assets.metadata import as_text, rejects_by_reason
 from capstone_dagster.assets.table_assets import NOTHING, RETRIES, asset_key
+from capstone_dagster.readers.rows import batches
 from capstone_dagster.run_tags import PARTITION_TAG
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import parse_day, trading_days
-from spark_code.flow import Step
+from capstone_dagster.wording import counted, printable
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
-from spark_code.schemas import EVENTS, QUOTE_ANALYTICS, Table
+from spark_code.quality_limits import Verdict
+from spark_code.schemas import CLOSES, EVENTS, QUALITY, QUOTES, TRADES, Table
 
-_Judge = Callable[[Manifest, Settings], dg.AssetCheckResult]
-
-
-def reject_ratio(manifest: Manifest, settings: Settings) -> dg.AssetCheckResult:
-    """Few enough of the day's lines were rejected (CAPSTONE_MAX_REJECT_RATIO)."""
-    ratio = manifest.measures["rejected"] / manifest.rows if manifest.rows else 0.0
-    return _warn_unless(
-        ratio <= settings.max_reject_ratio,
-        reject_ratio=ratio,
-        allowed=settings.max_reject_ratio,
-        rejects=rejects_by_reason(manifest),
-    )
-
-
-def schema_drift(manifest: Manifest, _: Settings) -> dg.AssetCheckResult:
-    """No file brought fields that the contract does not know."""
-    drift = manifest.facts["schema_drift"]
-    return _warn_unless(not drift, unknown_fields=as_text(drift))
+# Their names are those in the UI.
+CHECKS: Mapping[Table, str] = {EVENTS: "lines", TRADES: "trades", QUOTES: "quotes", CLOSES: "prices"}
+CHECK_KEYS: Mapping[Table, dg.AssetCheckKey] = {
+    table: dg.AssetCheckKey(asset_key(table), name) for table, name in CHECKS.items()
+}
+_TEXTS: Mapping[Table, str] = {
+    EVENTS: "Few lines are rejected, their number is usual, and there are no unknown fields or repeated numbers.",
+    TRADES: "Their number and volume are usual, and few are outside trading hours.",
+    QUOTES: "Their number is usual, and few are crossed, locked, without a price, or outside trading hours.",
+    CLOSES: "The symbols of the day before are here, and no price has jumped.",
+}
+_BEYOND = (Verdict.WARN, Verdict.ERROR)
+_SHOWN = ("exchange", "measure", "value", "expected_low", "expected_high", "sentence")
 
 
-def previous_close_known(manifest: Manifest, settings: Settings) -> dg.AssetCheckResult:
-    """Every quote could be compared with a close of the previous trading day, if there is one."""
-    is_first = manifest.trade_dt == trading_days(settings.first_trading_day).first.isoformat()
-    without = manifest.rows - manifest.measures["with_close"]
-    return _warn_unless(is_first or without == 0, quotes=manifest.rows, without_close=without)
+def evaluations(lake: Lake, manifest: Manifest) -> Iterator[dg.AssetCheckEvaluation]:
+    """What the published measures of a day say about each table."""
+    rows = [row for batch in batches(lake, QUALITY, [manifest]) for row in batch.to_pylist()]
+    for table, name in CHECKS.items():
+        of_table = [row for row in rows if row["subject"] == table.path]
+        beyond = [row for row in of_table if row["verdict"] in _BEYOND]
+        unknown = sum(row["verdict"] == Verdict.UNKNOWN for row in of_table)
+        is_error = any(row["verdict"] == Verdict.ERROR for row in beyond)
+        yield dg.AssetCheckEvaluation(
+            asset_key=asset_key(table),
+            check_name=name,
+            passed=not beyond,
+            severity=dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN,
+            description=_sentence(manifest.trade_dt, len(of_table), unknown, beyond),
+            metadata={"day": manifest.trade_dt, **({"beyond_limits": _table(beyond)} if beyond else {})},
+            partition=manifest.trade_dt,
+        )
 
 
-# Their names and texts are those in the UI.
-CHECKS: tuple[tuple[Table, _Judge], ...] = (
-    (EVENTS, reject_ratio),
-    (EVENTS, schema_drift),
-    (QUOTE_ANALYTICS, previous_close_known),
-)
-
-
-def check_steps(step: Step) -> list[str]:
-    """As Dagster's plan names the checks of what a step makes."""
-    return [f"{table.layer}__{table.name}_{judge.__name__}" for table, judge in CHECKS if table in step.makes]
-
-
-def all_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
-    """The checks of what a run has published, for runs of Dagster."""
-    return [_check(settings, table, judge) for table, judge in CHECKS]
-
-
-def evaluations(settings: Settings, table: Table, manifest: Manifest) -> Iterator[dg.AssetCheckEvaluation]:
-    """The same checks of a table that was published outside Dagster."""
-    for judged, judge in CHECKS:
-        if judged == table:
-            result = judge(manifest, settings)
-            yield dg.AssetCheckEvaluation(
-                asset_key=asset_key(table),
-                check_name=judge.__name__,
-                passed=result.passed,
-                metadata=result.metadata,
-                severity=result.severity,
+def all_checks(settings: Settings, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    """The checks as the UI shows and executes them: again from what is published."""
+    with catch_warnings():
+        simplefilter("ignore", dg.PreviewWarning)  # partitions of checks: without them, a day hides all others
+        specs = [
+            dg.AssetCheckSpec(
+                name,
+                asset=asset_key(table),
+                description=_TEXTS[table],
+                additional_deps=[asset_key(QUALITY)],
+                partitions_def=partitions,
             )
+            for table, name in CHECKS.items()
+        ]
 
-
-def _check(settings: Settings, table: Table, judge: _Judge) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=asset_key(table),
-        name=judge.__name__,
-        description=judge.__doc__,
+    @dg.multi_asset_check(
+        name="quality_checks",
+        specs=specs,
+        can_subset=True,
         required_resource_keys={RETRIES},
         config_schema=NOTHING,
     )
-    def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    def quality_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         day = context.run.tags.get(PARTITION_TAG)
         if day is None:
-            raise dg.Failure("this check looks at one trading day: run it with a job of that day", allow_retries=False)
+            raise dg.Failure("these checks look at one trading day: choose its partition", allow_retries=False)
         with context.resources.retries.judging_failures(context.op_execution_context.retry_number):
             wanted = trading_days(settings.first_trading_day).require(parse_day(day))
-            return judge(Lake(settings.lake_uri).require(table, wanted), settings)
+            lake = Lake(settings.lake_uri)
+            manifest = lake.manifest(QUALITY, wanted)
+            found = list(evaluations(lake, manifest)) if manifest else []
+        known = {evaluation.asset_check_key: evaluation for evaluation in found}
+        for key in context.op_execution_context.selected_asset_check_keys:
+            yield _result(key, known.get(key), day)
 
-    return check
+    return quality_checks
 
 
-def _warn_unless(holds: bool, **metadata: Any) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(passed=holds, severity=dg.AssetCheckSeverity.WARN, metadata=metadata)
+def _result(key: dg.AssetCheckKey, known: dg.AssetCheckEvaluation | None, day: str) -> dg.AssetCheckResult:
+    """A day that is not measured yet is no fault: the preprocessing has no measures."""
+    return dg.AssetCheckResult(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=known is None or known.passed,
+        severity=known.severity if known else dg.AssetCheckSeverity.WARN,
+        description=known.description if known else f"{day}: not measured yet; run the job analytical",
+        metadata=known.metadata if known else {"day": day},
+    )
+
+
+def _sentence(day: str, measures: int, unknown: int, beyond: Sequence[Mapping[str, Any]]) -> str:
+    if beyond:
+        return printable(f"{day}: " + "; ".join(f"{row['exchange']}: {row['sentence']}" for row in beyond))
+    return f"{day}: {counted(measures, 'measure')}, all as expected" + (f", {unknown} unknown" if unknown else "")
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    texts = ({name: _cell(row[name]) for name in _SHOWN} for row in rows)
+    columns = [dg.TableColumn(name) for name in _SHOWN]
+    return dg.MetadataValue.table([dg.TableRecord(text) for text in texts], dg.TableSchema(columns))
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else printable(value if isinstance(value, str) else f"{value.normalize():f}")

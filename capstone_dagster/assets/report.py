@@ -4,13 +4,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from capstone_dagster.assets.table_assets import RETRIES, STEP_LAUNCHER, TRADING_DAY, table_out
+from capstone_dagster.assets.table_assets import PREVIOUS_TRADING_DAY, RETRIES, STEP_LAUNCHER, TRADING_DAY, table_out
 from spark_code import eod_to_report
 from spark_code.drafts import Draft, Published
 from spark_code.schemas import BARS, DAILY_SUMMARY, QUOTE_ANALYTICS
-
-# Monday looks at Friday: offsets count partitions, and only trading days are partitions.
-_PREVIOUS_TRADING_DAY = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
 
 
 def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> list[dg.AssetsDefinition]:
@@ -19,9 +16,10 @@ def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> lis
     @dg.multi_asset(
         name="report",
         ins={
+            "measures": dg.AssetIn(["quality", "measures"]),
             "trades": dg.AssetIn(["eod", "trades"]),
             "quotes": dg.AssetIn(["eod", "quotes"]),
-            "previous_closes": dg.AssetIn(["eod", "closes"], partition_mapping=_PREVIOUS_TRADING_DAY),
+            "previous_closes": dg.AssetIn(["eod", "closes"], partition_mapping=PREVIOUS_TRADING_DAY),
         },
         outs={
             "quote_analytics": table_out(
@@ -48,10 +46,14 @@ def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> lis
         required_resource_keys={RETRIES, STEP_LAUNCHER, TRADING_DAY},
     )
     def report(
-        context: dg.AssetExecutionContext, trades: Published, quotes: Published, previous_closes: Published
+        context: dg.AssetExecutionContext,
+        measures: Published,
+        trades: Published,
+        quotes: Published,
+        previous_closes: Published,
     ) -> Iterator[dg.Output[Draft]]:
         with context.resources.retries.judging_failures(context.retry_number):
-            drafts = eod_to_report.build(trades, quotes, previous_closes)
+            drafts = eod_to_report.build(measures, trades, quotes, previous_closes)
         for draft in drafts:
             yield dg.Output(draft, output_name=draft.table.name)
 

@@ -10,6 +10,11 @@ from spark_code.schemas import Table
 # What every step that makes tables needs: where it runs (a launcher, or none where it runs in this process), how often
 # it is tried again, and its trading day.
 STEP_LAUNCHER, RETRIES, TRADING_DAY = "step_launcher", "retries", "trading_day"
+# What a day's quality is judged by.
+QUALITY_JUDGEMENT = "quality_judgement"
+
+# Monday looks at Friday: offsets count partitions, and only trading days are partitions.
+PREVIOUS_TRADING_DAY = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
 
 # The config schema of what a run may not configure; to Dagster, none at all means that it takes anything.
 NOTHING: dict[str, Any] = {}

@@ -78,7 +78,7 @@ class _Inputs:
     @property
     def loaded(self) -> Manifest:
         """A table of the run that has loaded the day."""
-        return self.of_day[0]
+        return self.of_day[-1]
 
     @property
     def were_at_hand(self) -> bool:
@@ -208,17 +208,17 @@ class Judge:
         reads = {read for step in steps_of("analytical") for read in step.reads}
         published = {read: self.lake.manifest(read.table, of) for read in reads if (of := read.day(day, previous))}
         needed = [read for read in inputs_of("analytical") if read in published]
-        of_day = [manifest for read in needed if not read.of_previous_day and (manifest := published[read])]
+        of_day = {read.table.path: found for read in needed if not read.of_previous_day and (found := published[read])}
         of_previous_day = [manifest for read in needed if read.of_previous_day and (manifest := published[read])]
         missing = [read for read in needed if not published[read]]
         # While a day is loaded, its tables come from different ingests, and no report is computed from them.
         is_loaded = all(read.of_previous_day for read in missing)
-        if not is_loaded or any(manifest.inputs != of_day[0].inputs for manifest in of_day):
+        if not is_loaded or not _fit_together(of_day):
             return _Finding("waiting", f"the report of {day} waits for its end-of-day load")
         if missing:
             names = " and ".join(read.table.name for read in missing)
             return _Finding("waiting", f"the report of {day} waits for the {names} of {previous}")
-        inputs = _Inputs(of_day, of_previous_day)
+        inputs = _Inputs(list(of_day.values()), of_previous_day)
         for step in steps_of("analytical"):
             tables = [self.lake.manifest(table, day) for table in step.makes]
             made = [manifest for manifest in tables if manifest]
@@ -227,12 +227,19 @@ class Judge:
             if len(made) < len(tables):
                 return _Finding("outdated", "a table of its report is not published", inputs)
             for read in step.reads:
-                source = published.get(read)
+                source = None if read.gates else published.get(read)
                 if source and not all(_was_made_from(manifest, read, source) for manifest in made):
                     of_other_day = f" of {previous}" if read.of_previous_day else ""
                     reason = f"its report was made from other {read.table.name}{of_other_day}"
                     return _Finding("outdated", reason, inputs)
         return _Finding("current", f"{day} is up to date")
+
+
+def _fit_together(versions: Mapping[str, Manifest]) -> bool:
+    """Whether the tables of a day were made from each other, and from the same version of what is not among them."""
+    inputs = [(path, version) for made in versions.values() for path, version in made.inputs.items()]
+    known = {path: manifest.version for path, manifest in versions.items()}
+    return all(version == known.setdefault(path, version) for path, version in inputs)
 
 
 def _was_made_from(made: Manifest, read: Read, source: Manifest) -> bool:

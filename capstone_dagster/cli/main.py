@@ -19,6 +19,7 @@ _COMMANDS = {
     "history": ("status_commands:history", "Print all attempts at a job, and why they failed."),
     "track": ("track_command:track", "Run a command as an attempt at a job, outside Dagster."),
     "show": ("lake_commands:show", "Print published rows of a day, a range or all days."),
+    "days": ("days_command:days", "Say whether each trading day can be used."),
     "paths": ("lake_commands:paths", "Print the published parquet files of these days."),
     "sql": ("query_commands:sql", "Ask the published tables in DuckDB's SQL."),
     "export": ("query_commands:export", "Write the result of a query to a file or to S3."),

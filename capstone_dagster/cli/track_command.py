@@ -38,7 +38,7 @@ from spark_code.errors import ExpectedError
 from spark_code.flow import inputs_of, steps_of, tables_of
 from spark_code.lake import Lake
 from spark_code.raw_files import Delivery
-from spark_code.schemas import Table
+from spark_code.schemas import QUALITY, Table
 
 _log = logging.getLogger(__name__)
 
@@ -156,7 +156,8 @@ def _report_published(
         events: list[tuple[dg.DagsterEventType, Any]] = [
             (types.ASSET_MATERIALIZATION, StepMaterializationData(materialization))
         ]
-        events += [(types.ASSET_CHECK_EVALUATION, judged) for judged in evaluations(work.settings, table, manifest)]
+        judged = evaluations(work.lake, manifest) if table == QUALITY else ()
+        events += [(types.ASSET_CHECK_EVALUATION, evaluation) for evaluation in judged]
         for what, data in events:
             event = dg.DagsterEvent(what.value, work.job, event_specific_data=data)
             instance.report_dagster_event(event, run_id)

@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING
 from capstone_dagster.settings import Settings
 from spark_code.errors import ExpectedError
 from spark_code.lake import Lake
+from spark_code.lake_files import names_for, sql_type
 from spark_code.schemas import TABLES, Table
 
 if TYPE_CHECKING:
     import duckdb
 
-# Types that DuckDB calls otherwise than Spark.
-_TYPES = {"string": "VARCHAR", "timestamp_ntz": "TIMESTAMP"}
-# What DuckDB would take for a pattern, or for a column, in the name of a folder above the lake.
-_SPECIAL = frozenset("*?[=")
+# A word for each measured day. ``days`` also knows those that are pending or missing.
+_DAYS = """
+CREATE VIEW quality.days AS
+SELECT trade_dt, exchange,
+    CASE WHEN count(*) FILTER (verdict IN ('warn', 'error')) = 0 THEN 'available' ELSE 'degraded' END AS word,
+    string_agg(sentence, '; ' ORDER BY subject, measure) FILTER (verdict IN ('warn', 'error')) AS reason
+FROM quality.measures GROUP BY trade_dt, exchange ORDER BY trade_dt, exchange
+"""
 
 
 class QueryError(ExpectedError):
@@ -27,15 +32,10 @@ def connect(lake: Lake | None = None) -> "duckdb.DuckDBPyConnection":
 
     lake = lake or Lake(Settings.from_environment().lake_uri)
     database = duckdb.connect()
-    is_plain = lake.storage.is_local and not _SPECIAL & set(lake.storage.root)
-    if not is_plain:
-        from capstone_dagster.readers.lake_files import LakeFiles  # noqa: PLC0415 - loads fsspec
-
-        database.register_filesystem(LakeFiles(lake.storage))
+    named = names_for(database, lake.storage)
     for table in TABLES.values():
         versions = lake.published(table)
-        paths = [path for version in versions for path in version.paths]
-        files = [lake.storage.uri(path) if is_plain else f"lake://{path}" for path in paths]
+        files = [named(path) for version in versions for path in version.paths]
         database.execute(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
         try:
             database.execute(f"CREATE VIEW {table.layer}.{table.name} AS {_rows(table, files)}")
@@ -43,6 +43,7 @@ def connect(lake: Lake | None = None) -> "duckdb.DuckDBPyConnection":
             for version in versions:
                 lake.require_files(table, version)
             raise QueryError(f"{table.path} cannot be read: {reason_of(error)}") from None
+    database.execute(_DAYS)
     return database
 
 
@@ -61,7 +62,7 @@ def write(found: "duckdb.DuckDBPyRelation", file: Path) -> None:
 
 
 def _rows(table: Table, files: list[str]) -> str:
-    types = {column.name: _sql_type(column.dataType.simpleString()) for column in table.schema}
+    types = {column.name: sql_type(column) for column in table.schema}
     if not files:
         return f"SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in types.items())} WHERE false"
     of_folders = ", ".join(f"'{name}': {types[name]}" for name in ("trade_dt", *table.split))
@@ -70,7 +71,3 @@ def _rows(table: Table, files: list[str]) -> str:
         f"SELECT {', '.join(table.columns)} FROM read_parquet([{named}], hive_partitioning = true, "  # noqa: S608 - our names
         f"hive_types = {{{of_folders}}})"
     )
-
-
-def _sql_type(spark_type: str) -> str:
-    return _TYPES.get(spark_type, spark_type)

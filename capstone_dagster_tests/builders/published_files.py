@@ -1,5 +1,6 @@
 """Published days of which another program than Spark has written the files."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -19,14 +20,23 @@ DAY = date(2020, 8, 5)
 Files = dict[str, list[dict[str, Any]]]
 
 
-def publish(lake: Lake, table: Table, files: Files, version: str = "v1", day: date = DAY) -> Manifest:
+def publish(
+    lake: Lake,
+    table: Table,
+    files: Files,
+    version: str = "v1",
+    day: date = DAY,
+    *,
+    inputs: Mapping[str, str] | None = None,
+    schema: pa.Schema | None = None,
+) -> Manifest:
     """A version with these files; the columns in their paths are not in the files."""
     paths = [f"{table.path}/data/{version}/trade_dt={day}/{name}" for name in files]
     for path, rows in zip(paths, files.values(), strict=True):
         written = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(rows), written)
+        pq.write_table(pa.Table.from_pylist(rows, schema), written)
         lake.storage.write(path, written.getvalue().to_pybytes())
-    manifest = replace(manifest_of(day, version, rows=sum(map(len, files.values()))), paths=paths)
+    manifest = replace(manifest_of(day, version, inputs, rows=sum(map(len, files.values()))), paths=paths)
     lake.storage.write(f"{table.path}/_published/{day}.json", manifest.to_json())
     return manifest
 

@@ -20,7 +20,7 @@ from capstone_dagster_tests.builders.rows import (
 from spark_code.drafts import Published
 from spark_code.eod_to_report import build, daily_summary, quote_analytics
 from spark_code.lake import LakeError
-from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, QUOTE_ANALYTICS, QUOTES, TRADES
+from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, QUALITY, QUOTE_ANALYTICS, QUOTES, TRADES
 
 PREVIOUS_DAY = date(2020, 8, 5)
 QUOTED_AT = "11:00"
@@ -302,6 +302,10 @@ def test_the_summary_has_one_row_per_instrument_seen_today(spark: SparkSession) 
     assert_table(daily_summary(*frames), DAILY_SUMMARY, expected)
 
 
+def measures(spark: SparkSession) -> Published:
+    return published(QUALITY, frame(spark, QUALITY, []))
+
+
 def published_eod(spark: SparkSession, trades_from: str, quotes_from: str) -> tuple[Published, Published]:
     trades, quotes = frame(spark, TRADES, [trade("10:00", "5")]), frame(spark, QUOTES, [quote("11:00", "4", "6")])
     return (
@@ -314,14 +318,14 @@ def test_trades_and_quotes_of_different_ingests_are_refused(spark: SparkSession)
     eod = published_eod(spark, trades_from="v1", quotes_from="v2")
     closes = published(CLOSES, frame(spark, CLOSES, []))
     with pytest.raises(LakeError, match=r"eod/trades and eod/quotes of 2020-08-06 .*run preprocessing"):
-        build(*eod, closes)
+        build(measures(spark), *eod, closes)
 
 
 def test_the_drafts_name_what_they_were_computed_from_and_how_many_rows_are_due(spark: SparkSession) -> None:
     eod = published_eod(spark, trades_from="v1", quotes_from="v1")
     closes = published(CLOSES, frame(spark, CLOSES, [close("4", day=PREVIOUS_DAY)]), version="c0")
 
-    analytics, daily, of_minutes = build(*eod, closes)
+    analytics, daily, of_minutes = build(measures(spark), *eod, closes)
 
     inputs = {"eod/trades": "t1", "eod/quotes": "q1", "eod/closes": "c0"}
     assert [(draft.table, draft.inputs, draft.expected_rows) for draft in (analytics, daily, of_minutes)] == [
@@ -337,7 +341,7 @@ def test_the_first_day_has_no_previous_closes_and_names_none(spark: SparkSession
     eod = published_eod(spark, trades_from="v1", quotes_from="v1")
     nothing = Published(CLOSES, DAY, frame(spark, CLOSES, []), manifest=None)
 
-    analytics, daily, of_minutes = build(*eod, nothing)
+    analytics, daily, of_minutes = build(measures(spark), *eod, nothing)
 
     assert [draft.inputs for draft in (analytics, daily, of_minutes)] == [{"eod/trades": "t1", "eod/quotes": "q1"}] * 3
     assert_table(analytics.rows, QUOTE_ANALYTICS, [reported(quote("11:00", "4", "6"), "5", "5", None, None, None)])

@@ -1,12 +1,36 @@
-"""The objects of a lake as a file system of fsspec, through which DuckDB reads a lake on S3."""
+"""The objects of a lake as files that DuckDB reads: as they are, or on S3 through a file system of fsspec."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsspec import AbstractFileSystem
+from pyspark.sql.types import StructField
 
 from spark_code.locations import StorageError
 from spark_code.storage import Storage
+
+if TYPE_CHECKING:
+    import duckdb
+
+# Types that DuckDB calls otherwise than Spark.
+_TYPES = {"string": "VARCHAR", "timestamp_ntz": "TIMESTAMP"}
+# What DuckDB would take for a pattern, or for a column, in the name of a folder above the lake.
+_SPECIAL = frozenset("*?[=")
+
+
+def names_for(database: "duckdb.DuckDBPyConnection", storage: Storage) -> Callable[[str], str]:
+    """How the database names an object of the storage, once it can read it."""
+    if storage.is_local and not _SPECIAL & set(storage.root):
+        return storage.uri
+    database.register_filesystem(LakeFiles(storage))
+    return lambda key: f"lake://{key}"
+
+
+def sql_type(column: StructField) -> str:
+    """The type of a column, as DuckDB calls it."""
+    name: str = column.dataType.simpleString()
+    return _TYPES.get(name, name)
 
 
 class LakeFiles(AbstractFileSystem):  # type: ignore[misc]  # has no types

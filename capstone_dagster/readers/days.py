@@ -1,0 +1,126 @@
+"""One word for each trading day of each exchange: whether it can be used, and why not.
+
+    available   its report is published, and every measure of its quality is within its limits
+    degraded    its report is published, and something is not as expected
+    pending     it is under way: delivered or loaded, and its report is not made from that yet; or it is today
+    missing     nothing of it is published, and nothing is delivered
+
+It looks at manifests, and at the raw folder for days of which nothing is published.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import date, datetime, time
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from capstone_dagster.settings import Settings
+from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
+from spark_code.lake import Lake
+from spark_code.manifest import Manifest
+from spark_code.quality import BEYOND
+from spark_code.raw_files import SOURCES, RawFolder, Source
+from spark_code.schemas import DAILY_SUMMARY, EVENTS, QUALITY, TRADES, Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_CLOSE = time(16)
+
+
+class Word(StrEnum):
+    """Whether a day can be used."""
+
+    AVAILABLE = "available"
+    DEGRADED = "degraded"
+    PENDING = "pending"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class Day:
+    """One trading day of one exchange."""
+
+    trade_dt: date
+    exchange: str
+    word: str
+    reason: str | None
+    """Why it is not simply available; also that the exchange closes early."""
+    since: str | None
+    """When what is published of it was published."""
+    version: str | None
+    """The version of report/daily_summary that is published."""
+
+
+@dataclass(frozen=True)
+class _Published:
+    """What is published of a day."""
+
+    of: Mapping[Table, Mapping[str, Manifest]]
+    day: date
+
+    def __getitem__(self, table: Table) -> Manifest | None:
+        return self.of[table].get(self.day.isoformat())
+
+
+def days(first: str | date | None = None, last: str | date | None = None) -> "pa.Table":
+    """A word for each trading day and exchange, as an Arrow table: one day, a range, or all until today."""
+    import pyarrow as pa  # noqa: PLC0415 - takes 0.15 s, for those who read rows
+
+    settings = Settings.from_environment()
+    calendar = trading_days(settings.first_trading_day)
+    spec = None if first is None else f"{first}" if last is None else f"{first}..{last}"
+    found = list(words(settings, calendar.parse(spec) if spec else until_today(calendar)))
+    types = {field.name: pa.date32() if field.name == "trade_dt" else pa.string() for field in fields(Day)}
+    return pa.Table.from_pylist([asdict(day) for day in found], pa.schema(list(types.items())))
+
+
+def until_today(calendar: TradingDays) -> list[date]:
+    """The trading days up to today, in New York."""
+    return sorted(calendar.back_from(datetime.now(NEW_YORK).date()))
+
+
+def words(settings: Settings, wanted: Sequence[date]) -> Iterator[Day]:
+    """A word for each of these days and each exchange."""
+    lake, raw, calendar = Lake(settings.lake_uri), RawFolder(settings.raw_uri), trading_days(settings.first_trading_day)
+    tables = (EVENTS, TRADES, QUALITY, DAILY_SUMMARY)
+    of = {table: {found.trade_dt: found for found in lake.published(table, wanted[0], wanted[-1])} for table in tables}
+    for day in wanted:
+        published = _Published(of, day)
+        _, closes = calendar.hours(day)
+        early = f"closes at {closes:%H:%M}" if closes < _CLOSE else None
+        for source in SOURCES:
+            word, reason = _word(published, raw, source)
+            summary = published[DAILY_SUMMARY]
+            yield Day(
+                day,
+                source.exchange,
+                word.value,
+                "; ".join(filter(None, (early, reason))) or None,
+                summary.published_at if summary else None,
+                summary.version if summary else None,
+            )
+
+
+def _word(published: _Published, raw: RawFolder, source: Source) -> tuple[Word, str | None]:
+    events, trades, measures, summary = (published[table] for table in (EVENTS, TRADES, QUALITY, DAILY_SUMMARY))
+    if events is None:
+        return _delivered(raw, source, published.day)
+    if summary is None or trades is None:
+        return Word.PENDING, "it is ingested, and its report is not published yet"
+    if not summary.was_made_from(TRADES.path, trades):
+        return Word.PENDING, "a correction is loaded, and its report is not published yet"
+    if measures is None or not measures.was_made_from(TRADES.path, trades):
+        return Word.DEGRADED, f"its quality is not measured: capstone run {published.day} --job analytical"
+    beyond = measures.facts[BEYOND].get(source.exchange)
+    if beyond is None:
+        return Word.MISSING, "the exchange was unknown when the day was made"
+    return (Word.DEGRADED, "; ".join(beyond)) if beyond else (Word.AVAILABLE, None)
+
+
+def _delivered(raw: RawFolder, source: Source, day: date) -> tuple[Word, str]:
+    if raw.delivery(source, day, raw.storage.objects(source.folder(day))).files:
+        return Word.PENDING, "it is delivered, and not ingested yet"
+    if day == datetime.now(NEW_YORK).date():
+        return Word.PENDING, "it is today, and nothing is delivered yet"
+    return Word.MISSING, "nothing is delivered"

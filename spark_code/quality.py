@@ -1,0 +1,112 @@
+"""Edge: what is published of a day to measures of its quality.
+
+Grain out: one row per measure, table and exchange. ``quality_sums`` sums the events up, ``quality_measures`` says
+what the sums mean, and ``quality_limits`` judges it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, time, timedelta
+from typing import Any
+
+from spark_code.drafts import Draft, Published
+from spark_code.lake import Lake, require_common_inputs, require_made_from
+from spark_code.quality_limits import OF_MEDIAN, PAST_DAYS, BadDayError, Limits, Verdict, judge
+from spark_code.quality_measures import MEASURES, Sums
+from spark_code.quality_sums import summed_up
+from spark_code.raw_files import SOURCES
+from spark_code.schemas import QUALITY, conform
+from spark_code.storage import Storage
+
+# Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
+CODE_VERSION = "1"
+
+# Of the days before, as their manifests tell it: exchange -> measure -> value.
+Totals = Mapping[str, Mapping[str, int]]
+_TOTALS, _STOPS = "totals", "stops"
+# And for whoever wants a word for the day: exchange -> sentences of the measures beyond their limits.
+BEYOND = "beyond_limits"
+# More days than 20 trading days can take.
+_SPAN = timedelta(days=2 * PAST_DAYS)
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a day is judged by that is not in its tables."""
+
+    hours: tuple[time, time]
+    """When the exchanges open and close."""
+    limits: Limits
+    past: Sequence[Totals]
+    """Of the days before, the latest last."""
+    storage: Storage
+    """Where the files of the tables are."""
+
+    @classmethod
+    def of(cls, lake: Lake, day: date, hours: tuple[time, time], limits: Limits) -> "Circumstances":
+        """With the days before that are in the lake."""
+        before = lake.published(QUALITY, day - _SPAN, day - timedelta(days=1))
+        return cls(hours, limits, [manifest.facts[_TOTALS] for manifest in before[-PAST_DAYS:]], lake.storage)
+
+
+def build(
+    events: Published, trades: Published, quotes: Published, previous_closes: Published, circumstances: Circumstances
+) -> tuple[Draft]:
+    """Draft ``quality/measures`` of the day."""
+    require_common_inputs(trades, quotes)
+    require_made_from(trades, events)
+    read = (events, trades, quotes, previous_closes)
+    drift = events.manifest.facts.get("schema_drift") if events.manifest else None
+    files = {table.table: table.manifest.paths if table.manifest else [] for table in read}
+    sums = summed_up(circumstances.storage, files, events.day, circumstances.hours)
+    of_exchanges = {}
+    for source in SOURCES:
+        found = sums[source.exchange]
+        found["superseded"] = found["lines"] - found["rejected"] - found["trades"] - found["quotes"]
+        unknown = None if drift is None else _fields_of(drift, source.folder(events.day))
+        of_exchanges[source.exchange] = Sums(found, unknown, has_closes=previous_closes.manifest is not None)
+    rows = list(_rows(events.day, of_exchanges, circumstances))
+    beyond: dict[str, list[str]] = {exchange: [] for exchange in of_exchanges}
+    for row in rows:
+        if row["verdict"] in (Verdict.WARN, Verdict.ERROR):
+            beyond[row["exchange"]].append(row["sentence"])
+    stops = [row["sentence"] for row in rows if row["verdict"] == Verdict.ERROR]
+    totals = {exchange: {name: int(of[name]) for name in OF_MEDIAN} for exchange, of in of_exchanges.items()}
+    measures = events.rows.sparkSession.createDataFrame([tuple(row.values()) for row in rows], QUALITY.schema)
+    draft = Draft(
+        QUALITY,
+        conform(measures.coalesce(1), QUALITY),
+        inputs={name: version for table in read for name, version in table.as_input().items()},
+        expected_rows=len(rows),
+        facts=lambda: {_TOTALS: totals, BEYOND: beyond, _STOPS: stops},
+        day=events.day,
+        input_digests={name: digest for table in read for name, digest in table.digest_as_input().items()},
+    )
+    return (draft,)
+
+
+def require_good(measures: Published) -> None:
+    """Refuse to go on with a day whose measures are beyond a limit that stops it."""
+    if stops := measures.manifest and measures.manifest.facts.get(_STOPS):
+        raise BadDayError(
+            f"{measures.day} is beyond limits that stop a day (CAPSTONE_QUALITY_LIMITS): {'; '.join(stops)}"
+        )
+
+
+def _rows(day: date, of_exchanges: Mapping[str, Sums], circumstances: Circumstances) -> Iterator[dict[str, Any]]:
+    for exchange, sums in of_exchanges.items():
+        for measure in MEASURES:
+            totals = [before.get(exchange, {}) for before in circumstances.past]
+            past = [of[measure.name] for of in totals if measure.name in of]
+            found = judge(measure, sums, circumstances.limits.of.get(measure.name), past)
+            severity = Verdict.ERROR if found.stops else Verdict.WARN
+            values = (
+                *(day, measure.subject.path, exchange, measure.name, found.value, found.low, found.high),
+                *(severity.value, found.verdict.value, found.sentence),
+            )
+            yield dict(zip(QUALITY.columns, values, strict=True))
+
+
+def _fields_of(drift: Mapping[str, Sequence[str]], folder: str) -> list[str]:
+    names = {name for file, names in drift.items() if file.startswith(f"{folder}/") for name in names}
+    return sorted(names)
