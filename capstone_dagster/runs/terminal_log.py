@@ -82,8 +82,7 @@ def _check(event: dg.DagsterEvent) -> str | None:
     check = event.asset_check_evaluation_data
     if check.passed:
         return None
-    facts = ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
-    return f"warning: check {check.check_name} of {check.asset_key.to_user_string()} did not pass: {facts}"
+    return f"warning: check {check.check_name} of {check.asset_key.to_user_string()} did not pass: {check.description}"
 
 
 @dg.logger({}, "One line per event that matters to a person at a terminal")

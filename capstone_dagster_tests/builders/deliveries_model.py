@@ -20,10 +20,11 @@ from capstone_dagster.automation.new_files_cursor import Ledger
 from capstone_dagster.run_tags import DELIVERIES_TAG, PARTITION_TAG, RUN_KEY_TAG
 from capstone_dagster.settings import Settings
 from capstone_dagster_tests.builders.raw_folders import CountedRaw
+from spark_code.flow import tables_of
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
 from spark_code.raw_files import SOURCES, SUCCESS, MissingDeliveryError
-from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES, Table
+from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, Table
 
 DAYS = (date(2020, 9, 3), date(2020, 9, 4), date(2020, 9, 8))
 PREVIOUS = {DAYS[0]: None, DAYS[1]: DAYS[0], DAYS[2]: DAYS[1]}
@@ -216,9 +217,9 @@ class World:
         return True
 
     def _reports(self, run: dg.DagsterRun, day: date, previous: date | None) -> None:
-        used = [(TRADES, day), (QUOTES, day), *([(CLOSES, previous)] if previous else [])]
+        used = [(EVENTS, day), (TRADES, day), (QUOTES, day), *([(CLOSES, previous)] if previous else [])]
         inputs = {table.path: found.version for table, of in used if (found := self.lake.manifest(table, of))}
-        for table in (QUOTE_ANALYTICS, DAILY_SUMMARY, BARS):
+        for table in tables_of("analytical"):
             self._publish(run, table, day, inputs)
 
     def _publish(

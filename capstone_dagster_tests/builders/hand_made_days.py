@@ -15,10 +15,11 @@ from capstone_dagster.automation.needed_runs import Judge
 from capstone_dagster.runs.unfinished_runs import unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster_tests.builders.run_histories import QUEUED, STARTED, STARTING, SUCCESS, Event, Histories
+from spark_code.flow import tables_of
 from spark_code.lake import Lake
 from spark_code.manifest import Attempt, Manifest
 from spark_code.raw_files import SOURCES, Delivery
-from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES, Table
+from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, Table
 from spark_code.storage import Storage, StoredObject
 
 # Labor Day lies between the last two.
@@ -135,14 +136,14 @@ class HandMadeRun:
     def reads(self) -> dict[str, str]:
         """The versions that a report made now is made from."""
         previous = PREVIOUS[self.day]
-        used = [(TRADES, self.day), (QUOTES, self.day), *([(CLOSES, previous)] if previous else [])]
+        used = [(EVENTS, self.day), (TRADES, self.day), (QUOTES, self.day), *([(CLOSES, previous)] if previous else [])]
         manifests = ((table, self.days.lake.manifest(table, day)) for table, day in used)
         return {table.path: manifest.version for table, manifest in manifests if manifest}
 
     def reports(self, inputs: Mapping[str, str] | None = None) -> None:
         """Publish the report, from what it has read before or reads now."""
         inputs = inputs or self.reads()
-        for table in (QUOTE_ANALYTICS, DAILY_SUMMARY, BARS):
+        for table in tables_of("analytical"):
             self.days.publish(self._attempt, table, self.day, inputs)
 
     def ends(self, end: Event = SUCCESS) -> None:

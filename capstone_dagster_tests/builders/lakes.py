@@ -5,9 +5,10 @@ from datetime import date
 from pathlib import Path
 
 from capstone_dagster_tests.builders.manifests import manifest_of
+from spark_code.flow import tables_of
 from spark_code.lake import Lake
 from spark_code.raw_files import SOURCES, Source
-from spark_code.schemas import BARS, DAILY_SUMMARY, QUOTE_ANALYTICS, Table
+from spark_code.schemas import Table
 
 
 def point(lake: Lake, table: Table, day: date, version: str = "v1", inputs: Mapping[str, str] | None = None) -> None:
@@ -17,7 +18,7 @@ def point(lake: Lake, table: Table, day: date, version: str = "v1", inputs: Mapp
 
 def land(lake: Lake, day: date) -> None:
     """Publish the report of a day."""
-    for table in (QUOTE_ANALYTICS, DAILY_SUMMARY, BARS):
+    for table in tables_of("analytical"):
         point(lake, table, day)
 
 

@@ -22,17 +22,19 @@ ingested/events <- raw/nasdaq raw/nyse
 eod/closes <- ingested/events
 eod/quotes <- ingested/events
 eod/trades <- ingested/events
-report/bars <- eod/closes eod/quotes eod/trades
-report/daily_summary <- eod/closes eod/quotes eod/trades
-report/quote_analytics <- eod/closes eod/quotes eod/trades
-job analytical: report/bars report/daily_summary report/quote_analytics
-job daily_pipeline: eod/closes eod/quotes eod/trades ingested/events report/bars report/daily_summary \
-report/quote_analytics
+quality/measures <- eod/closes eod/quotes eod/trades ingested/events
+report/bars <- eod/closes eod/quotes eod/trades quality/measures
+report/daily_summary <- eod/closes eod/quotes eod/trades quality/measures
+report/quote_analytics <- eod/closes eod/quotes eod/trades quality/measures
+job analytical: quality/measures report/bars report/daily_summary report/quote_analytics
+job daily_pipeline: eod/closes eod/quotes eod/trades ingested/events quality/measures report/bars \
+report/daily_summary report/quote_analytics
 job preprocessing: eod/closes eod/quotes eod/trades ingested/events
-check ingested/events: reject_ratio in daily_pipeline preprocessing
-check ingested/events: schema_drift in daily_pipeline preprocessing
+check eod/closes: prices in no job
+check eod/quotes: quotes in no job
+check eod/trades: trades in no job
+check ingested/events: lines in no job
 check report/daily_summary: landed in no job
-check report/quote_analytics: previous_close_known in analytical daily_pipeline
 schedule trading_day_schedule: daily_pipeline at 0 19 * * 1-5 America/New_York
 sensor changed_closes
 sensor failed_jobs

@@ -208,7 +208,7 @@ def test_missing_previous_closes_are_refused_unless_allowed(platform: Platform) 
     assert {row[11] for row in platform.rows(QUOTE_ANALYTICS, TUESDAY)} == {None}
     assert {row[-3] for row in platform.rows(DAILY_SUMMARY, TUESDAY)} == {None}
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
-    assert checks == {"previous_close_known": False}
+    assert checks == {"lines": True, "trades": True, "quotes": True, "prices": True}
 
 
 def test_allowing_missing_closes_does_not_allow_missing_trades(platform: Platform) -> None:
@@ -240,24 +240,32 @@ def _new_field(raw: Path) -> None:
     (raw / f"json/{FRIDAY}/NASDAQ/more.json").write_bytes(b'{"venue": 1}\n')
 
 
-@pytest.mark.parametrize(("spoil", "warned"), [(_many_rejects, "reject_ratio"), (_new_field, "schema_drift")])
-def test_odd_data_warns_and_stops_nothing(platform: Platform, spoil: Callable[[Path], None], warned: str) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "says"), [(_many_rejects, "rejected"), (_new_field, "fields that the contract does not know: venue")]
+)
+def test_odd_data_warns_of_its_day_and_stops_nothing(
+    platform: Platform, spoil: Callable[[Path], None], says: str
+) -> None:
     platform.sample(FRIDAY)
     spoil(platform.raw)
     result = platform.run("daily_pipeline", FRIDAY)
     assert result.success
     evaluations = {check.check_name: check for check in result.get_asset_check_evaluations()}
-    assert {name for name, check in evaluations.items() if not check.passed} == {warned}
-    assert evaluations[warned].severity == dg.AssetCheckSeverity.WARN
+    assert {name for name, check in evaluations.items() if not check.passed} == {"lines"}
+    lines = evaluations["lines"]
+    assert (lines.severity, lines.partition) == (dg.AssetCheckSeverity.WARN, f"{FRIDAY}")
+    assert lines.description
+    assert lines.description.startswith(f"{FRIDAY}: ")
+    assert says in lines.description
 
 
 def test_a_check_started_without_a_day_says_what_it_needs(platform: Platform) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         checks = platform.defs.resolve_implicit_global_asset_job_def().get_subset(
-            asset_check_selection={dg.AssetCheckKey(dg.AssetKey(["ingested", "events"]), "reject_ratio")}
+            asset_check_selection={dg.AssetCheckKey(dg.AssetKey(["ingested", "events"]), "lines")}
         )
         result = checks.execute_in_process(instance=instance, raise_on_error=False)
-    assert failure(result) == "this check looks at one trading day: run it with a job of that day"
+    assert failure(result) == "these checks look at one trading day: choose its partition"
 
 
 def test_a_step_that_could_not_publish_publishes_the_same_rows_at_its_second_try(
@@ -300,7 +308,7 @@ def test_a_run_that_missed_the_previous_closes_is_re_executed_from_its_report_on
     with dg.DagsterInstance.ephemeral() as instance:
         tags = {"dagster/partition": TUESDAY.isoformat()}
         with dg.execute_job(job, instance, tags=tags, raise_on_error=False) as failed:
-            assert [event.step_key for event in failed.all_events if event.is_step_failure] == ["report"]
+            assert [event.step_key for event in failed.all_events if event.is_step_failure] == ["quality"]
         loaded = {table: platform.manifest(table, TUESDAY) for table in (EVENTS, TRADES, QUOTES, CLOSES)}
         assert all(loaded.values())
         closes = two_days.lake.require(CLOSES, FRIDAY)
@@ -312,6 +320,6 @@ def test_a_run_that_missed_the_previous_closes_is_re_executed_from_its_report_on
             assert again.success
             begun = [event.step_key for event in again.all_events if event.is_step_start]
 
-    assert begun == ["report", "report__quote_analytics_previous_close_known"]
+    assert begun == ["quality", "report"]
     assert {table: platform.manifest(table, TUESDAY) for table in loaded} == loaded
     assert platform.rows(QUOTE_ANALYTICS, TUESDAY) == two_days.rows(QUOTE_ANALYTICS, TUESDAY)

@@ -11,7 +11,7 @@ from capstone_dagster.definitions import defs
 from capstone_dagster_tests.builders.run_histories import FAILURE, STARTED, Histories, failed
 
 LOADED = ["eod/closes", "eod/quotes", "eod/trades", "ingested/events"]
-REPORTED = ["report/bars", "report/daily_summary", "report/quote_analytics"]
+REPORTED = ["quality/measures", "report/bars", "report/daily_summary", "report/quote_analytics"]
 FROM_FAILURE = {"dagster/is_resume_retry": "true"}
 FROM_ASSET_FAILURE = {"dagster/is_asset_resume_retry": "true"}
 OF_SOME_DAYS = {
@@ -66,18 +66,18 @@ def test_a_run_of_other_assets_is_no_job(histories: Histories, name: str, assets
 
 
 def test_a_run_of_checks_alone_is_no_job(histories: Histories) -> None:
-    check = dg.AssetCheckKey(dg.AssetKey(["ingested", "events"]), "reject_ratio")
+    check = dg.AssetCheckKey(dg.AssetKey(["ingested", "events"]), "lines")
     run = dg.DagsterRun(
         job_name="preprocessing", tags={"dagster/partition": "2020-08-06"}, asset_check_selection=frozenset({check})
     )
 
-    assert what_ran(histories.instance, run) == "the check reject_ratio of 2020-08-06"
+    assert what_ran(histories.instance, run) == "the check lines of 2020-08-06"
 
 
 @pytest.mark.parametrize(
     ("tags", "assets", "steps"),
     [
-        (FROM_FAILURE, [*LOADED, *REPORTED], ["report", "report__quote_analytics_previous_close_known"]),
+        (FROM_FAILURE, [*LOADED, *REPORTED], ["report"]),
         (FROM_ASSET_FAILURE, REPORTED, None),
     ],
 )

@@ -28,8 +28,9 @@ from capstone_dagster_tests.servers.s3_faults import (  # noqa: F401 -- pytest f
     faulty_front,
     faulty_s3,
 )
+from spark_code.flow import tables_of
 from spark_code.raw_files import SOURCES, RawFolder
-from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES
+from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES
 
 FIRST, LAST = date(2015, 1, 2), date(2030, 12, 31)
 BEFORE, DAY = date(2024, 3, 1), date(2024, 3, 4)
@@ -231,8 +232,8 @@ def test_a_day_that_is_published_from_these_files_is_skipped(platform: Platform,
     point(platform.lake, EVENTS, DAY, "loaded", {of.source.raw_table: of.fingerprint for of in found})
     for table in (TRADES, QUOTES, CLOSES):
         point(platform.lake, table, DAY, f"{table.name} loaded", {EVENTS.path: "loaded"})
-    used = {TRADES.path: "trades loaded", QUOTES.path: "quotes loaded", CLOSES.path: "v1"}
-    for table in (QUOTE_ANALYTICS, DAILY_SUMMARY, BARS):
+    used = {EVENTS.path: "loaded", TRADES.path: "trades loaded", QUOTES.path: "quotes loaded", CLOSES.path: "v1"}
+    for table in tables_of("analytical"):
         point(platform.lake, table, DAY, inputs=used)
 
     assert ticks.at(DAY) == "2024-03-04 is up to date"

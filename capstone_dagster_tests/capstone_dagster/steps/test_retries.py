@@ -17,10 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capstone_dagster.definitions import build_defs
+from capstone_dagster.readers.rows import arrow_schema
 from capstone_dagster.runs.executor import signing_executor
 from capstone_dagster.runs.failure_reasons import retry_reason
 from capstone_dagster.settings import CHECKOUT, Settings
 from capstone_dagster.steps.retries import Retries, backoff
+from capstone_dagster_tests.builders.published_files import publish
 from capstone_dagster_tests.servers.on_s3 import OnS3, real_jars  # noqa: F401 -- pytest finds fixtures by their import
 from capstone_dagster_tests.servers.platform import Platform, failure
 from capstone_dagster_tests.servers.processes import eventually
@@ -33,11 +35,11 @@ from capstone_dagster_tests.servers.s3_faults import (  # noqa: F401 -- pytest f
 )
 from capstone_dagster_tests.servers.s3_server import s3_endpoint, s3_uri  # noqa: F401 -- the same
 from spark_code.lake import LakeError
-from spark_code.manifest import Manifest
+from spark_code.schemas import EVENTS, QUALITY
 
 DAY = date(2020, 8, 5)
 QUICK = {"first_seconds": 0.001}
-CHECK = dg.AssetCheckKey(dg.AssetKey(["ingested", "events"]), "reject_ratio")
+CHECK = dg.AssetCheckKey(dg.AssetKey(["ingested", "events"]), "lines")
 
 
 def retries_in(result: dg.ExecuteInProcessResult) -> int:
@@ -76,22 +78,9 @@ def on_s3(tmp_path: Path, faults: Faults, s3_uri: str, real_jars: None) -> OnS3:
 
 
 def put_manifest(platform: Platform) -> None:
-    """A published day of which a tenth was rejected, without its files."""
-    manifest = Manifest(
-        trade_dt=DAY.isoformat(),
-        version=f"{DAY}-1-run-1",
-        paths=[],
-        rows=120,
-        bytes=0,
-        run_id="run",
-        attempt=1,
-        token=1,
-        published_at="2020-08-05T22:00:00.000+00:00",
-        inputs={},
-        measures={"trades": 54, "quotes": 54, "rejected": 12},
-        facts={"rejects": {"blank": 12}, "schema_drift": {}},
-    )
-    platform.lake.storage.write(f"ingested/events/_published/{DAY}.json", manifest.to_json())
+    """A measured day of which a tenth was rejected."""
+    row = dict.fromkeys(QUALITY.columns) | {"subject": EVENTS.path, "verdict": "warn", "sentence": "a tenth"}
+    publish(platform.lake, QUALITY, {"part-0.parquet": [row]}, schema=arrow_schema(QUALITY))
 
 
 def checked(defs: dg.Definitions, **retries: float) -> dg.ExecuteInProcessResult:
@@ -119,7 +108,7 @@ def test_a_manifest_that_s3_cannot_give_twice_in_a_row_is_read_at_the_third_try(
     assert (retries_in(undisturbed), retries_in(disturbed)) == (0, 2)
     (expected,), (found,) = (result.get_asset_check_evaluations() for result in (undisturbed, disturbed))
     assert found.metadata == expected.metadata
-    assert found.metadata["reject_ratio"].value == 0.1
+    assert found.description == f"{DAY}: None: a tenth"
 
 
 def test_what_is_tried_again_says_why(on_s3: OnS3, faults: Faults) -> None:

@@ -22,13 +22,16 @@ from dagster_graphql import DagsterGraphQLClient
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
+from capstone_dagster.assets.checks import evaluations
 from capstone_dagster.assets.metadata import materialization_metadata
+from capstone_dagster.readers.rows import arrow_schema
 from capstone_dagster_tests.builders.manifests import manifest_of
+from capstone_dagster_tests.builders.published_files import publish
 from capstone_dagster_tests.servers.browser import browser, needs_chromium
 from capstone_dagster_tests.servers.dagster_services import Services, unused_port
 from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
 from capstone_dagster_tests.servers.processes import eventually
-from spark_code.schemas import EVENTS
+from spark_code.schemas import EVENTS, QUALITY
 
 DAY = date(2020, 8, 5)
 CONFIG = {"resources": {"spark": {"config": {"spark_config": {"spark.driver.extraJavaOptions": "-Dattack=1"}}}}}
@@ -215,7 +218,7 @@ def test_a_page_that_an_operator_opens_elsewhere_launches_nothing(
 def test_the_pages_of_the_ui_are_shown(ui: Services, tmp_path: Path) -> None:
     with browser(tmp_path) as chromium:
         chromium.open(f"http://localhost:{ui.port}/asset-groups")
-        eventually(lambda: chromium.text, lambda text: "Materialize all (7)" in text, seconds=90)
+        eventually(lambda: chromium.text, lambda text: "Materialize all (8)" in text, seconds=90)
 
 
 @needs_chromium
@@ -233,17 +236,17 @@ def test_what_stands_in_delivered_lines_and_names_is_text_in_the_ui_and_fetches_
         shown = materialization_metadata(EVENTS, known, [cells], 0.1, platform.lake)
         key, partition = dg.AssetKey(["ingested", "events"]), f"{DAY}"
         instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition, metadata=shown))
-        drift = dg.AssetCheckEvaluation(
-            asset_key=key, check_name="schema_drift", passed=False, metadata={"unknown_fields": {name: [symbol]}}
-        )
-        instance.report_runless_asset_event(drift)
+        row = dict.fromkeys(QUALITY.columns) | {"subject": EVENTS.path, "verdict": "warn", "sentence": symbol}
+        measures = publish(platform.lake, QUALITY, {"part-0.parquet": [row]}, schema=arrow_schema(QUALITY))
+        for evaluation in evaluations(platform.lake, measures):
+            instance.report_runless_asset_event(evaluation)
 
         asset = f"http://127.0.0.1:{ui.port}/assets/ingested/events"
         chromium.open(f"{asset}?view=partitions&partition={DAY}")
         eventually(lambda: chromium.text, lambda text: f"![x]({here}/markdown)" in text, seconds=60)
         assert f"<img src={here}/html>" in chromium.text
-        chromium.open(f"{asset}?view=checks&checkDetail=schema_drift")
-        eventually(lambda: chromium.text, lambda text: "unknown_fields" in text, seconds=60)
+        chromium.open(f"{asset}?view=checks&checkDetail=lines")
+        eventually(lambda: chromium.text, lambda text: "beyond_limits" in text, seconds=60)
         server.shutdown()
 
     assert asked == []
