@@ -1,7 +1,7 @@
 """What the events of a day add up to, for its quality: read from the published files by DuckDB, in this process.
 
 Spark needs ten times as long for these sums, also of a small day, and a cluster gains little: each event is read once,
-and what is kept is a row per instrument and the sequence numbers. What does not fit into memory goes to temporary files.
+and what is kept is a row per instrument and the sequence numbers. The rest goes to temporary files.
 """
 
 from collections import defaultdict

@@ -69,8 +69,10 @@ COLUMNS = {
     "eod_quotes": (f"{EVENT}, arrival_tm timestamp, {QUOTE}", "trade_dt date"),
     "eod_closes": ("symbol string, exchange string, close_pr decimal(18,6)", "trade_dt date"),
     "quality_measures": (
-        "subject string, exchange string, measure string, value decimal(38,6), expected_low decimal(38,6), "
-        "expected_high decimal(38,6), severity string, verdict string, sentence string",
+        (
+            "subject string, exchange string, measure string, value decimal(38,6), "
+            "expected_low decimal(38,6), expected_high decimal(38,6), severity string, verdict string, sentence string"
+        ),
         "trade_dt date",
     ),
     "report_quote_analytics": (

@@ -47,7 +47,9 @@ class Day:
             for row in rows
         ]
 
-    def published(self, table: Table, rows: list[Row], day: date = DAY, **inputs: str) -> Published:
+    def published(
+        self, table: Table, rows: list[Row], day: date = DAY, inputs: Mapping[str, str] | None = None
+    ) -> Published:
         named = [dict(zip(table.columns, row, strict=True)) for row in rows]
         known = publish(
             self.lake, table, {"part-0.parquet": named}, "v1", day, inputs=inputs, schema=arrow_schema(table)
@@ -61,8 +63,8 @@ class Day:
         limits = Limits.parse(self.limits)
         (draft,) = build(
             self.published(EVENTS, lines),
-            self.published(TRADES, self.trades, **made_from),
-            self.published(QUOTES, self.quotes, **made_from),
+            self.published(TRADES, self.trades, inputs=made_from),
+            self.published(QUOTES, self.quotes, inputs=made_from),
             self.published(CLOSES, self.closes, PREVIOUS_DAY),
             Circumstances.of(self.lake, DAY, HOURS, limits),
         )

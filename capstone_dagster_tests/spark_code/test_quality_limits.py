@@ -125,12 +125,11 @@ def test_every_limit_is_of_a_measure() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["crossed_ratio=", "crossed_ratio=x", "crossed_ratio=2..1", "crossed_ratio=nan", "crossed_ratio=0.1:stop"]
-    + ["crossed_ratio", "crossed_ratio=1..", "crossed_ratio=..1", "crossed_ratio=inf", "crossed_ratio=0..inf"],
+    ["", "x", "2..1", "nan", "inf", "0..inf", "1..", "..1", "0.1:stop"],
 )
 def test_what_is_no_limit_is_refused(text: str) -> None:
     with pytest.raises(LimitsError, match=r"is no limit; write NAME=0\.05"):
-        Limits.parse(text)
+        Limits.parse(f"crossed_ratio={text}")
 
 
 def test_an_unknown_measure_is_refused_with_the_names_of_all() -> None:
