@@ -19,14 +19,14 @@ DAY = date(2020, 8, 5)
 Files = dict[str, list[dict[str, Any]]]
 
 
-def publish(lake: Lake, table: Table, files: Files, version: str = "v1", day: date = DAY) -> Manifest:
+def publish(lake: Lake, table: Table, files: Files, version: str = "v1", day: date = DAY, token: int = 1) -> Manifest:
     """A version with these files; the columns in their paths are not in the files."""
     paths = [f"{table.path}/data/{version}/trade_dt={day}/{name}" for name in files]
     for path, rows in zip(paths, files.values(), strict=True):
         written = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pylist(rows), written)
         lake.storage.write(path, written.getvalue().to_pybytes())
-    manifest = replace(manifest_of(day, version, rows=sum(map(len, files.values()))), paths=paths)
+    manifest = replace(manifest_of(day, version, rows=sum(map(len, files.values()))), paths=paths, token=token)
     lake.storage.write(f"{table.path}/_published/{day}.json", manifest.to_json())
     return manifest
 
