@@ -3,16 +3,21 @@
 The step is part of the jobs but makes no table of the lake: what it fails at, stays published there.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from capstone_dagster.assets.jobs import WAREHOUSE
 from capstone_dagster.assets.metadata import column_schema
+from capstone_dagster.assets.raw import DATA_VERSION_TAG
 from capstone_dagster.assets.table_assets import RETRIES, TRADING_DAY, asset_key, data_version
 from capstone_dagster.settings import Settings
 from capstone_dagster.warehouse.tables import WarehouseTable, tables
+
+if TYPE_CHECKING:
+    from capstone_dagster.warehouse.loading import Loaded  # a cluster has no driver for Postgres
 
 
 def warehouse_assets(
@@ -37,18 +42,26 @@ def warehouse_assets(
             if done.left_out:
                 context.log.warning("%s: Postgres cannot hold %d rows of the day", done.table.path, done.left_out)
             yield dg.MaterializeResult(
-                asset_key=_key(done.table),
-                data_version=data_version(done.manifest),
-                metadata={
-                    "dagster/partition_row_count": done.rows,
-                    "left_out": done.left_out,
-                    "state": done.state,
-                    "version": done.manifest.version,
-                    "dagster/column_schema": column_schema(done.table.source),
-                },
+                asset_key=_key(done.table), data_version=data_version(done.manifest), metadata=_metadata(done)
             )
 
     return [warehouse]
+
+
+def record(done: "Loaded", day: date) -> dg.AssetMaterialization:
+    """That a table was loaded by no run."""
+    version = {DATA_VERSION_TAG: data_version(done.manifest).value}
+    return dg.AssetMaterialization(_key(done.table), partition=f"{day}", metadata=_metadata(done), tags=version)
+
+
+def _metadata(done: "Loaded") -> Mapping[str, Any]:
+    return {
+        "dagster/partition_row_count": done.rows,
+        "left_out": done.left_out,
+        "state": done.state,
+        "version": done.manifest.version,
+        "dagster/column_schema": column_schema(done.table.source),
+    }
 
 
 def _key(table: WarehouseTable) -> dg.AssetKey:
