@@ -38,7 +38,7 @@ def _ready() -> Iterator[Settings]:
         with ready(settings):
             yield Settings.from_environment()  # with the URL of the embedded server
     except WarehouseAwayError as error:
-        raise WarehouseError(f"{error}; try again later") from None
+        raise WarehouseError(f"{error}") from None
 
 
 @contextmanager

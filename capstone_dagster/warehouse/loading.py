@@ -14,7 +14,7 @@ from psycopg2 import sql
 
 from capstone_dagster.settings import Settings
 from capstone_dagster.warehouse.csv_rows import CsvRows
-from capstone_dagster.warehouse.database import connected
+from capstone_dagster.warehouse.database import WarehouseAwayError, connected
 from capstone_dagster.warehouse.migrations import LOADS, migrate, qualified
 from capstone_dagster.warehouse.tables import WarehouseTable, tables
 from spark_code.lake import Lake
@@ -61,6 +61,14 @@ class Warehouse:
 
     def load(self, day: date, run_id: str) -> list[Loaded]:
         """Load a day; an error if one of its tables is not published."""
+        try:
+            return self._load(day, run_id)
+        except WarehouseAwayError as error:
+            raise WarehouseAwayError(
+                f"{error}; the lake has the day: when the database is back, type capstone warehouse-sync {day}"
+            ) from None
+
+    def _load(self, day: date, run_id: str) -> list[Loaded]:
         lake = Lake(self.lake_uri)
         with connected(self.url, application_name="capstone warehouse") as connection:
             migrate(connection, self.tables, day)

@@ -109,7 +109,7 @@ def test_a_database_that_is_down_is_one_sentence_without_its_password(
 
     assert (code, out) == (1, "")
     assert err.startswith("capstone: the database of the warehouse does not answer: ")
-    assert err.endswith("; try again later\n")
+    assert err.endswith("; the lake has the day: when the database is back, type capstone warehouse-sync 2020-08-05\n")
     assert "canary" not in err
 
 
