@@ -21,7 +21,8 @@ SET lock_timeout = '15min'; SET client_encoding = 'UTF8'; SET tcp_keepalives_idl
 SET tcp_keepalives_interval = 15; SET tcp_keepalives_count = 4
 """
 # What no second try mends, of what the driver calls operational.
-_DISK_FULL = "53100"
+_DISK_FULL, _NO_RIGHT = "53100", "42501"
+_GRANT = "; grant it to the user of the database, or switch the warehouse off: CAPSTONE_WAREHOUSE=false"
 _FINAL = ("authentication failed", "no password supplied", "does not exist", "pg_hba.conf", "permission denied")
 
 
@@ -64,4 +65,5 @@ def connected(url: str | None, **options: Any) -> Iterator[Any]:
         if error.pgcode is None:  # the driver could not read the URL, and would repeat it
             raise WarehouseError("CAPSTONE_WAREHOUSE_URL: the driver cannot read this URL") from None
         where = f" ({error.diag.context})" if error.diag.context else ""
-        raise WarehouseError(f"the warehouse refuses this: {error.diag.message_primary}{where}") from None
+        what_to_do = _GRANT if error.pgcode == _NO_RIGHT else ""
+        raise WarehouseError(f"the warehouse refuses this: {error.diag.message_primary}{where}{what_to_do}") from None

@@ -95,7 +95,7 @@ def _load(cursor: Any, lake: Lake, table: WarehouseTable, day: date, run_id: str
         cursor.copy_expert(copy, text)
     except psycopg2.Error:
         if text.failure:
-            raise text.failure from None
+            raise text.failure from text.failure.__cause__  # which may be a fault that passes
         raise
     rows, left_out = cursor.rowcount, text.left_out
     record = [table.name, day, manifest.version, manifest.token, rows, left_out, run_id]

@@ -43,6 +43,10 @@ def qualified(name: str) -> sql.Composable:
 
 LOADS = qualified("loads")
 
+# A new column waits for those who read the table, and whoever comes later waits for it: not for long, then it is tried
+# again.
+_LOCK_SECONDS = 10
+
 
 def migrate(connection: Any, tables: Sequence[WarehouseTable], day: date) -> None:
     """Make what the day's load needs and is missing, in a transaction of its own."""
@@ -50,6 +54,7 @@ def migrate(connection: Any, tables: Sequence[WarehouseTable], day: date) -> Non
         if not list(_changes(cursor, tables, day)):
             return
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('capstone warehouse', 0))")
+        cursor.execute("SET LOCAL lock_timeout = %s", [f"{_LOCK_SECONDS}s"])
         for statement in _changes(cursor, tables, day):  # what another process has made meanwhile is there
             cursor.execute(statement)
 

@@ -1,11 +1,15 @@
 """A published day in the warehouse: exactly its rows, once, and never in place of newer ones."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from capstone_dagster.steps.transient_faults import is_transient
+from capstone_dagster.warehouse import csv_rows
 from capstone_dagster.warehouse.database import WarehouseError
 from capstone_dagster_tests.builders.published_files import DAY, publish
 from capstone_dagster_tests.builders.warehouses import TestedWarehouse, bar, summary
@@ -152,6 +156,22 @@ def test_files_without_all_rows_of_their_manifest_are_not_loaded(warehouse: Test
         warehouse.load()
 
     assert warehouse.closes() == [("A", "1.250000")]
+
+
+def test_a_fault_of_the_store_that_passes_is_known_as_one(
+    warehouse: TestedWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse.publish(DAY, summary("A"))
+
+    def broken(*_: object) -> Iterator[Any]:
+        raise LakeError("part-0.parquet cannot be read") from TimeoutError("timed out")
+        yield
+
+    monkeypatch.setattr(csv_rows, "batches", broken)
+    with pytest.raises(LakeError, match=r"^part-0.parquet cannot be read$") as failed:
+        warehouse.load()
+
+    assert is_transient(failed.value)
 
 
 def test_what_postgres_refuses_is_named(warehouse: TestedWarehouse) -> None:

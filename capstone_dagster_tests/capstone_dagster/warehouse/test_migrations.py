@@ -9,7 +9,8 @@ import psycopg2
 import pytest
 from pyspark.sql.types import LongType, StructField, StructType
 
-from capstone_dagster.warehouse.database import WarehouseError, reader_url
+from capstone_dagster.warehouse import migrations
+from capstone_dagster.warehouse.database import WarehouseAwayError, WarehouseError, reader_url
 from capstone_dagster.warehouse.loading import Warehouse
 from capstone_dagster.warehouse.tables import ALWAYS, WarehouseTable
 from capstone_dagster_tests.builders.published_files import DAY, publish
@@ -98,6 +99,23 @@ def test_the_release_before_loads_into_a_table_that_has_gained_a_column(warehous
     assert warehouse.query("SELECT symbol, odd_lots FROM daily_summary") == [("A", None)]
 
 
+def test_a_reader_of_long_is_not_waited_for_and_the_column_comes_later(
+    warehouse: TestedWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "_LOCK_SECONDS", 1)
+    warehouse.publish(DAY, summary("A"))
+    warehouse.load()
+    later = Warehouse(warehouse.url, warehouse.lake.storage.root, [_with_column()])
+
+    with closing(psycopg2.connect(reader_url(warehouse.url))) as reader, reader.cursor() as cursor:
+        cursor.execute("SELECT FROM daily_summary")  # and the transaction goes on
+        with pytest.raises(WarehouseAwayError, match="lock timeout"):
+            later.load(DAY, "run")
+
+    later.load(DAY, "run")
+    assert warehouse.query("SELECT symbol, odd_lots FROM daily_summary") == [("A", None)]
+
+
 def test_a_column_of_another_type_is_refused(warehouse: TestedWarehouse) -> None:
     warehouse.publish(DAY, summary("A"))
     warehouse.load()
@@ -183,6 +201,14 @@ def test_a_user_who_may_make_no_roles_loads_without_the_reader(warehouse: Tested
     assert warehouse.query(rows, user="loader") == [("A",)]
     assert warehouse.query(f"SELECT FROM pg_roles WHERE rolname = '{READER}'", user="loader") == []
     warehouse.query("DROP SCHEMA warehouse CASCADE; DROP OWNED BY loader; DROP ROLE loader", user="postgres")
+
+
+def test_a_user_who_may_make_no_schema_is_told_what_to_do(warehouse: TestedWarehouse) -> None:
+    warehouse.query("DROP ROLE IF EXISTS poor; CREATE ROLE poor LOGIN", user="postgres")
+    warehouse.publish(DAY, summary("A"))
+
+    with pytest.raises(WarehouseError, match="permission denied for database postgres; grant it .*WAREHOUSE=false$"):
+        warehouse.warehouse(url=warehouse.database.url_of("poor")).load(DAY, "run")
 
 
 def test_the_url_of_the_reader_has_no_password() -> None:
