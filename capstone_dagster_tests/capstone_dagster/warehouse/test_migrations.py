@@ -207,7 +207,7 @@ def test_a_user_who_may_make_no_schema_is_told_what_to_do(warehouse: TestedWareh
     warehouse.query("DROP ROLE IF EXISTS poor; CREATE ROLE poor LOGIN", user="postgres")
     warehouse.publish(DAY, summary("A"))
 
-    with pytest.raises(WarehouseError, match="permission denied for database postgres; grant it .*WAREHOUSE=false$"):
+    with pytest.raises(WarehouseError, match=r"permission denied for database postgres; grant it .*WAREHOUSE=false$"):
         warehouse.warehouse(url=warehouse.database.url_of("poor")).load(DAY, "run")
 
 
