@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from capstone_dagster.assets.jobs import WAREHOUSE
 from capstone_dagster.assets.table_assets import NOTHING, QUALITY_JUDGEMENT, RETRIES, STEP_LAUNCHER, TRADING_DAY
 from capstone_dagster.deliveries.preconditions import GuardedRawFolder
 from capstone_dagster.runs.day_guard import trading_day
@@ -57,6 +58,7 @@ def _storage(settings: Settings, spark: Callable[[], StepSpark]) -> dict[str, An
         "spark": _spark(spark),
         "raw_folder": _raw_folder(settings),
         "lake": _lake(settings),
+        WAREHOUSE: _warehouse(settings),
         "report_options": ReportOptions.configure_at_launch(),
         RETRIES: Retries.configure_at_launch(max_retries=settings.max_retries, first_seconds=FIRST_SECONDS),
         TRADING_DAY: trading_day(settings.first_trading_day),
@@ -114,6 +116,16 @@ def _quality_judgement(settings: Settings) -> dg.ResourceDefinition:
         return lambda day: Circumstances.of(Lake(settings.lake_uri), day, calendar.hours(day), settings.limits)
 
     return quality_judgement
+
+
+def _warehouse(settings: Settings) -> dg.ResourceDefinition:
+    @dg.resource(config_schema=NOTHING, description="Loads one trading day into Postgres.")
+    def warehouse(_: dg.InitResourceContext) -> Any:
+        from capstone_dagster.warehouse.loading import Warehouse  # noqa: PLC0415 - a cluster has no driver for Postgres
+
+        return Warehouse.of(settings)
+
+    return warehouse
 
 
 @dg.resource(config_schema=NOTHING, description="None: the steps run in the process of their run.")

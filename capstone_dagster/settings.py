@@ -91,6 +91,11 @@ class Settings(
     raw_uri: values.Place = Field(default_factory=lambda given: f"{given['home'] / 'raw'}")
     lake_uri: values.Place = Field(default_factory=lambda given: f"{given['home'] / 'lake'}")
     postgres_url: values.PostgresUrl | None = Field(None, repr=False)
+    warehouse: values.YesOrNo = True
+    """Whether days of the report are loaded into Postgres, too."""
+    warehouse_url: values.PostgresUrl | None = Field(None, repr=False)
+    """None: the database of the run storage."""
+    warehouse_quotes: values.YesOrNo = False
     first_trading_day: values.FirstDay = date(2020, 8, 5)
     driver_memory: values.Memory = "4g"
     max_reject_ratio: values.Ratio = 0.05

@@ -28,7 +28,7 @@ def rounds(request: pytest.FixtureRequest) -> Callable[[int], int]:
 
 
 # What a test needs for which a JVM or a server is started.
-_SLOW_FIXTURES = {"spark", "s3_endpoint", "glue_server", "database", "real_jars"}
+_SLOW_FIXTURES = {"spark", "s3_endpoint", "glue_server", "database", "server", "real_jars"}
 # Files whose tests start one themselves.
 _SLOW_FILES = (
     "cli/test_exec.py",

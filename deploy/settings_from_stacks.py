@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 STACKS = ("storage", "network", "database", "emr")
 # What the services of the host need besides the settings.
-_OF_THE_HOST = ("DatabaseSecretArn", "InstallUri")
+_OF_THE_HOST = ("DatabaseSecretArn", "WarehouseSecretArn", "InstallUri")
 
 
 def settings_of(platform: str) -> dict[str, str]:

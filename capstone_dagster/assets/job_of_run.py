@@ -1,15 +1,16 @@
 """What a run is about: a job of a trading day, or a part of one.
 
-A run whose assets are just those of a job *is* that job, by whatever door it came: Dagster's UI starts "Materialize
-all" as a job of its own. One that goes on where another has failed is about what that one was about. Where jobs stand
-is read by the same rules in SQL (``job_status.attempts_sql``); a test compares the two on random histories.
+A run whose tables of the lake are just those of a job *is* that job, by whatever door it came: Dagster's UI starts
+"Materialize all" as a job of its own. One that goes on where another has failed is about what that one was about.
+Where jobs stand is read by the same rules in SQL (``job_status.attempts_sql``); a test compares the two on random
+histories.
 """
 
 from collections.abc import Collection
 
 import dagster as dg
 
-from capstone_dagster.assets.jobs import ASSETS, JOB_NAMES, JobName, job_id
+from capstone_dagster.assets.jobs import ASSETS, JOB_NAMES, WAREHOUSE, JobName, job_id
 from capstone_dagster.run_tags import PARTITION_TAG, RANGE_TAGS, RESUME_TAGS, is_over_days
 from spark_code.flow import steps_of
 
@@ -30,7 +31,8 @@ def job_of_assets(run: dg.DagsterRun) -> JobName | None:
     An empty selection is none: the runs of ``execute_in_process`` have one.
     """
     if run.asset_selection:
-        return next((job for job in JOB_NAMES if ASSETS[job] == run.asset_selection), None)
+        of_lake = {key for key in run.asset_selection if key.path[0] != WAREHOUSE}
+        return next((job for job in JOB_NAMES if ASSETS[job] == of_lake), None)
     if run.asset_check_selection:
         return None
     if run.job_name.startswith(_ALL_ASSETS):

@@ -13,12 +13,18 @@ from spark_code.flow import WHOLE, steps_of, tables_of
 JobName = Literal["daily_pipeline", "preprocessing", "analytical"]
 JOB_NAMES: tuple[JobName, ...] = get_args(JobName)
 
+# The step, the group and the layer of the tables in Postgres: if it is switched on, the last step of these jobs.
+WAREHOUSE = "warehouse"
+_INTO_WAREHOUSE: frozenset[JobName] = frozenset({"analytical", "daily_pipeline"})
+
 # The steps of the two halves of `daily_pipeline`.
 HALVES: Mapping[JobName, tuple[str, ...]] = {
-    job: tuple(step.name for step in steps_of(job)) for job in JOB_NAMES if job != WHOLE
+    job: (*(step.name for step in steps_of(job)), *((WAREHOUSE,) if job in _INTO_WAREHOUSE else ()))
+    for job in JOB_NAMES
+    if job != WHOLE
 }
 
-# The tables of the jobs.
+# The tables of the lake that the jobs make. A run is a job by these alone, whether or not it loads the warehouse.
 ASSETS: Mapping[JobName, frozenset[dg.AssetKey]] = {
     job: frozenset(asset_key(table) for table in tables_of(job)) for job in JOB_NAMES
 }
@@ -48,9 +54,14 @@ def all_jobs(max_retries: int) -> list[Any]:
         # How often Dagster's daemon starts a run again whose process was lost.
         dg.define_asset_job(
             name,
-            dg.AssetSelection.assets(*ASSETS[name]) - dg.AssetSelection.checks(LANDED, *CHECK_KEYS.values()),
+            _selection(name) - dg.AssetSelection.checks(LANDED, *CHECK_KEYS.values()),
             description=text,
             tags={MAX_RETRIES_TAG: f"{max_retries}"},
         )
         for name, text in texts.items()
     ]
+
+
+def _selection(job: JobName) -> dg.AssetSelection:
+    tables: dg.AssetSelection = dg.AssetSelection.assets(*ASSETS[job])
+    return tables | dg.AssetSelection.groups(WAREHOUSE) if job in _INTO_WAREHOUSE else tables

@@ -23,6 +23,8 @@ _COMMANDS = {
     "paths": ("lake_commands:paths", "Print the published parquet files of these days."),
     "sql": ("query_commands:sql", "Ask the published tables in DuckDB's SQL."),
     "export": ("query_commands:export", "Write the result of a query to a file or to S3."),
+    "warehouse": ("warehouse_commands:warehouse", "Print how to reach the warehouse, or run psql... there."),
+    "warehouse-sync": ("warehouse_commands:warehouse_sync", "Load published days into the warehouse."),
     "dev": ("dev_command:dev", "Start the Dagster UI and the daemon, until Ctrl-C."),
     "exec": ("tool_commands:exec_", "Run dagster, dg, psql... with the run storage ready."),
     "sample": ("tool_commands:sample", "Write raw files of invented trading days."),

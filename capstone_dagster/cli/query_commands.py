@@ -44,8 +44,16 @@ def sql(query: str | None) -> None:
 @click.option(
     "--sql", "source", type=click.File(encoding="utf-8"), required=True, help="The file with the query; - is stdin."
 )
-def export(to: str, source: IO[str]) -> None:
-    """Write the result of a query over the published tables to the file TO: .parquet or .csv, local or on S3."""
+@click.option(
+    "--from",
+    "asked",
+    type=click.Choice(["lake", "warehouse"]),
+    default="lake",
+    show_default=True,
+    help="What is asked: the published tables in DuckDB's SQL, or the warehouse in that of Postgres.",
+)
+def export(to: str, source: IO[str], asked: str) -> None:
+    """Write the result of a query to the file TO: .parquet or .csv, local or on S3."""
     folder, slash, name = to.rpartition("/")
     if Path(name).suffix not in (".parquet", ".csv"):
         raise click.BadParameter(f"{to!r} must end with .parquet or .csv", param_hint="'TO'")
@@ -55,10 +63,21 @@ def export(to: str, source: IO[str]) -> None:
         raise QueryError(f"{source.name} is not UTF-8: {error}") from None
     with tempfile.TemporaryDirectory() as beside, _refusals_as_sentences():
         written = Path(beside, name)
-        write(_only(_database(), query), written)
+        if asked == "lake":
+            write(_only(_database(), query), written)
+        else:
+            _export_warehouse(query, written)
         Storage(folder.removeprefix("file://") or slash or ".").write(name, written)
         size = written.stat().st_size
     say(f"{to}: {size:,} bytes")
+
+
+def _export_warehouse(query: str, written: Path) -> None:
+    from capstone_dagster.cli.warehouse_commands import reader_of_warehouse  # noqa: PLC0415 - loads Dagster
+    from capstone_dagster.warehouse import queries  # noqa: PLC0415 - the same
+
+    with reader_of_warehouse() as url:
+        queries.write(url, query, written)
 
 
 def _database() -> "duckdb.DuckDBPyConnection":

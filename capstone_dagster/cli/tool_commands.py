@@ -77,12 +77,17 @@ def spark_conf() -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(command: tuple[str, ...]) -> NoReturn:
     """Run a COMMAND (dagster, dg, psql...) with the run storage up and Dagster's home set."""
+    with ready(Settings.from_environment()):
+        code = run_with_database(command)
+    sys.exit(code)
+
+
+def run_with_database(command: tuple[str, ...], url: str | None = None) -> int:
+    """Run a command that finds dg, dagster and psql; psql connects to the database, or to the run storage."""
     # As if the virtual environment were activated, so that dg and dagster are found and use it. The psql of the
-    # embedded Postgres comes last in PATH, and connects to the run storage.
+    # embedded Postgres comes last in PATH.
     own, path = str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)
     os.environ["VIRTUAL_ENV"] = sys.prefix
     os.environ["PATH"] = os.pathsep.join([own, path, str(programs())])
-    with ready(Settings.from_environment()):
-        os.environ.update(libpq_environment())
-        code = run_child(command)
-    sys.exit(code)
+    os.environ.update(libpq_environment(url))
+    return run_child(command)

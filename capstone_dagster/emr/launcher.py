@@ -43,7 +43,13 @@ from spark_code.storage import Storage
 
 _PYTHON_CONF = {"spark.pyspark.python": PYTHON, "spark.pyspark.driver.python": PYTHON}
 # Settings that stay on this host: secrets, folders that no cluster has, and settings of the launcher itself.
-_OF_THIS_HOST = ("CAPSTONE_POSTGRES_URL", "CAPSTONE_HOME", "CAPSTONE_EMR_", "CAPSTONE_PRECONDITION")
+_OF_THIS_HOST = (
+    "CAPSTONE_POSTGRES_URL",
+    "CAPSTONE_WAREHOUSE_URL",
+    "CAPSTONE_HOME",
+    "CAPSTONE_EMR_",
+    "CAPSTONE_PRECONDITION",
+)
 
 # The cluster that the days of a range share.
 _CLUSTER_OF_DAYS: ContextVar[RunCluster | None] = ContextVar("cluster_of_days", default=None)

@@ -159,9 +159,10 @@ def _batches_in(  # noqa: PLR0913 - what is the same for all files comes last
         found = ds.ParquetFileFormat().make_fragment(pa.PythonFile(file, mode="r"))
         in_file = [name for name in schema.names if name in found.physical_schema.names]
         for batch in found.to_batches(columns=in_file, filter=condition, batch_size=_BATCH_ROWS, use_threads=False):
+            # What the table has gained since the version was published, is null, as for Spark.
             columns = [
-                batch.column(field.name) if field.name in in_file else pa.repeat(in_path[field.name], batch.num_rows)
-                for field in schema
+                batch.column(name) if name in in_file else pa.repeat(in_path.get(name), batch.num_rows)
+                for name in schema.names
             ]
             yield pa.RecordBatch.from_arrays(
                 [column.cast(field.type) for column, field in zip(columns, schema, strict=True)], schema=schema

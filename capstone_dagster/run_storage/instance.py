@@ -118,9 +118,9 @@ def _errors_as_sentences() -> Iterator[None]:
         raise RunStorageError(f"the run storage failed; what was published stays, try again: {cause}") from error
 
 
-def libpq_environment() -> dict[str, str]:
-    """The environment variables of libpq with which psql and similar programs reach the run storage."""
-    given: dict[str, str] = parse_dsn(os.environ["CAPSTONE_POSTGRES_URL"])
+def libpq_environment(url: str | None = None) -> dict[str, str]:
+    """The environment variables of libpq with which psql and similar programs reach a database, or the run storage."""
+    given: dict[str, str] = parse_dsn(url or os.environ["CAPSTONE_POSTGRES_URL"])
     return {_LIBPQ[name]: value for name, value in given.items() if name in _LIBPQ}
 
 
@@ -136,10 +136,7 @@ def _check(url: str) -> None:
     try:
         psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS).close()
     except psycopg2.OperationalError as error:
-        # The message of the server or the network; it names host, port, user and database.
-        reason = " ".join(str(error).split())
-        for secret in {urlsplit(url).password, unquote(urlsplit(url).password or "")} - {None, ""}:
-            reason = reason.replace(str(secret), "***")
+        reason = without_password(url, error)
         raise RunStorageError(f"CAPSTONE_POSTGRES_URL: the server cannot be used: {reason}") from None
     except psycopg2.Error:
         # The driver could not read the URL, and its message would repeat it, including the password.
@@ -147,3 +144,11 @@ def _check(url: str) -> None:
             "CAPSTONE_POSTGRES_URL: the driver cannot read this URL; escape special characters of user and password "
             "(% is %25, @ is %40) and check the options behind ?"
         ) from None
+
+
+def without_password(url: str, error: Exception) -> str:
+    """The message of the server or the network; it names host, port, user and database."""
+    reason = " ".join(str(error).split())
+    for secret in {urlsplit(url).password, unquote(urlsplit(url).password or "")} - {None, ""}:
+        reason = reason.replace(str(secret), "***")
+    return reason

@@ -26,6 +26,7 @@ def publish(
     files: Files,
     version: str = "v1",
     day: date = DAY,
+    token: int = 1,
     *,
     inputs: Mapping[str, str] | None = None,
     schema: pa.Schema | None = None,
@@ -36,7 +37,8 @@ def publish(
         written = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pylist(rows, schema), written)
         lake.storage.write(path, written.getvalue().to_pybytes())
-    manifest = replace(manifest_of(day, version, inputs, rows=sum(map(len, files.values()))), paths=paths)
+    manifest = manifest_of(day, version, inputs, rows=sum(map(len, files.values())))
+    manifest = replace(manifest, paths=paths, token=token)
     lake.storage.write(f"{table.path}/_published/{day}.json", manifest.to_json())
     return manifest
 

@@ -26,9 +26,13 @@ quality/measures <- eod/closes eod/quotes eod/trades ingested/events
 report/bars <- eod/closes eod/quotes eod/trades quality/measures
 report/daily_summary <- eod/closes eod/quotes eod/trades quality/measures
 report/quote_analytics <- eod/closes eod/quotes eod/trades quality/measures
-job analytical: quality/measures report/bars report/daily_summary report/quote_analytics
+warehouse/bars_30m <- report/bars
+warehouse/daily_summary <- report/daily_summary
+warehouse/quality_measures <- quality/measures
+job analytical: quality/measures report/bars report/daily_summary report/quote_analytics warehouse/bars_30m \
+warehouse/daily_summary warehouse/quality_measures
 job daily_pipeline: eod/closes eod/quotes eod/trades ingested/events quality/measures report/bars \
-report/daily_summary report/quote_analytics
+report/daily_summary report/quote_analytics warehouse/bars_30m warehouse/daily_summary warehouse/quality_measures
 job preprocessing: eod/closes eod/quotes eod/trades ingested/events
 check eod/closes: prices in no job
 check eod/quotes: quotes in no job
@@ -45,7 +49,7 @@ sensor rejected_lines"""
 
 @pytest.fixture(scope="module")
 def defs(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
-    return Platform(tmp_path_factory.mktemp("defs"), date(2020, 8, 5)).defs
+    return Platform(tmp_path_factory.mktemp("defs"), date(2020, 8, 5), warehouse=True).defs
 
 
 def _keys(keys: object) -> str:
@@ -61,7 +65,7 @@ def test_the_graph_is_the_one_of_the_picture(defs: dg.Definitions) -> None:
     lines = [
         f"{key.to_user_string()} <- {_keys(graph.get(key).parent_keys)}".strip() for key in graph.toposorted_asset_keys
     ]
-    layers = ["raw", "ingested", "eod", "report"]
+    layers = ["raw", "ingested", "eod", "report", "warehouse"]
     lines.sort(key=lambda line: (layers.index(line.split("/")[0]), line))
     jobs = {job: defs.resolve_job_def(job).asset_layer for job in ("analytical", "daily_pipeline", "preprocessing")}
     lines += [f"job {job}: {_keys(layer.selected_asset_keys)}" for job, layer in jobs.items()]
@@ -73,6 +77,26 @@ def test_the_graph_is_the_one_of_the_picture(defs: dg.Definitions) -> None:
         lines.append(f"schedule {schedule.name}: {schedule.job_name} at {at}")
     lines += sorted(f"sensor {sensor.name}" for sensor in defs.sensors or [])
     assert "\n".join(lines) == GRAPH
+
+
+def _copied(settings: Settings) -> list[tuple[str, ...]]:
+    """The tables of the warehouse in the graph and in its jobs."""
+    defs = build_defs(settings)
+    graph = defs.resolve_asset_graph()
+    found = [graph.get_all_asset_keys(), *(defs.resolve_job_def(job).asset_layer.selected_asset_keys for job in JOBS)]
+    return [tuple(sorted(key.path[-1] for key in keys if key.path[0] == "warehouse")) for keys in found]
+
+
+JOBS = ("daily_pipeline", "analytical", "preprocessing")
+
+
+def test_the_warehouse_is_left_out_or_has_the_quotes_too_as_the_settings_say() -> None:
+    some = ("bars_30m", "daily_summary", "quality_measures")
+    more = (*some, "quote_analytics")
+
+    assert _copied(Settings.from_mapping({})) == [some, some, some, ()]
+    assert _copied(Settings.from_mapping({"CAPSTONE_WAREHOUSE_QUOTES": "true"})) == [more, more, more, ()]
+    assert _copied(Settings.from_mapping({"CAPSTONE_WAREHOUSE": "false"})) == [(), (), (), ()]
 
 
 def test_the_graph_and_its_jobs_are_the_same_on_emr(defs: dg.Definitions) -> None:

@@ -28,9 +28,12 @@ NOT_IN_MOTO = {
     "AWS::SNS::TopicPolicy",
     "AWS::SNS::Subscription",
     "AWS::CloudWatch::Alarm",
+    "AWS::SecretsManager::Secret",
 }
-# ...an attribute that it does not know, of a secret that RDS makes (here the fixture), a reference that it fails on...
+# ...an attribute that it does not know, of a secret that RDS makes, and a secret (here the fixture makes both), a
+# reference that it fails on...
 _SECRET_ARN = json.dumps({"Fn::GetAtt": ["Database", "MasterUserSecret.SecretArn"]})
+_READER_SECRET = json.dumps({"Ref": "ReaderSecret"})
 _PARAMETERS = json.dumps({"DBParameterGroupName": {"Ref": "Parameters"}})[1:-1]
 # ...and properties of types that it makes: of buckets all but encryption and tags, of roles the managed policies, of
 # the database the managed password, deletion protection and groups, of the host metadata options and groups. A key
@@ -103,26 +106,30 @@ class Stacks:
 def deploy(endpoint: str) -> Stacks:
     """All stacks, one after the other, as docs/operations.md says."""
     stacks = Stacks(endpoint)
-    secret = stacks.client("secretsmanager").create_secret(
-        Name="rds!db-1", SecretString=json.dumps({"username": "capstone", "password": "f1rst"})
-    )
+    secrets = [
+        stacks.client("secretsmanager").create_secret(
+            Name=name, SecretString=json.dumps({"username": user, "password": "f1rst"})
+        )["ARN"]
+        for name, user in (("rds!db-1", "capstone"), ("ReaderSecret", "warehouse_reader"))
+    ]
     given = {"host": {"Release": "v1.2.3", "Image": "ami-12c6146b"}, "alarms": {"Email": "desk@example.com"}}
     for name in NAMES:
         parameters = {"Platform": PLATFORM, **given.get(name, {})}
         stacks.client("cloudformation").create_stack(
             StackName=f"{PLATFORM}-{name}",
-            TemplateBody=_for_moto(name, secret["ARN"]),
+            TemplateBody=_for_moto(name, *secrets),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
     return stacks
 
 
-def _for_moto(name: str, secret_arn: str) -> str:
+def _for_moto(name: str, secret_arn: str, reader_secret_arn: str) -> str:
     read = template(name)
     made = {key: resource for key, resource in read["Resources"].items() if resource["Type"] not in NOT_IN_MOTO}
     body = json.dumps(read | {"Resources": made})
-    return body.replace(_SECRET_ARN, json.dumps(secret_arn)).replace(f"{_PARAMETERS}, ", "")
+    body = body.replace(_SECRET_ARN, json.dumps(secret_arn)).replace(_READER_SECRET, json.dumps(reader_secret_arn))
+    return body.replace(f"{_PARAMETERS}, ", "")
 
 
 @cache

@@ -16,7 +16,10 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from capstone_dagster_tests.capstone_dagster.run_storage.test_named_server import port  # noqa: F401 -- a fixture, found by import
+from capstone_dagster_tests.capstone_dagster.run_storage.test_named_server import (
+    ESCAPED,
+    port,  # noqa: F401 -- a fixture, found by import
+)
 from capstone_dagster_tests.deploy.stacks import PLATFORM, ROOT, Stacks
 
 HOST = ROOT / "deploy" / "host"
@@ -69,6 +72,24 @@ def test_a_changed_password_is_taken_from_the_file_by_the_next_connection(
     psycopg2.connect(url).close()
     assert passfile.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["pgpass"]
+
+
+def test_the_reader_of_the_warehouse_logs_in_with_the_password_of_its_secret(
+    stacks: Stacks,
+    port: int,  # noqa: F811 -- the fixture
+) -> None:
+    secrets, arn = stacks.client("secretsmanager"), stacks.outputs("database")["WarehouseSecretArn"]
+    owner = f"postgresql://owner:{ESCAPED}@127.0.0.1:{port}/market"
+    with closing(psycopg2.connect(owner)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE warehouse_reader LOGIN")
+    secrets.put_secret_value(SecretId=arn, SecretString='{"username": "warehouse_reader", "password": "r3@d"}')
+
+    settings = {"WAREHOUSE_SECRET_ARN": arn, "CAPSTONE_POSTGRES_URL": owner}
+    _run("warehouse_reader.py", {**stacks.environment(), **settings})
+
+    psycopg2.connect(f"postgresql://warehouse_reader:r3%40d@127.0.0.1:{port}/market").close()
+    with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+        psycopg2.connect(f"postgresql://warehouse_reader:other@127.0.0.1:{port}/market")
 
 
 def test_the_heartbeat_reports_a_dead_daemon_and_the_oldest_cluster_of_the_platform(

@@ -56,6 +56,7 @@ def test_the_services_of_the_host_are_told_where_the_password_and_the_releases_a
         "PLATFORM": PLATFORM,
         "AWS_DEFAULT_REGION": REGION,
         "DATABASE_SECRET_ARN": stacks.outputs("database")["DatabaseSecretArn"],
+        "WAREHOUSE_SECRET_ARN": stacks.outputs("database")["WarehouseSecretArn"],
         "INSTALL_URI": f"s3://{BUCKET.format('work')}/install",
     }
 

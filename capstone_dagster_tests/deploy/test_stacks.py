@@ -97,7 +97,7 @@ def test_who_reads_what(stacks: Stacks) -> None:
         assert _allowed(stacks, *role, "kms:Decrypt") == {stacks.outputs("storage")["KeyArn"]}
 
 
-def test_the_policy_for_the_password_is_of_that_secret_and_exported_for_the_host(stacks: Stacks) -> None:
+def test_the_policy_for_the_passwords_is_of_these_secrets_and_exported_for_the_host(stacks: Stacks) -> None:
     policy = stacks.outputs("database")["ReadPasswordArn"]
     exports = stacks.client("cloudformation").list_exports()["Exports"]
     document = stacks.client("iam").get_policy_version(PolicyArn=policy, VersionId="v1")["PolicyVersion"]["Document"]
@@ -106,7 +106,7 @@ def test_the_policy_for_the_password_is_of_that_secret_and_exported_for_the_host
     [statement] = document["Statement"]
     assert (statement["Action"], statement["Resource"]) == (
         "secretsmanager:GetSecretValue",
-        stacks.outputs("database")["DatabaseSecretArn"],
+        [stacks.outputs("database")["DatabaseSecretArn"], stacks.outputs("database")["WarehouseSecretArn"]],
     )
     for stack, role in ROLES:
         assert _allowed(stacks, stack, role, "secretsmanager:GetSecretValue") == set()

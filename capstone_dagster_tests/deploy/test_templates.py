@@ -196,6 +196,29 @@ def test_the_database_is_encrypted_protected_and_keeps_its_password_to_itself() 
     assert parameters["Properties"]["Parameters"] == {"rds.force_ssl": "1"}
 
 
+def test_the_reader_of_the_warehouse_has_a_secret_a_policy_and_a_rule_if_there_are_readers() -> None:
+    [(name, secret)] = resources("AWS::SecretsManager::Secret")
+    made = secret["Properties"]["GenerateSecretString"]
+    assert (made["SecretStringTemplate"], made["GenerateStringKey"]) == ('{"username": "warehouse_reader"}', "password")
+    assert secret["Properties"]["KmsKeyId"] == {"Fn::ImportValue": {"Fn::Sub": "${Platform}-key"}}
+
+    policy = dict(resources("AWS::IAM::ManagedPolicy"))["ReadWarehouse"]["Properties"]
+    assert [(allowed["Action"], allowed["Resource"]) for allowed in policy["PolicyDocument"]["Statement"]] == [
+        ("secretsmanager:GetSecretValue", {"Ref": name}),
+        ("kms:Decrypt", {"Fn::ImportValue": {"Fn::Sub": "${Platform}-key"}}),
+    ]
+    assert not {"Roles", "Users", "Groups"} & set(policy)
+
+    [(_, rule)] = resources("AWS::EC2::SecurityGroupIngress")
+    assert rule["Condition"] == "HasReaders"
+    assert template("database")["Parameters"]["WarehouseReaders"]["Default"] == ""
+    assert {key: rule["Properties"][key] for key in ("FromPort", "ToPort", "SourceSecurityGroupId")} == {
+        "FromPort": 5432,
+        "ToPort": 5432,
+        "SourceSecurityGroupId": {"Ref": "WarehouseReaders"},
+    }
+
+
 def test_nothing_comes_in_but_the_host_to_the_database() -> None:
     groups = dict(resources("AWS::EC2::SecurityGroup"))
 

@@ -41,6 +41,8 @@ class Platform:
     first_day: date
     postgres_url: str = ""
     """A server that is up already; else every process starts the embedded one."""
+    warehouse: bool = False
+    """Whether days are loaded into Postgres, too; runs in this process have none."""
     automation: bool = False
     """Whether what runs by itself does so, and quickly; else nothing is run that the test does not run."""
 
@@ -52,6 +54,7 @@ class Platform:
             "CAPSTONE_HOME": str(self.folder),
             "CAPSTONE_FIRST_TRADING_DAY": self.first_day.isoformat(),
             "CAPSTONE_DRIVER_MEMORY": "1g",
+            "CAPSTONE_WAREHOUSE": "true" if self.warehouse else "false",
             "CAPSTONE_AUTOMATION": "true" if self.automation else "false",
             **(quick if self.automation else {}),
         }

@@ -2,12 +2,14 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
 import click
 import duckdb
+import psycopg2
 import pytest
 from pyspark.sql import SparkSession
 
@@ -15,9 +17,14 @@ from capstone_dagster import connect
 from capstone_dagster.assets.metadata import rejects_by_reason
 from capstone_dagster.cli.main import cli
 from capstone_dagster.cli.text_table import as_text
+from capstone_dagster.run_storage.instance import libpq_environment
 from capstone_dagster.settings import Settings
+from capstone_dagster.warehouse.database import reader_url
+from capstone_dagster.warehouse.loading import Warehouse
+from capstone_dagster.warehouse.tables import WarehouseTable, tables
 from capstone_dagster_tests.builders.command_line import CAPSTONE
 from capstone_dagster_tests.builders.published_files import first_rows
+from capstone_dagster_tests.servers.job_status_database import job_status_database
 from capstone_dagster_tests.servers.platform import ALL_ROWS, Platform
 from spark_code import eod_to_report, ingested_to_eod, raw_to_ingested
 from spark_code.schemas import BARS, EVENTS, TABLES
@@ -66,7 +73,38 @@ READ_IT = (ROOT / "docs" / "read_it.md").read_text()
 PROGRAMS = re.findall(r"^```python\n([\s\S]*?)^```", READ_IT, re.MULTILINE)
 
 
-@pytest.mark.parametrize("program", [program for program in PROGRAMS if "polars" not in program])
+@pytest.fixture(scope="module")
+def warehouse(worked_days: Platform) -> Iterator[str]:
+    """The URL of one that has loaded the worked days, for its reader."""
+    with job_status_database() as database:
+        url = database.url_of("postgres")
+        for day in DAYS:
+            Warehouse(url, worked_days.lake.storage.root, tables(quotes=True)).load(day, "run")
+        yield reader_url(url)
+
+
+@pytest.mark.parametrize("table", tables(quotes=True), ids=lambda table: table.name)
+def test_the_warehouse_has_the_rows_of_the_lake(worked_days: Platform, warehouse: str, table: WarehouseTable) -> None:
+    rows = [row for day in DAYS for row in first_rows(worked_days.lake, table.source, day, ALL_ROWS)]
+    of_30_minutes = [row for row in rows if "minutes" not in table.source.columns or 30 in row[:4]]
+
+    with closing(psycopg2.connect(warehouse)) as connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT * FROM {table.name}")  # noqa: S608 -- it is ours
+        assert sorted(map(list, cursor.fetchall()), key=repr) == sorted(of_30_minutes, key=repr)
+    assert of_30_minutes
+
+
+def test_the_program_that_asks_the_warehouse_runs(warehouse: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (program,) = [program for program in PROGRAMS if "psycopg2" in program]
+    for name, value in libpq_environment(warehouse).items():
+        monkeypatch.setenv(name, value)
+
+    exec(program, {})  # noqa: S102 -- it is ours
+
+
+@pytest.mark.parametrize(
+    "program", [program for program in PROGRAMS if "polars" not in program and "psycopg2" not in program]
+)
 def test_the_programs_that_read_published_days_run(
     worked_days: Platform, program: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

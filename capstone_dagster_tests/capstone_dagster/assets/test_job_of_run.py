@@ -12,6 +12,7 @@ from capstone_dagster_tests.builders.run_histories import FAILURE, STARTED, Hist
 
 LOADED = ["eod/closes", "eod/quotes", "eod/trades", "ingested/events"]
 REPORTED = ["quality/measures", "report/bars", "report/daily_summary", "report/quote_analytics"]
+COPIED = ["warehouse/bars_30m", "warehouse/daily_summary", "warehouse/quality_measures"]
 FROM_FAILURE = {"dagster/is_resume_retry": "true"}
 FROM_ASSET_FAILURE = {"dagster/is_asset_resume_retry": "true"}
 OF_SOME_DAYS = {
@@ -27,8 +28,12 @@ def about(histories: Histories, run_id: str) -> tuple[str | None, str]:
 
 
 @pytest.mark.parametrize("name", JOB_NAMES)
-def test_the_assets_of_a_job_are_those_of_its_definition(name: JobName) -> None:
-    assert defs.resolve_job_def(name).asset_layer.selected_asset_keys == ASSETS[name]
+def test_the_assets_of_a_job_are_those_of_its_definition_that_are_in_the_lake(name: JobName) -> None:
+    selected = defs.resolve_job_def(name).asset_layer.selected_asset_keys
+
+    assert {key for key in selected if key.path[0] != "warehouse"} == ASSETS[name]
+    copied = {key.to_user_string() for key in selected - ASSETS[name]}
+    assert copied == (set() if name == "preprocessing" else set(COPIED))
 
 
 @pytest.mark.parametrize(
@@ -42,6 +47,8 @@ def test_the_assets_of_a_job_are_those_of_its_definition(name: JobName) -> None:
         ("__ASSET_JOB", REPORTED, "analytical_2020-08-06"),
         ("daily_pipeline", LOADED, "preprocessing_2020-08-06"),
         ("analytical", REPORTED, "analytical_2020-08-06"),
+        ("__ASSET_JOB", [*REPORTED, *COPIED], "analytical_2020-08-06"),
+        ("__ASSET_JOB", [*LOADED, *REPORTED, COPIED[0]], "daily_pipeline_2020-08-06"),
     ],
 )
 def test_a_run_of_just_the_assets_of_a_job_is_that_job(
@@ -58,6 +65,12 @@ def test_a_run_of_just_the_assets_of_a_job_is_that_job(
         ("__ASSET_JOB", ["ingested/events"], "ingested/events of 2020-08-06"),
         ("__ASSET_JOB", ["report/daily_summary", "eod/closes"], "eod/closes, report/daily_summary of 2020-08-06"),
         ("daily_pipeline", ["ingested/events"], "ingested/events of 2020-08-06"),
+        (
+            "__ASSET_JOB",
+            COPIED,
+            "warehouse/bars_30m, warehouse/daily_summary, warehouse/quality_measures of 2020-08-06",
+        ),
+        ("analytical", [REPORTED[1], COPIED[0]], "report/bars, warehouse/bars_30m of 2020-08-06"),
         ("preprocessing", [*LOADED, REPORTED[0]], f"{', '.join([*LOADED, REPORTED[0]])} of 2020-08-06"),
     ],
 )

@@ -202,6 +202,7 @@ def test_the_settings_of_the_host_hold_on_the_cluster_but_for_what_is_its_own(pl
     own = {
         "CAPSTONE_PRECONDITIONS": '{"NYSE": [{"command": ["true"]}]}',
         "CAPSTONE_PRECONDITION_COMMANDS": "true",
+        "CAPSTONE_WAREHOUSE_URL": "postgresql://host/market",
     }
     host = replace(platform, postgres_url="postgresql://host/capstone", settings_of_emr=own)
     ours(host)._post_artifacts(LOG, None, RUN_ID, STEP)
@@ -210,7 +211,7 @@ def test_the_settings_of_the_host_hold_on_the_cluster_but_for_what_is_its_own(pl
     launch = Launch.from_json(written or b"")
     assert launch.versions == Versions.here()
     assert launch.environment["AWS_DEFAULT_REGION"] == "us-east-1"
-    of_the_host = ("CAPSTONE_EMR", "CAPSTONE_POSTGRES", "CAPSTONE_PRECONDITION")
+    of_the_host = ("CAPSTONE_EMR", "CAPSTONE_POSTGRES", "CAPSTONE_PRECONDITION", "CAPSTONE_WAREHOUSE_URL")
     assert [name for name in launch.environment if name.startswith(of_the_host)] == []
     there = Settings.from_mapping(launch.environment)
     assert (there.deployment, there.emr, there.postgres_url) == ("cluster", None, None)

@@ -28,6 +28,7 @@ from capstone_dagster_tests.builders.run_histories import (
 )
 
 PREPROCESSING, ANALYTICAL = "preprocessing_2020-08-06", "analytical_2020-08-06"
+STEPS_BEFORE_WAREHOUSE = [step for steps in HALVES.values() for step in steps if step != "warehouse"]
 
 
 def stands(tracker: Tracker) -> tuple[str | None, str | None]:
@@ -106,6 +107,12 @@ def test_halves_of_a_run_that_goes_on(
             id="killed in the second half",
         ),
         pytest.param(
+            [STARTED, *did(*STEPS_BEFORE_WAREHOUSE), failed("warehouse"), FAILURE],
+            "SUCCESS",
+            "FAILURE",
+            id="the warehouse failed",
+        ),
+        pytest.param(
             [STARTED, *did_half("preprocessing"), failed("report"), FAILURE],
             "SUCCESS",
             "FAILURE",
@@ -122,6 +129,33 @@ def test_halves_of_a_run_that_has_ended(
     histories.run("daily_pipeline", *events)
 
     assert stands(tracker) == (preprocessing, analytical)
+
+
+def test_without_a_warehouse_the_second_half_is_done_with_its_tables_and_checks(
+    histories: Histories, tracker: Tracker
+) -> None:
+    steps = STEPS_BEFORE_WAREHOUSE
+    histories.run("daily_pipeline", STARTED, *did(*steps), only_steps=steps)
+
+    assert stands(tracker) == ("SUCCESS", "SUCCESS")
+
+
+def test_a_retry_that_loads_the_warehouse_makes_the_second_half_a_success(
+    histories: Histories, tracker: Tracker
+) -> None:
+    first = histories.run("daily_pipeline", STARTED, *did(*STEPS_BEFORE_WAREHOUSE), failed("warehouse"), FAILURE)
+    histories.run(
+        "daily_pipeline",
+        STARTED,
+        *did("warehouse"),
+        SUCCESS,
+        only_steps=["warehouse"],
+        tags=FROM_FAILURE,
+        parent=first,
+    )
+
+    found = [tracker.get_job_status(job) for job in ("daily_pipeline_2020-08-06", ANALYTICAL, PREPROCESSING)]
+    assert [(job.status, job.attempts) for job in found] == [("SUCCESS", 2), ("SUCCESS", 2), ("SUCCESS", 1)]
 
 
 def test_a_half_that_is_done_is_as_old_as_its_last_step(histories: Histories, tracker: Tracker) -> None:

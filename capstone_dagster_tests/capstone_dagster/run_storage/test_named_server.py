@@ -45,6 +45,8 @@ def port() -> Iterator[int]:
                 cursor = connection.cursor()
                 cursor.execute("CREATE ROLE trader LOGIN PASSWORD %s", (PASSWORD,))
                 cursor.execute("CREATE DATABASE market OWNER trader")
+                # As the first user of RDS may do.
+                cursor.execute("CREATE ROLE owner LOGIN CREATEROLE PASSWORD %s", (PASSWORD,))
             yield number
         finally:
             control("stop", "-w", "-m", "fast")
