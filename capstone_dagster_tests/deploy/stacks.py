@@ -58,6 +58,8 @@ class Stacks:
     """All stacks of one platform in the server."""
 
     endpoint: str
+    secret_arn: str
+    """The secret of the database."""
 
     def client(self, service: str) -> Any:
         """A client that knows no other server."""
@@ -74,9 +76,19 @@ class Stacks:
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         }
 
-    def outputs(self, name: str) -> dict[str, str]:
+    def make(self, name: str, platform: str = PLATFORM, **parameters: str) -> None:
+        """One stack."""
+        given = {"Platform": platform, **parameters}
+        self.client("cloudformation").create_stack(
+            StackName=f"{platform}-{name}",
+            TemplateBody=_for_moto(name, self.secret_arn),
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+        )
+
+    def outputs(self, name: str, platform: str = PLATFORM) -> dict[str, str]:
         """The outputs of a stack."""
-        [stack] = self.client("cloudformation").describe_stacks(StackName=f"{PLATFORM}-{name}")["Stacks"]
+        [stack] = self.client("cloudformation").describe_stacks(StackName=f"{platform}-{name}")["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
     def made(self, name: str, resource: str) -> str:
@@ -102,19 +114,13 @@ class Stacks:
 
 def deploy(endpoint: str) -> Stacks:
     """All stacks, one after the other, as docs/operations.md says."""
-    stacks = Stacks(endpoint)
-    secret = stacks.client("secretsmanager").create_secret(
+    secret = _client(endpoint, "secretsmanager").create_secret(
         Name="rds!db-1", SecretString=json.dumps({"username": "capstone", "password": "f1rst"})
     )
+    stacks = Stacks(endpoint, secret["ARN"])
     given = {"host": {"Release": "v1.2.3", "Image": "ami-12c6146b"}, "alarms": {"Email": "desk@example.com"}}
     for name in NAMES:
-        parameters = {"Platform": PLATFORM, **given.get(name, {})}
-        stacks.client("cloudformation").create_stack(
-            StackName=f"{PLATFORM}-{name}",
-            TemplateBody=_for_moto(name, secret["ARN"]),
-            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-            Capabilities=["CAPABILITY_IAM"],
-        )
+        stacks.make(name, **given.get(name, {}))
     return stacks
 
 

@@ -22,6 +22,9 @@ FILLED_IN = {
     "<id>": "j-2AXXXXXXGAPLF",
     "$1": "storage",
     "${@:2}": "Key=value",
+    "${DEPLOY_OPTIONS:-}": "--disable-rollback",
+    "$bucket": "bucket",
+    "2>/dev/null": "",
     **dict.fromkeys(["$work", "$archive", "$requirements", "$install_uri"], "s3://bucket/key"),
 }
 
@@ -91,8 +94,8 @@ def test_a_command_of_the_documents_is_one_that_the_cli_carries_out(
 def test_the_commands_of_the_runbook_are_found() -> None:
     found = {" ".join(words[:2]) for words in IN_DOCUMENTS}
 
-    assert {"cloudformation deploy", "s3 cp", "ssm start-session", "emr terminate-clusters"} <= found
-    assert {"ssm get-parameter", "s3 cp"} == {" ".join(words[:2]) for words in IN_SCRIPTS}
+    assert {"s3 cp", "ssm start-session", "emr terminate-clusters", "rds create-db-snapshot"} <= found
+    assert {"cloudformation deploy", "ssm get-parameter"} <= {" ".join(words[:2]) for words in IN_SCRIPTS}
 
 
 @pytest.mark.usefixtures("_no_aws")

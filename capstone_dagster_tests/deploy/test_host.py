@@ -17,7 +17,7 @@ import psycopg2
 import pytest
 
 from capstone_dagster_tests.capstone_dagster.run_storage.test_named_server import port  # noqa: F401 -- a fixture, found by import
-from capstone_dagster_tests.deploy.stacks import PLATFORM, ROOT, Stacks
+from capstone_dagster_tests.deploy.stacks import PLATFORM, ROOT, Stacks, template
 
 HOST = ROOT / "deploy" / "host"
 UNITS = sorted((HOST / "systemd").iterdir())
@@ -42,6 +42,18 @@ def test_the_installation_checks_the_settings_before_anything_is_switched(
 
     assert ended.returncode == bool(refusal)
     assert ended.stderr[: len(refusal) or None] == refusal
+
+
+def test_the_logs_of_the_host_are_bounded() -> None:
+    installer, journal = (HOST / "install.sh").read_text(), configparser.ConfigParser()
+    journal.read(HOST / "journald.conf")
+    *_, rule = (HOST / "tmpfiles.conf").read_text().splitlines()
+    [home] = re.findall(r"^CAPSTONE_HOME=(.*)$", installer, re.MULTILINE)
+
+    assert journal["Journal"]["SystemMaxUse"] == "2G"
+    assert rule == f"e {home}/logs - - - {template('storage')['Parameters']['LogDays']['Default']}d"
+    for name, folder in (("journald.conf", "systemd/journald.conf.d"), ("tmpfiles.conf", "tmpfiles.d")):
+        assert f'"$release/deploy/host/{name}" /etc/{folder}/capstone.conf' in installer
 
 
 def test_a_changed_password_is_taken_from_the_file_by_the_next_connection(
