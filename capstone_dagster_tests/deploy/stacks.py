@@ -18,7 +18,7 @@ from cfnlint.decode import decode
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "cloudformation"
 # In the order in which they are deployed: each uses what the ones before export.
-NAMES = ("storage", "network", "database", "emr", "host", "alarms")
+NAMES = ("storage", "network", "database", "emr", "host", "alarms", "analysts")
 PLATFORM, REGION, ACCOUNT = "market-data", "us-east-1", "123456789012"
 
 # Types that moto's CloudFormation does not make...
@@ -28,6 +28,7 @@ NOT_IN_MOTO = {
     "AWS::SNS::TopicPolicy",
     "AWS::SNS::Subscription",
     "AWS::CloudWatch::Alarm",
+    "AWS::Athena::WorkGroup",
 }
 # ...an attribute that it does not know, of a secret that RDS makes (here the fixture), a reference that it fails on...
 _SECRET_ARN = json.dumps({"Fn::GetAtt": ["Database", "MasterUserSecret.SecretArn"]})
@@ -127,7 +128,9 @@ def deploy(endpoint: str) -> Stacks:
 def _for_moto(name: str, secret_arn: str) -> str:
     read = template(name)
     made = {key: resource for key, resource in read["Resources"].items() if resource["Type"] not in NOT_IN_MOTO}
-    body = json.dumps(read | {"Resources": made})
+    left_out = [{"Ref": key} for key in read["Resources"] if key not in made]
+    outputs = {key: output for key, output in read["Outputs"].items() if output["Value"] not in left_out}
+    body = json.dumps(read | {"Resources": made, "Outputs": outputs})
     return body.replace(_SECRET_ARN, json.dumps(secret_arn)).replace(f"{_PARAMETERS}, ", "")
 
 

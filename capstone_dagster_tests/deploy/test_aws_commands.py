@@ -24,6 +24,7 @@ FILLED_IN = {
     "${@:2}": "Key=value",
     "${DEPLOY_OPTIONS:-}": "--disable-rollback",
     "$bucket": "bucket",
+    "<file>": "README.md",
     "2>/dev/null": "",
     **dict.fromkeys(["$work", "$archive", "$requirements", "$install_uri"], "s3://bucket/key"),
 }
@@ -44,7 +45,7 @@ def _words(command: str) -> list[str]:
         command = command.replace(name, value)
     lexer = shlex.shlex(re.sub(r"<(\w+)>", r"\1", command), posix=True, punctuation_chars="();|&<>")
     lexer.whitespace_split = True
-    return list(itertools.takewhile(lambda word: not set(word) & set("();|&<>"), iter(lexer.get_token, None)))
+    return list(itertools.takewhile(lambda word: not set(word) <= set("();|&<>"), iter(lexer.get_token, None)))
 
 
 def _commands(paths: list[Path]) -> list[list[str]]:

@@ -97,6 +97,29 @@ def test_who_reads_what(stacks: Stacks) -> None:
         assert _allowed(stacks, *role, "kms:Decrypt") == {stacks.outputs("storage")["KeyArn"]}
 
 
+def test_a_cluster_sees_the_uploads_that_it_has_not_finished(stacks: Stacks) -> None:
+    assert _allowed(stacks, "emr", "InstanceRole", "s3:ListBucketMultipartUploads") == {RAW, LAKE, WORK}
+
+
+def test_analysts_read_tables_and_write_nothing_but_answers(stacks: Stacks) -> None:
+    arn = stacks.outputs("analysts")["PolicyArn"]
+    document = stacks.client("iam").get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]["Document"]
+    by_name = {statement["Sid"]: statement for statement in document["Statement"]}
+
+    written = {sid: each["Resource"] for sid, each in by_name.items() if "s3:PutObject" in each["Action"]}
+    assert written == {"KeepAnswers": f"{WORK}/athena/*"}
+    assert (by_name["ReadTables"]["Action"], by_name["ReadTables"]["Resource"]) == ("s3:GetObject", f"{LAKE}/*")
+    assert by_name["UseTheKey"]["Resource"] == stacks.outputs("storage")["KeyArn"]
+    assert by_name["Ask"]["Resource"] == f"arn:aws:athena:{REGION}:{ACCOUNT}:workgroup/{PLATFORM}"
+    changing = ("Put", "Delete", "Create", "Update", "Batch")
+    actions = {action.partition(":")[2] for each in by_name.values() for action in _as_list(each["Action"])}
+    assert {action for action in actions if action.startswith(changing)} == {"PutObject"}
+
+
+def _as_list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
 def test_the_policy_for_the_password_is_of_that_secret_and_exported_for_the_host(stacks: Stacks) -> None:
     policy = stacks.outputs("database")["ReadPasswordArn"]
     exports = stacks.client("cloudformation").list_exports()["Exports"]

@@ -17,6 +17,7 @@ ANY_RESOURCE = {
     "AccountDecidesByRoles": "in the policy of a key, * is this key",
     "EncryptAlarms": "in the policy of a key, * is this key",
     "EncryptEvents": "in the policy of a key, * is this key",
+    "VendorsEncryptWhatTheyDeliver": "in the policy of a key, * is this key",
     "MakeClustersOfRuns": "a cluster has no name before it exists; its tags are asked for",
     "FindClusters": "AWS knows no narrower form of it; it shows names only",
     "ReportHealth": "AWS knows no narrower form of it; the namespace is asked for",
@@ -119,7 +120,7 @@ def test_keys_change_every_year_and_that_of_the_data_stays_and_is_opened_by_role
     assert [key["Properties"]["EnableKeyRotation"] for key in keys] == [True, True]
     assert (of_data["DeletionPolicy"], of_data["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert [_sids(key) for key in keys] == [
-        ["AccountDecidesByRoles"],
+        ["AccountDecidesByRoles", "VendorsEncryptWhatTheyDeliver"],
         ["AccountDecidesByRoles", "EncryptAlarms", "EncryptEvents"],
     ]
     [(_, topic)] = resources("AWS::SNS::Topic")
@@ -127,7 +128,7 @@ def test_keys_change_every_year_and_that_of_the_data_stays_and_is_opened_by_role
 
 
 def _sids(key: dict[str, Any]) -> list[str]:
-    return [statement["Sid"] for statement in key["Properties"]["KeyPolicy"]["Statement"]]
+    return [statement["Sid"] for statement in _statements(key["Properties"]["KeyPolicy"])]
 
 
 BUCKETS = dict(resources("AWS::S3::Bucket"))
@@ -160,11 +161,42 @@ def test_a_bucket_refuses_plain_connections() -> None:
         assert policy["Properties"]["Bucket"]["Fn::If"][:2] == ["MakesBuckets", {"Ref": bucket}]
         name = BUCKETS[bucket]["Properties"]["BucketName"]["Fn::Sub"]
         assert policy["Properties"]["Bucket"]["Fn::If"][2] == {"Fn::Sub": name}
-        [statement] = policy["Properties"]["PolicyDocument"]["Statement"]
-        assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+        [statement] = [each for each in _statements(policy) if each["Effect"] == "Deny"]
+        assert (statement["Principal"], statement["Action"]) == ("*", "s3:*")
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
         arn = "arn:${AWS::Partition}:s3:::" + name
         assert statement["Resource"] == [{"Fn::Sub": arn}, {"Fn::Sub": f"{arn}/*"}]
+
+
+@pytest.mark.parametrize("name", ["LakeBucket", "WorkBucket"])
+def test_who_has_used_a_bucket_is_written_into_another_one(name: str) -> None:
+    logging = BUCKETS[name]["Properties"]["LoggingConfiguration"]
+    [statement] = [each for each in _statements(template("storage")) if each.get("Sid") == "LogsOfTheBuckets"]
+
+    assert logging["DestinationBucketName"] == {"Ref": "AccessBucket"}
+    assert statement["Principal"] == {"Service": "logging.s3.amazonaws.com"}
+    # No other account may write there, and S3 cannot write these logs with a key of the platform.
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    [encryption] = BUCKETS["AccessBucket"]["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+
+
+def test_vendors_may_deliver_and_neither_read_nor_delete() -> None:
+    vendors = {each["Sid"]: each for each in _statements(template("storage")) if "Vendors" in each.get("Sid", "")}
+
+    assert {sid: each["Principal"] for sid, each in vendors.items()} == {
+        "VendorsDeliver": {"AWS": {"Ref": "Vendors"}},
+        "VendorsEncryptWhatTheyDeliver": {"AWS": {"Ref": "Vendors"}},
+    }
+    assert vendors["VendorsDeliver"]["Action"] == ["s3:PutObject", "s3:AbortMultipartUpload"]
+    assert "-raw-" in vendors["VendorsDeliver"]["Resource"]["Fn::Sub"]
+
+
+def test_profile_and_role_of_the_machines_have_the_same_name() -> None:
+    [(_, profile)] = [found for found in resources("AWS::IAM::InstanceProfile") if found[0] == "InstanceProfile"]
+    role = dict(resources("AWS::IAM::Role"))["InstanceRole"]
+
+    assert profile["Properties"]["InstanceProfileName"] == role["Properties"]["RoleName"]
 
 
 def test_only_files_of_steps_logs_old_versions_and_unfinished_uploads_expire() -> None:
@@ -178,7 +210,8 @@ def test_only_files_of_steps_logs_old_versions_and_unfinished_uploads_expire() -
     everywhere = {("AbortIncompleteMultipartUpload", ""), ("NoncurrentVersionExpiration", "")}
     assert rules("RawBucket") == rules("LakeBucket") == everywhere
     # Never staging/code: a run between its look and its use would fail.
-    assert rules("WorkBucket") == everywhere | {("ExpirationInDays", "staging/runs/"), ("ExpirationInDays", "logs/")}
+    expiring = {("ExpirationInDays", f"{prefix}/") for prefix in ("staging/runs", "logs", "athena")}
+    assert rules("WorkBucket") == everywhere | expiring
     defaults = {name: parameter.get("Default") for name, parameter in template("storage")["Parameters"].items()}
     assert (defaults["StagingDays"], defaults["LogDays"], defaults["OldVersionDays"]) == (14, 90, 30)
 
