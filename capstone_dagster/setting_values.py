@@ -80,6 +80,8 @@ def _spark_conf(value: str) -> Mapping[str, str]:
             raise ValueError(f"{key} would show a secret in the console of EMR; give the cluster a role instead")
         if key == "spark.master":
             raise ValueError("spark.master is always yarn on EMR")
+        if key == "spark.submit.deployMode" and given != "client":
+            raise ValueError("spark.submit.deployMode is always client: only then is the step's log the driver's")
         conf[key] = given
     return conf
 
@@ -121,6 +123,7 @@ YesOrNo = Annotated[bool, _takes("must be true or false", "true|false")]
 _WHOLE, _DECIMAL = r"\d+", r"\d+(\.\d+)?"
 Days = Annotated[int, Field(ge=1, le=9999), _takes("must be a number from 1 to 9999", _WHOLE)]
 Retries = Annotated[int, Field(ge=0, le=10), _takes("must be a number from 0 to 10", _WHOLE)]
+DiskGib = Annotated[int, Field(ge=10, le=16384), _takes("must be a number of GiB from 10 to 16384", _WHOLE)]
 Ratio = Annotated[float, Field(ge=0, le=1), _takes("must be a share between 0 and 1", _DECIMAL)]
 NotNegative = Annotated[float, Field(ge=0, lt=1_000_000), _takes("must be a number of seconds", _DECIMAL)]
 Positive = Annotated[float, Field(gt=0, lt=1_000_000), _takes("must be a number above 0", _DECIMAL)]

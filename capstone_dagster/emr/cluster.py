@@ -1,7 +1,7 @@
 """The cluster of a run: created or taken when its first step needs it, given back when the run ends.
 
-Termination protection is on while the run works. ``cluster_request`` describes new clusters; ``reaper`` ends the
-clusters of runs that have died.
+Termination protection is on while the run works, unless that is switched off. ``cluster_request`` describes new
+clusters; ``reaper`` ends the clusters of runs that have died.
 """
 
 import logging
@@ -78,8 +78,10 @@ class RunCluster:
                 "runs, or leave it empty and every run creates its own"
             )
         self._was_protected = cluster["TerminationProtected"]
-        protect(self.emr, cluster_id, True)
-        log.info("EMR: took cluster %s, which is %s", cluster_id, in_words(cluster))
+        if self.wanted.protect:
+            protect(self.emr, cluster_id, True)
+        logs = f"; its logs: {folder}/" if (folder := log_uri(cluster)) else ""
+        log.info("EMR: took cluster %s, which is %s%s", cluster_id, in_words(cluster), logs)
         return cluster_id
 
     def _create(self, owner: Owner, log: logging.Logger) -> str:
@@ -98,7 +100,9 @@ class RunCluster:
             with suppress(EmrApiError):
                 self.id = find(self.emr.steadfast())
             raise
-        log.info("EMR: created cluster %s (%s); its machines start now", created, self.wanted.release)
+        logs = f"{self.wanted.log_uri}/{created}/"
+        what = f"{created} ({self.wanted.release})"
+        log.info("EMR: created cluster %s; its machines start now; its logs: %s", what, logs)
         return created
 
 

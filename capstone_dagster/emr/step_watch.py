@@ -16,6 +16,7 @@ from dagster._core.execution.context.system import StepExecutionContext
 from capstone_dagster.emr.api import Answer, EmrApiError, jittered
 from capstone_dagster.emr.cluster import ACTIVE, RunCluster, another_may_help, describe, fate, in_words, machine_logs
 from capstone_dagster.emr.event_relay import Relay
+from capstone_dagster.emr.node_health import NodeHealth
 from capstone_dagster.emr.step_calls import ENDED, Steps, last_of_stderr, log_folder
 from capstone_dagster.settings import EmrSettings, Settings
 from capstone_dagster.steps.inputs import made_tables
@@ -86,6 +87,7 @@ class Watch:
 
     def _poll(self, step_id: str) -> Generator[dg.DagsterEvent, None, Answer]:
         emr, steps = self.cluster.emr, Steps(self.cluster.emr)
+        health = NodeHealth(emr.region, self._cluster_id, emr.clock, self.step.log.warning)
         before: tuple[str, bool] | None = None
         since = 0.0
         while True:
@@ -99,6 +101,8 @@ class Watch:
                 before, since = now, emr.clock()
                 self.step.log.info("EMR: step %s is %s", step_id, state)
             self._require_in_time(step, emr.clock() - since)
+            if state == "RUNNING" and not self.relay.is_decided and (complaint := health.complaint()):
+                raise dg.Failure(f"step {step_id} of EMR was ended: {complaint}", allow_retries=False)
             emr.pause(jittered(self._wanted.poll_seconds))
 
     def _require_in_time(self, step: Answer, seconds: float) -> None:

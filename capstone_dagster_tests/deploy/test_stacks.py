@@ -64,7 +64,7 @@ def test_a_role_does_nothing_to_everything(stacks: Stacks, stack: str, role: str
         name for name, statement in stacks.statements(stack, role).items() if "*" in (statement["Resource"],)
     }
 
-    expected = {"MakeClustersOfRuns", "FindClusters", "ReportHealth", "TakePartInSessions"}
+    expected = {"MakeClustersOfRuns", "FindClusters", "ReportHealth", "SeeUnhealthyMachines", "TakePartInSessions"}
     assert on_everything == (expected if role == "Role" else set())
 
 
@@ -74,7 +74,7 @@ def test_who_writes_where(stacks: Stacks) -> None:
     assert _allowed(stacks, *host, "s3:PutObject") == {f"{LAKE}/*", f"{WORK}/staging/*"}
     # Never code, releases or raw files: what a step leaves must not run in the next one.
     assert _allowed(stacks, *cluster, "s3:PutObject") == {f"{LAKE}/*", f"{WORK}/staging/runs/*", f"{WORK}/logs/*"}
-    assert _allowed(stacks, *cluster, "s3:DeleteObject") == {f"{LAKE}/*"}
+    assert _allowed(stacks, *cluster, "s3:DeleteObject") == {f"{LAKE}/*", f"{WORK}/staging/runs/*"}
     assert _allowed(stacks, "emr", "ServiceRole", "s3:PutObject") == set()
 
 

@@ -21,6 +21,7 @@ ANY_RESOURCE = {
     "MakeClustersOfRuns": "a cluster has no name before it exists; its tags are asked for",
     "FindClusters": "AWS knows no narrower form of it; it shows names only",
     "ReportHealth": "AWS knows no narrower form of it; the namespace is asked for",
+    "SeeUnhealthyMachines": "AWS knows no narrower form of it",
     "TakePartInSessions": "AWS knows no narrower form of it",
 }
 # Families of actions that AWS itself describes with a *, on the platform's own key.
