@@ -154,6 +154,9 @@ HostNames = Annotated[tuple[_HostName, ...], _several(","), _takes(_HOSTS, rf"(?
 _ALERTS = "must be URLs of apprise with blanks between them, like mailto://... or slack://..."
 AlertUrls = Annotated[tuple[str, ...], _several(None), _takes(_ALERTS, rf"(?i){_URL}(\s+{_URL})*")]
 
+_A_TOPIC = "must be the ARN of an SNS topic like arn:aws:sns:us-east-1:123456789012:capstone-alarms"
+Topic = Annotated[str, _takes(_A_TOPIC, r"arn:[\w-]+:sns:[\w-]+:\d{12}:[\w-]+")]
+
 AnyFleet = Annotated[Fleet, _parsed(Fleet.parse)]
 NeededFleet = Annotated[Fleet, _parsed(Fleet.needed)]
 SparkConf = Annotated[Mapping[str, str], _parsed(_spark_conf)]

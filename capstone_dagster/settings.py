@@ -108,6 +108,7 @@ class Settings(
     ui_hosts: values.HostNames = ()
     """Further names under which people open the UI."""
     alert_urls: values.AlertUrls = Field((), repr=False)
+    alert_topic: values.Topic | None = None
     preconditions: values.Conditions = Field(Preconditions(), repr=False)
     precondition_commands: values.YesOrNo = False
     emr: EmrSettings | None = None

@@ -111,6 +111,11 @@ def test_a_valid_value_is_taken(variable: str, value: str, field: str, expected:
         ("CAPSTONE_UI_HOSTS", "*", WITHOUT_PORTS),
         ("CAPSTONE_UI_URL", "http:///runs", "must be an address like http://127.0.0.1:3000"),
         ("CAPSTONE_PRECONDITION_COMMANDS", "1", "must be true or false"),
+        (
+            "CAPSTONE_ALERT_TOPIC",
+            "market-alarms",
+            "must be the ARN of an SNS topic like arn:aws:sns:us-east-1:123456789012:capstone-alarms",
+        ),
         ("CAPSTONE_GLUE_DATABASE", "Market-Data", "must be a name of lower-case letters, digits and _"),
         ("CAPSTONE_EMR_CLUSTER_ID", "capstone", "must be the id of a cluster like j-2AXXXXXXGAPLF"),
         ("CAPSTONE_EMR_CREATE_CLUSTER", "yes", "must be true or false"),

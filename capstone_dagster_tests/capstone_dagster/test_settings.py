@@ -77,6 +77,7 @@ def test_all_variables_together(tmp_path: Path) -> None:
         "CAPSTONE_UI_URL": "https://dagster.firm.example/capstone/",
         "CAPSTONE_UI_HOSTS": "dagster.internal",
         "CAPSTONE_ALERT_URLS": ALERTS,
+        "CAPSTONE_ALERT_TOPIC": "arn:aws:sns:us-east-1:123456789012:market-alarms",
         "CAPSTONE_PRECONDITIONS": (
             '{"NYSE": [{"key_exists": "s3://vendor/{day}/NYSE.done"}, {"minimum_bytes": 1000000}],'
             ' "NASDAQ": [{"prefix_exists": "/vendor/{day}"}, {"command": ["/opt/a check", "{day}"]}]}'
@@ -131,6 +132,7 @@ def test_all_variables_together(tmp_path: Path) -> None:
         ui_url="https://dagster.firm.example/capstone",
         ui_hosts=("dagster.internal",),
         alert_urls=("json://127.0.0.1:8080/hook", "mailto://user:canary@firm.example"),
+        alert_topic="arn:aws:sns:us-east-1:123456789012:market-alarms",
         preconditions=Preconditions(
             (
                 ("NYSE", (KeyExists("s3://vendor/{day}/NYSE.done"), MinimumBytes(1_000_000))),

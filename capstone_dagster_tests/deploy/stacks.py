@@ -18,7 +18,7 @@ from cfnlint.decode import decode
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "cloudformation"
 # In the order in which they are deployed: each uses what the ones before export.
-NAMES = ("storage", "network", "database", "emr", "host", "alarms", "analysts")
+NAMES = ("storage", "network", "database", "emr", "alarms", "host", "analysts")
 PLATFORM, REGION, ACCOUNT = "market-data", "us-east-1", "123456789012"
 
 # Types that moto's CloudFormation does not make...

@@ -94,7 +94,7 @@ def test_who_reads_what(stacks: Stacks) -> None:
     }
     for role in (host, cluster):
         assert _allowed(stacks, *role, "s3:ListBucket") == {RAW, LAKE, WORK}
-        assert _allowed(stacks, *role, "kms:Decrypt") == {stacks.outputs("storage")["KeyArn"]}
+        assert stacks.statements(*role)["UseTheKey"]["Resource"] == stacks.outputs("storage")["KeyArn"]
 
 
 def test_a_cluster_sees_the_uploads_that_it_has_not_finished(stacks: Stacks) -> None:
@@ -147,6 +147,13 @@ def test_host_and_cluster_register_partitions_in_the_platforms_catalog_only(
             f"{glue}:database/market_data",
             f"{glue}:table/market_data/*",
         }
+
+
+def test_the_host_sends_alerts_to_the_topic_with_its_role(stacks: Stacks) -> None:
+    outputs = stacks.outputs("alarms")
+
+    assert _allowed(stacks, "host", "Role", "sns:Publish") == {outputs["CapstoneAlertTopic"]}
+    assert stacks.statements("host", "Role")["EncryptAlerts"]["Resource"] == outputs["KeyArn"]
 
 
 def test_the_host_works_with_clusters_of_runs_only(stacks: Stacks) -> None:
@@ -266,4 +273,4 @@ def test_a_failure_of_the_platform_is_told_and_no_other(stacks: Stacks, rule: st
         "detail-type": [kind],
         "detail": {"name": [{"prefix": "capstone "}], "state": [state]},
     }
-    assert [target["Arn"] for target in targets] == [stacks.outputs("alarms")["TopicArn"]]
+    assert [target["Arn"] for target in targets] == [stacks.outputs("alarms")["CapstoneAlertTopic"]]

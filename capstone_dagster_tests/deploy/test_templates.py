@@ -169,7 +169,7 @@ def test_a_bucket_refuses_plain_connections() -> None:
         assert statement["Resource"] == [{"Fn::Sub": arn}, {"Fn::Sub": f"{arn}/*"}]
 
 
-@pytest.mark.parametrize("name", ["LakeBucket", "WorkBucket"])
+@pytest.mark.parametrize("name", ["RawBucket", "LakeBucket", "WorkBucket"])
 def test_who_has_used_a_bucket_is_written_into_another_one(name: str) -> None:
     logging = BUCKETS[name]["Properties"]["LoggingConfiguration"]
     [statement] = [each for each in _statements(template("storage")) if each.get("Sid") == "LogsOfTheBuckets"]
@@ -237,6 +237,10 @@ def test_nothing_comes_in_but_the_host_to_the_database() -> None:
 
     assert set(groups) == {"HostGroup", "Group"}
     assert "SecurityGroupIngress" not in groups["HostGroup"]["Properties"]
+    *ways_out, mail = groups["HostGroup"]["Properties"]["SecurityGroupEgress"]
+    assert [way["ToPort"] for way in ways_out] == [443, 5432]
+    assert (mail["Fn::If"][0], mail["Fn::If"][1]["ToPort"]) == ("HasMail", {"Ref": "MailPort"})
+    assert template("network")["Parameters"]["MailPort"]["Default"] == ""
     [rule] = groups["Group"]["Properties"]["SecurityGroupIngress"]
     assert (rule["FromPort"], rule["ToPort"]) == (5432, 5432)
     assert rule["SourceSecurityGroupId"] == {"Fn::ImportValue": {"Fn::Sub": "${Platform}-host-group"}}
@@ -258,11 +262,8 @@ ALARMS = dict(resources("AWS::CloudWatch::Alarm"))
 def test_an_alarm_tells_somebody_and_says_when_it_is_over(name: str) -> None:
     properties = ALARMS[name]["Properties"]
 
-    topic = {"Ref": "Topic"}
-    if name == "HostBroken":  # in another stack, by the topic's name
-        [(_, made)] = resources("AWS::SNS::Topic")
-        topic = {"Fn::Sub": "arn:${AWS::Partition}:sns:${AWS::Region}:${AWS::AccountId}:${Platform}-alarms"}
-        assert made["Properties"]["TopicName"] == {"Fn::Sub": "${Platform}-alarms"}
+    imported = {"Fn::ImportValue": {"Fn::Sub": "${Platform}-alarms"}}
+    topic = imported if name == "HostBroken" else {"Ref": "Topic"}
     assert properties["AlarmActions"] == properties["OKActions"] == [topic]
     assert properties["AlarmDescription"]
 
