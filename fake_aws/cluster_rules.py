@@ -15,18 +15,27 @@ _IDLE_SECONDS = range(60, 604_801)
 
 def check_cluster(request: Mapping[str, Any]) -> None:
     """Refuse a RunJobFlow that EMR would refuse."""
-    label = request.get("ReleaseLabel", "")
-    if not _RELEASES.fullmatch(label):
-        raise invalid_value(f"The supplied release label is invalid: {label}.")
+    check_release(request.get("ReleaseLabel", ""))
     if not request.get("JobFlowRole"):
         raise invalid_value("InstanceProfile is required for creating cluster.")
     if not request.get("ServiceRole"):
         raise invalid_value("ServiceRole is required for creating cluster.")
-    if request.get("StepConcurrencyLevel", 1) != 1:
-        raise invalid_value("The fake EMR runs one step at a time: StepConcurrencyLevel must be 1.")
+    check_concurrency(request)
     _check_instances(request["Instances"])
     check_auto_termination(request.get("AutoTerminationPolicy"))
     check_number_of_steps(0, request.get("Steps", []))
+
+
+def check_release(label: str) -> None:
+    """Refuse a release that has never been."""
+    if not _RELEASES.fullmatch(label):
+        raise invalid_value(f"The supplied release label is invalid: {label}.")
+
+
+def check_concurrency(request: Mapping[str, Any]) -> None:
+    """Refuse what EMR can do and the fake cannot."""
+    if request.get("StepConcurrencyLevel", 1) != 1:
+        raise invalid_value("The fake EMR runs one step at a time: StepConcurrencyLevel must be 1.")
 
 
 def check_auto_termination(policy: Mapping[str, Any] | None) -> None:
