@@ -5,7 +5,10 @@ cluster. The CLI runs in this process, which saves a second per command.
 """
 
 import json
+import re
+import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,3 +134,18 @@ def test_waiters_and_pages_of_boto3(emr: FakeEmr, client: Any) -> None:
     client.terminate_job_flows(JobFlowIds=[asked.id])
     client.get_waiter("cluster_terminated").wait(ClusterId=asked.id, WaiterConfig=quickly)
     assert emr.clusters[0].state == "TERMINATED"
+
+
+MOODS = re.findall(
+    r"^tell (\w+)(?: '(.*)')?", (Path(__file__).parents[2] / "docs" / "emr_by_hand.md").read_text(), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(("method", "arguments"), MOODS)
+def test_what_the_document_tells_the_fake_is_understood(emr: FakeEmr, method: str, arguments: str) -> None:
+    request = urllib.request.Request(  # noqa: S310 - on loopback
+        emr.endpoint, data=(arguments or "{}").encode(), headers={"X-Amz-Target": f"FakeEmr.{method}"}
+    )
+
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
+        assert (answer.status, len(MOODS)) == (200, 8)
