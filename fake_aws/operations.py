@@ -152,6 +152,7 @@ class Operations:
 
     def add_tags(self, params: Params) -> None:
         """Add or replace tags."""
+        cluster_rules.check_tags(params["Tags"])
         tags = {tag["Key"]: tag.get("Value", "") for tag in params["Tags"]}
         self._cluster({"ClusterId": params["ResourceId"]}).tags.update(tags)
 
