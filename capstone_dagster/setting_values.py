@@ -80,6 +80,8 @@ def _spark_conf(value: str) -> Mapping[str, str]:
             raise ValueError(f"{key} would show a secret in the console of EMR; give the cluster a role instead")
         if key == "spark.master":
             raise ValueError("spark.master is always yarn on EMR")
+        if key == "spark.submit.deployMode" and given != "client":
+            raise ValueError("spark.submit.deployMode is always client: only then is the step's log the driver's")
         conf[key] = given
     return conf
 
@@ -132,6 +134,7 @@ YesOrNo = Annotated[bool, _takes("must be true or false", "true|false")]
 _WHOLE, _DECIMAL = r"\d+", r"\d+(\.\d+)?"
 Days = Annotated[int, Field(ge=1, le=9999), _takes("must be a number from 1 to 9999", _WHOLE)]
 Retries = Annotated[int, Field(ge=0, le=10), _takes("must be a number from 0 to 10", _WHOLE)]
+DiskGib = Annotated[int, Field(ge=10, le=16384), _takes("must be a number of GiB from 10 to 16384", _WHOLE)]
 Ratio = Annotated[float, Field(ge=0, le=1), _takes("must be a share between 0 and 1", _DECIMAL)]
 QualityLimits = Annotated[str, AfterValidator(_quality_limits)]
 NotNegative = Annotated[float, Field(ge=0, lt=1_000_000), _takes("must be a number of seconds", _DECIMAL)]
@@ -162,6 +165,9 @@ _HostName = Annotated[str, AfterValidator(str.lower)]
 HostNames = Annotated[tuple[_HostName, ...], _several(","), _takes(_HOSTS, rf"(?i){_HOST}(,{_HOST})*")]
 _ALERTS = "must be URLs of apprise with blanks between them, like mailto://... or slack://..."
 AlertUrls = Annotated[tuple[str, ...], _several(None), _takes(_ALERTS, rf"(?i){_URL}(\s+{_URL})*")]
+
+_A_TOPIC = "must be the ARN of an SNS topic like arn:aws:sns:us-east-1:123456789012:capstone-alarms"
+Topic = Annotated[str, _takes(_A_TOPIC, r"arn:[\w-]+:sns:[\w-]+:\d{12}:[\w-]+")]
 
 AnyFleet = Annotated[Fleet, _parsed(Fleet.parse)]
 NeededFleet = Annotated[Fleet, _parsed(Fleet.needed)]

@@ -46,10 +46,12 @@ class EmrSettings(
     cluster_id: values.ClusterId | None = None
     create_cluster: values.YesOrNo = Field(default_factory=lambda given: given["cluster_id"] is None)
     terminate_cluster: values.YesOrNo = Field(default_factory=lambda given: given["create_cluster"])
+    protect: values.YesOrNo = True
     release: values.Word = "emr-spark-8.1.0"
     master_fleet: values.NeededFleet = Fleet(1, ("m6i.xlarge", "m5.xlarge"))
     core_fleet: values.NeededFleet = Fleet(2, ("m6i.xlarge", "m5.xlarge"))
     task_fleet: values.AnyFleet = Fleet(0, ("m6i.xlarge", "m5.xlarge", "m5a.xlarge"))
+    disk_gib: values.DiskGib | None = None
     subnets: values.Words = ()
     service_role: values.Word = "EMR_DefaultRole"
     instance_profile: values.Word = "EMR_EC2_DefaultRole"
@@ -115,6 +117,7 @@ class Settings(
     ui_hosts: values.HostNames = ()
     """Further names under which people open the UI."""
     alert_urls: values.AlertUrls = Field((), repr=False)
+    alert_topic: values.Topic | None = None
     preconditions: values.Conditions = Field(Preconditions(), repr=False)
     precondition_commands: values.YesOrNo = False
     emr: EmrSettings | None = None

@@ -33,6 +33,11 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def lasting(seconds: float) -> str:
+    """How long something takes, in seconds if that is less than a minute."""
+    return counted(round(seconds), "second") if seconds < 60 else counted(round(seconds / 60), "minute")
+
+
 def shortened(text: str, length: int) -> str:
     """The text, cut off after so many characters."""
     return text if len(text) <= length else f"{text[:length]}..."

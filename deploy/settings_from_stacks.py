@@ -13,7 +13,7 @@ import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-STACKS = ("storage", "network", "database", "emr")
+STACKS = ("storage", "network", "database", "emr", "alarms")
 # What the services of the host need besides the settings.
 _OF_THE_HOST = ("DatabaseSecretArn", "WarehouseSecretArn", "InstallUri")
 

@@ -1,4 +1,4 @@
-"""How EMR describes a cluster and its fleets."""
+"""How EMR describes a cluster, its fleets or groups, and its machines."""
 
 from typing import Any
 
@@ -84,3 +84,64 @@ def fleets(cluster: Cluster) -> list[dict[str, Any]]:
             }
         )
     return described
+
+
+def groups(cluster: Cluster) -> list[dict[str, Any]]:
+    """The InstanceGroups of ListInstanceGroups, also of a request in the older form."""
+    instances, state = cluster.request["Instances"], _FLEET_STATES.get(cluster.state, "TERMINATED")
+    asked = instances.get("InstanceGroups")
+    if not asked:
+        kinds = (
+            ("MASTER", "MasterInstanceType", 1),
+            ("CORE", "SlaveInstanceType", instances.get("InstanceCount", 1) - 1),
+        )
+        asked = [
+            {"InstanceRole": role, "InstanceType": instances[name], "InstanceCount": count}
+            for role, name, count in kinds
+            if count and instances.get(name)
+        ]
+    return [
+        {
+            "Id": f"ig-{group['InstanceRole']}-{cluster.id}",
+            "Name": group.get("Name", ""),
+            "Market": group.get("Market", "ON_DEMAND"),
+            "InstanceGroupType": group["InstanceRole"],
+            "InstanceType": group["InstanceType"],
+            "RequestedInstanceCount": group["InstanceCount"],
+            "RunningInstanceCount": group["InstanceCount"] if state == "RUNNING" else 0,
+            "Status": {"State": state, "StateChangeReason": {}, "Timeline": {"CreationDateTime": cluster.created}},
+        }
+        for group in asked
+    ]
+
+
+def machines(cluster: Cluster) -> list[tuple[str, dict[str, Any]]]:
+    """The Instances of ListInstances, each with MASTER, CORE or TASK."""
+    found = []
+    if cluster.request["Instances"].get("InstanceFleets"):
+        for fleet in fleets(cluster):
+            kind, of = fleet["InstanceFleetType"], {"InstanceFleetId": fleet["Id"]}
+            first = fleet["InstanceTypeSpecifications"][0]["InstanceType"]
+            for market, count in (("ON_DEMAND", "TargetOnDemandCapacity"), ("SPOT", "TargetSpotCapacity")):
+                found += [(kind, {**of, "Market": market, "InstanceType": first})] * fleet[count]
+    else:
+        for group in groups(cluster):
+            of = {"InstanceGroupId": group["Id"], "Market": group["Market"], "InstanceType": group["InstanceType"]}
+            found += [(group["InstanceGroupType"], of)] * group["RequestedInstanceCount"]
+    state = _FLEET_STATES.get(cluster.state, "TERMINATED").replace("TERMINATING", "RUNNING")
+    timeline = {"CreationDateTime": cluster.created}
+    return [
+        (
+            kind,
+            {
+                "Id": f"ci-{number:013}",
+                "Ec2InstanceId": f"i-{number:017}",
+                "PrivateDnsName": f"ip-10-42-0-{number}.ec2.internal",
+                "PrivateIpAddress": f"10.42.0.{number}",
+                "Status": {"State": state, "StateChangeReason": {}, "Timeline": timeline},
+                "EbsVolumes": [],
+                **of,
+            },
+        )
+        for number, (kind, of) in enumerate(found, start=1)
+    ]

@@ -7,6 +7,7 @@ from typing import Any
 from fake_aws.errors import invalid_value
 
 MAX_ACTIVE_STEPS = 256
+_LONGEST_NAME, _MOST_BOOTSTRAP_ACTIONS = 256, 16
 
 _RELEASES = re.compile(r"emr-(5|6|7)\.\d{1,2}\.\d|emr-spark-8\.\d{1,2}\.\d")
 # A minute to seven days.
@@ -15,18 +16,39 @@ _IDLE_SECONDS = range(60, 604_801)
 
 def check_cluster(request: Mapping[str, Any]) -> None:
     """Refuse a RunJobFlow that EMR would refuse."""
-    label = request.get("ReleaseLabel", "")
-    if not _RELEASES.fullmatch(label):
-        raise invalid_value(f"The supplied release label is invalid: {label}.")
+    check_release(request.get("ReleaseLabel", ""))
     if not request.get("JobFlowRole"):
         raise invalid_value("InstanceProfile is required for creating cluster.")
     if not request.get("ServiceRole"):
         raise invalid_value("ServiceRole is required for creating cluster.")
-    if request.get("StepConcurrencyLevel", 1) != 1:
-        raise invalid_value("The fake EMR runs one step at a time: StepConcurrencyLevel must be 1.")
+    check_concurrency(request)
     _check_instances(request["Instances"])
     check_auto_termination(request.get("AutoTerminationPolicy"))
     check_number_of_steps(0, request.get("Steps", []))
+    if len(request["Name"]) > _LONGEST_NAME:
+        raise invalid_value(f"The name of a cluster has at most {_LONGEST_NAME} characters.")
+    if len(request.get("BootstrapActions", [])) > _MOST_BOOTSTRAP_ACTIONS:
+        raise invalid_value(f"A cluster has at most {_MOST_BOOTSTRAP_ACTIONS} bootstrap actions.")
+    check_tags(request.get("Tags", []))
+
+
+def check_tags(tags: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse keys that are AWS's own."""
+    for tag in tags:
+        if tag["Key"].lower().startswith("aws:"):
+            raise invalid_value(f"The tag key {tag['Key']} begins with aws:, which is reserved.")
+
+
+def check_release(label: str) -> None:
+    """Refuse a release that has never been."""
+    if not _RELEASES.fullmatch(label):
+        raise invalid_value(f"The supplied release label is invalid: {label}.")
+
+
+def check_concurrency(request: Mapping[str, Any]) -> None:
+    """Refuse what EMR can do and the fake cannot."""
+    if request.get("StepConcurrencyLevel", 1) != 1:
+        raise invalid_value("The fake EMR runs one step at a time: StepConcurrencyLevel must be 1.")
 
 
 def check_auto_termination(policy: Mapping[str, Any] | None) -> None:
@@ -44,6 +66,8 @@ def check_number_of_steps(active: int, added: Sequence[Mapping[str, Any]]) -> No
 
 
 def _check_instances(instances: Mapping[str, Any]) -> None:
+    if instances.get("Ec2SubnetId") and instances.get("Ec2SubnetIds"):
+        raise invalid_value("Ec2SubnetId and Ec2SubnetIds are mutually exclusive.")
     groups, fleets = instances.get("InstanceGroups", []), instances.get("InstanceFleets", [])
     uniform = groups or any(instances.get(name) for name in ("MasterInstanceType", "SlaveInstanceType"))
     if fleets and uniform:

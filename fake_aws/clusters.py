@@ -134,6 +134,8 @@ class Cluster:
 
     def _live(self) -> None:
         self._sleep(self._delays.starting if self._trouble.starts else None, lambda: self._trouble.over)
+        if self._trouble.validation_error:
+            self.end("VALIDATION_ERROR", self._trouble.validation_error, with_errors=True)
         self._become("BOOTSTRAPPING")
         self._sleep(self._delays.bootstrapping)
         if self._trouble.bootstrap_failure:

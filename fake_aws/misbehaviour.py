@@ -39,6 +39,7 @@ class ClusterTrouble:
 
     starts: bool = True
     """False: it stays STARTING."""
+    validation_error: str = ""
     bootstrap_failure: str = ""
     over: bool = False
 
@@ -115,6 +116,10 @@ class Misbehaviour:
     def never_start_next_cluster(self) -> None:
         """STARTING for ever."""
         self._add_cluster(ClusterTrouble(starts=False))
+
+    def refuse_next_cluster(self, message: str = "The instance type is not supported in the subnet") -> None:
+        """TERMINATED_WITH_ERRORS while it starts, with VALIDATION_ERROR."""
+        self._add_cluster(ClusterTrouble(validation_error=message))
 
     def fail_next_bootstrap(self, message: str = "On the master instance, bootstrap action 1 returned 1") -> None:
         """TERMINATED_WITH_ERRORS instead of its first step."""

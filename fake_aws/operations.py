@@ -6,12 +6,13 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 from botocore import xform_name
 
 from fake_aws import cluster_rules
-from fake_aws.cluster_description import description, fleets, summary
+from fake_aws.cluster_description import description, fleets, groups, machines, summary
 from fake_aws.clusters import Cluster
 from fake_aws.errors import EmrError, invalid_request, invalid_value
 from fake_aws.request_shapes import check_shape
@@ -76,6 +77,48 @@ class Operations:
             )
         return {"InstanceFleets": fleets(cluster)}
 
+    def list_instance_groups(self, params: Params) -> Answer:
+        """The groups of the request."""
+        cluster = self._cluster(params)
+        if cluster.request["Instances"].get("InstanceFleets"):
+            raise invalid_request(
+                "Instance fleets and instance groups are mutually exclusive: this cluster has fleets."
+            )
+        return self._page("InstanceGroups", groups(cluster), params)
+
+    def list_instances(self, params: Params) -> Answer:
+        """The machines."""
+        fleet, states = params.get("InstanceFleetType"), params.get("InstanceStates")
+        kinds = [fleet] if fleet else params.get("InstanceGroupTypes")
+        found = [
+            machine
+            for kind, machine in machines(self._cluster(params))
+            if (not kinds or kind in kinds) and (not states or machine["Status"]["State"] in states)
+        ]
+        return self._page("Instances", found, params)
+
+    def list_bootstrap_actions(self, params: Params) -> Answer:
+        """The bootstrap actions of the request, which the fake does not run."""
+        actions = self._cluster(params).request.get("BootstrapActions", [])
+        found = [
+            {"Name": action["Name"], "ScriptPath": script["Path"], "Args": script.get("Args", [])}
+            for action in actions
+            for script in [action["ScriptBootstrapAction"]]
+        ]
+        return self._page("BootstrapActions", found, params)
+
+    def describe_release_label(self, params: Params) -> Answer:
+        """A release and its Spark, as far as the fake knows it."""
+        label = params.get("ReleaseLabel", "")
+        cluster_rules.check_release(label)
+        return {"ReleaseLabel": label, "Applications": [{"Name": "Spark", "Version": version("pyspark")}]}
+
+    def modify_cluster(self, params: Params) -> Answer:
+        """Its step concurrency, which stays 1."""
+        self._require_open(self._cluster(params))
+        cluster_rules.check_concurrency(params)
+        return {"StepConcurrencyLevel": 1}
+
     def set_termination_protection(self, params: Params) -> None:
         """Switch protection of clusters on or off."""
         for cluster in self._job_flows(params["JobFlowIds"]):
@@ -109,6 +152,7 @@ class Operations:
 
     def add_tags(self, params: Params) -> None:
         """Add or replace tags."""
+        cluster_rules.check_tags(params["Tags"])
         tags = {tag["Key"]: tag.get("Value", "") for tag in params["Tags"]}
         self._cluster({"ClusterId": params["ResourceId"]}).tags.update(tags)
 

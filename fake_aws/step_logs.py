@@ -1,20 +1,14 @@
 """The logs of steps on S3, as EMR writes them: gzipped, below the cluster's LogUri, possibly later."""
 
-import functools
 import gzip
 import logging
-import os
 import threading
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.session import Session
 
-from fake_aws.emr_image import CREDENTIALS, REGION
+from fake_aws.s3_client import s3_client
 
 NAMES = ("controller", "stdout", "stderr")
 
@@ -50,23 +44,8 @@ class StepLogs:
         place = urlsplit(log_uri)
         for name, data in content.items():
             try:
-                self._client.put_object(Bucket=place.netloc, Key=f"{place.path.lstrip('/')}/{name}.gz", Body=data)
+                s3_client(self._s3_endpoint).put_object(
+                    Bucket=place.netloc, Key=f"{place.path.lstrip('/')}/{name}.gz", Body=data
+                )
             except (BotoCoreError, ClientError) as error:
                 _logger.warning("the fake EMR cannot write %s/%s.gz: %s", log_uri, name, error)
-
-    @functools.cached_property
-    def _client(self) -> Any:
-        # Ignore all AWS profiles and settings of the host.
-        own: dict[str, Any] = {
-            "profile": (None, None, None, None),
-            "config_file": (None, None, os.devnull, None),
-            "credentials_file": (None, None, os.devnull, None),
-        }
-        return boto3.Session(botocore_session=Session(session_vars=own)).client(
-            "s3",
-            region_name=REGION,
-            endpoint_url=self._s3_endpoint,
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
-        )

@@ -10,6 +10,7 @@ from typing import Any
 
 from fake_aws.emr_image import EmrImage, StepRefused
 from fake_aws.misbehaviour import StepTrouble
+from fake_aws.script_runner import with_script
 from fake_aws.step_logs import StepLogs
 from fake_aws.step_process import StepProcess
 from fake_aws.steps import FINAL, Step
@@ -58,7 +59,8 @@ class StepRunner:
         return exit_code
 
     def _start(self, run: StepRun, folder: Path) -> StepProcess:
-        command = self.image.command(run.step.config["HadoopJarStep"], run.configurations)
+        jar = with_script(run.step.config["HadoopJarStep"], self.image.s3_endpoint, folder)
+        command = self.image.command(jar, run.configurations)
         self.image.write_settings(folder / "conf", run.configurations)
         (folder / "tmp").mkdir()
         process = StepProcess(command, self.image.environment(folder), folder)

@@ -25,5 +25,5 @@ def all_sensors(settings: Settings, jobs: Sequence[Any]) -> list[dg.SensorDefini
     if settings.emr:
         from capstone_dagster.emr.reaper import reaper  # noqa: PLC0415 - takes 0.3 s, for those who have EMR
 
-        sensors.append(reaper(settings.emr))
+        sensors.append(reaper(settings))
     return sensors

@@ -87,7 +87,7 @@ def reaped(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
         return []
     from capstone_dagster.emr.reaper import reap_now  # noqa: PLC0415 - takes 0.3 s, for those who have EMR
 
-    return reap_now(settings.emr, instance)
+    return reap_now(settings, instance)
 
 
 def is_missing(settings: Settings, instance: dg.DagsterInstance, name: JobName, day: date) -> bool:

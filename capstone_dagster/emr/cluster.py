@@ -1,7 +1,7 @@
 """The cluster of a run: created or taken when its first step needs it, given back when the run ends.
 
-Termination protection is on while the run works. ``cluster_request`` describes new clusters; ``reaper`` ends the
-clusters of runs that have died.
+Termination protection is on while the run works, unless that is switched off. ``cluster_request`` describes new
+clusters; ``reaper`` ends the clusters of runs that have died.
 """
 
 import logging
@@ -16,6 +16,8 @@ from spark_code.errors import ExpectedError
 from spark_code.storage import Storage
 
 ACTIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING")
+# EMR's codes for why a cluster has ended: another one is not wanted, or would end in the same way, or may not.
+_BY_SOMEBODY, _NEVER_VALID, _BOOTSTRAP = "USER_REQUEST", "VALIDATION_ERROR", "BOOTSTRAP_FAILURE"
 
 
 class NoClusterError(ExpectedError):
@@ -38,8 +40,12 @@ class RunCluster:
 
     def require(self, owner: Owner, log: logging.Logger) -> str:
         """The id of a cluster that accepts steps; it may still be starting."""
-        if self.id and describe(self.emr, self.id)["Status"]["State"] in ACTIVE:
-            return self.id
+        if self.id:
+            before = describe(self.emr, self.id)
+            if before["Status"]["State"] in ACTIVE:
+                return self.id
+            if _code(before) == _BY_SOMEBODY and not self.wanted.cluster_id:
+                raise NoClusterError(f"cluster {self.id} of this run is {in_words(before)}; run it again for another")
         if self.wanted.cluster_id:
             self.id = self._take(self.wanted.cluster_id, log)
         else:
@@ -72,8 +78,10 @@ class RunCluster:
                 "runs, or leave it empty and every run creates its own"
             )
         self._was_protected = cluster["TerminationProtected"]
-        protect(self.emr, cluster_id, True)
-        log.info("EMR: took cluster %s, which is %s", cluster_id, in_words(cluster))
+        if self.wanted.protect:
+            protect(self.emr, cluster_id, True)
+        logs = f"; its logs: {folder}/" if (folder := log_uri(cluster)) else ""
+        log.info("EMR: took cluster %s, which is %s%s", cluster_id, in_words(cluster), logs)
         return cluster_id
 
     def _create(self, owner: Owner, log: logging.Logger) -> str:
@@ -92,7 +100,9 @@ class RunCluster:
             with suppress(EmrApiError):
                 self.id = find(self.emr.steadfast())
             raise
-        log.info("EMR: created cluster %s (%s); its machines start now", created, self.wanted.release)
+        logs = f"{self.wanted.log_uri}/{created}/"
+        what = f"{created} ({self.wanted.release})"
+        log.info("EMR: created cluster %s; its machines start now; its logs: %s", what, logs)
         return created
 
 
@@ -106,8 +116,41 @@ def in_words(cluster_or_step: Any) -> str:
     """The state of a cluster or step, and the reasons that EMR gives for it."""
     status = cluster_or_step["Status"]
     details = status.get("FailureDetails", {})
-    reasons = (status.get("StateChangeReason", {}).get("Message"), details.get("Reason"), details.get("Message"))
+    meaning = "somebody has ended it" if _code(cluster_or_step) == _BY_SOMEBODY else None
+    said = status.get("StateChangeReason", {}).get("Message")
+    reasons = (meaning, said, details.get("Reason"), details.get("Message"))
     return ": ".join([status["State"], *dict.fromkeys(filter(None, reasons))])
+
+
+def another_may_help(ended: Answer, retries_before: int) -> bool:
+    """Whether a new cluster may end better than this one."""
+    if _code(ended) == _BOOTSTRAP:  # the script is wrong, or a package index was away
+        return retries_before == 0
+    return _code(ended) not in {_BY_SOMEBODY, _NEVER_VALID}
+
+
+def fate(cluster: Answer) -> str:
+    """The cluster and its state; if it has never been ready, also where its machines say why."""
+    logs = f"; logs of its machines: {folder}" if (folder := machine_logs(cluster)) else ""
+    return f"cluster {cluster['Id']} is {in_words(cluster)}{logs}"
+
+
+def machine_logs(cluster: Answer) -> str | None:
+    """Where the logs of the cluster's machines are, if it has never been ready and keeps logs."""
+    is_ready = "ReadyDateTime" in cluster["Status"].get("Timeline", {})
+    return None if is_ready or not (uri := log_uri(cluster)) else f"{uri}/node/"
+
+
+def log_uri(cluster: Answer) -> str | None:
+    """The folder of a cluster's logs; None if it keeps no logs."""
+    # EMR answers with the scheme of an old S3 client, and with or without a slash at the end.
+    uri = (cluster.get("LogUri") or "").replace("s3n://", "s3://").rstrip("/")
+    return f"{uri}/{cluster['Id']}" if uri else None
+
+
+def _code(cluster_or_step: Answer) -> str | None:
+    code: str | None = cluster_or_step["Status"].get("StateChangeReason", {}).get("Code")
+    return code
 
 
 def protect(emr: Emr, cluster_id: str, is_protected: bool) -> None:

@@ -21,6 +21,7 @@ PYTHON = "/opt/capstone/venv/bin/python"
 _BOOTSTRAP, _REQUIREMENTS = CHECKOUT / "deploy" / "emr" / "bootstrap.sh", CHECKOUT / "requirements.lock"
 # How long EMR goes on asking for spot machines before it takes machines on demand.
 _SPOT_MINUTES = 10
+_ROOT_GIB = 30
 # The minimum of EMR.
 _SHORTEST_IDLE_SECONDS = 60
 
@@ -38,7 +39,9 @@ def creation(wanted: EmrSettings, owner: Owner, number: int, staging: Storage) -
     instances: dict[str, Any] = {
         "InstanceFleets": _fleets(wanted),
         "KeepJobFlowAliveWhenNoSteps": True,
-        "TerminationProtected": True,
+        "TerminationProtected": wanted.protect,
+        # Otherwise EMR keeps an unhealthy machine, such as one with a full disk, in a cluster that is protected.
+        "UnhealthyNodeReplacement": True,
     }
     if wanted.subnets:
         instances["Ec2SubnetIds"] = list(wanted.subnets)
@@ -61,6 +64,8 @@ def creation(wanted: EmrSettings, owner: Owner, number: int, staging: Storage) -
         "AutoTerminationPolicy": {"IdleTimeout": max(_SHORTEST_IDLE_SECONDS, round(wanted.idle_minutes * 60))},
         "BootstrapActions": [_bootstrap(wanted, staging)],
         "StepConcurrencyLevel": 1,
+        # The packages and the logs of the machine are on it; EMR's default is 15 GiB.
+        "EbsRootVolumeSize": _ROOT_GIB,
     }
     if wanted.security_configuration:
         request["SecurityConfiguration"] = wanted.security_configuration
@@ -68,8 +73,8 @@ def creation(wanted: EmrSettings, owner: Owner, number: int, staging: Storage) -
 
 
 def _fleets(wanted: EmrSettings) -> list[dict[str, Any]]:
-    def fleet(kind: str, wanted: Fleet, market: str, **more: Any) -> dict[str, Any]:
-        types = [{"InstanceType": name, "WeightedCapacity": 1} for name in wanted.types]
+    def fleet(kind: str, wanted: Fleet, market: str, disks: dict[str, Any], **more: Any) -> dict[str, Any]:
+        types = [{"InstanceType": name, "WeightedCapacity": 1, **disks} for name in wanted.types]
         return {
             "Name": kind,
             "InstanceFleetType": kind,
@@ -87,12 +92,15 @@ def _fleets(wanted: EmrSettings) -> list[dict[str, Any]]:
     }
     # It is the default, but EMR allows more than five types in a fleet only if the request names it.
     cheapest = {"OnDemandSpecification": {"AllocationStrategy": "lowest-price"}}
+    # What Spark sorts and exchanges is there; without a size, EMR chooses it by the type.
+    volume = {"VolumeSpecification": {"VolumeType": "gp3", "SizeInGB": wanted.disk_gib}, "VolumesPerInstance": 1}
+    disks = {"EbsConfiguration": {"EbsBlockDeviceConfigs": [volume]}} if wanted.disk_gib else {}
     fleets = [
-        fleet("MASTER", wanted.master_fleet, "OnDemand", LaunchSpecifications=cheapest),
-        fleet("CORE", wanted.core_fleet, "OnDemand", LaunchSpecifications=cheapest),
+        fleet("MASTER", wanted.master_fleet, "OnDemand", {}, LaunchSpecifications=cheapest),
+        fleet("CORE", wanted.core_fleet, "OnDemand", disks, LaunchSpecifications=cheapest),
     ]
     if wanted.task_fleet.units:
-        fleets.append(fleet("TASK", wanted.task_fleet, "Spot", LaunchSpecifications=spot))
+        fleets.append(fleet("TASK", wanted.task_fleet, "Spot", disks, LaunchSpecifications=spot))
     return fleets
 
 

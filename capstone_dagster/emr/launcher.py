@@ -102,6 +102,7 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
         launched = copy.copy(self)
         launched.owner = owner_of(step_context.instance, run)
         launched.attempt = Attempt.begin(run.run_id, step_context.previous_attempt_count + 1)
+        launched.spark_config = {**launched.event_log(step_context.step.key), **self.spark_config}
         launched.s3_job_package_path = code_archive.upload(self.staging, code_archive.build())
         launched.cluster_id = self.cluster.require(launched.owner, step_context.log)
         step_context.instance.add_run_tags(run.run_id, {CLUSTER_TAG: launched.cluster_id})
@@ -145,6 +146,11 @@ class EmrStepLauncher(EmrPySparkStepLauncher):
         """The folder in which host and cluster exchange files about the attempt; the parent puts its own there too."""
         folder = f"runs/{run_id}/{self._sanitize_step_key(step_key)}/{self.attempt.number}"
         return Storage(self.staging.uri(folder))
+
+    def event_log(self, step_key: str) -> dict[str, str]:
+        """Settings for Spark's event log, which otherwise ends with the cluster."""
+        folder = self._exchanged(self.owner.run_id, step_key).uri("")
+        return {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder}
 
     def _post_artifacts(self, log: Any, step_run_ref: Any, run_id: str, step_key: str) -> None:
         super()._post_artifacts(log, step_run_ref, run_id, step_key)

@@ -1,8 +1,11 @@
 """Ends what runs have left on EMR: clusters and steps whose run has ended without giving them back.
 
 A process that is killed cannot clean up. The run storage knows that its run has ended, and the names of clusters and
-steps contain the run id. Clusters and steps of runs that this run storage does not know are left alone.
+steps contain the run id. Clusters and steps of runs that this run storage does not know are left alone. What a step
+has written is given up first: it may be publishing at this moment.
 """
+
+from datetime import date
 
 import dagster as dg
 
@@ -11,60 +14,80 @@ from capstone_dagster.emr.cluster import ACTIVE, describe, protect, terminate
 from capstone_dagster.emr.cluster_request import NAME, TERMINATE_TAG
 from capstone_dagster.emr.launcher import region
 from capstone_dagster.emr.step_calls import Steps
-from capstone_dagster.settings import EmrSettings
+from capstone_dagster.run_tags import PARTITION_TAG
+from capstone_dagster.settings import Settings
+from spark_code.lake import Lake, LakeError
+from spark_code.locations import StorageError
+from spark_code.schemas import TABLES
 
 _SECONDS = 60
 _UNENDED_STEPS = ("PENDING", "CANCEL_PENDING", "RUNNING")
 
 
-def reap(emr: Emr, instance: dg.DagsterInstance, taken_cluster: str | None) -> list[str]:
+def reap(emr: Emr, instance: dg.DagsterInstance, lake: Lake, taken_cluster: str | None) -> list[str]:
     """End what ended runs have left; returns sentences about what was ended, and what could not be."""
     sentences = []
     for cluster in list(emr.pages("list_clusters", "Clusters", ClusterStates=list(ACTIVE))):
         try:
             if cluster["Id"] == taken_cluster:
-                sentences += _reap_steps(emr, instance, cluster["Id"])
-            elif run_id := _ended_run(instance, cluster["Name"]):
-                sentences += _reap_cluster(emr, instance, cluster["Id"], run_id)
+                sentences += _reap_steps(emr, instance, lake, cluster["Id"])
+            elif run := _ended_run(instance, cluster["Name"]):
+                sentences += _reap_cluster(emr, instance, lake, cluster["Id"], run.run_id)
         except EmrApiError as error:  # go on: the next cluster may work
             sentences.append(f"left cluster {cluster['Id']}: {error}")
     return sentences
 
 
-def _reap_cluster(emr: Emr, instance: dg.DagsterInstance, cluster_id: str, run_id: str) -> list[str]:
+def _reap_cluster(emr: Emr, instance: dg.DagsterInstance, lake: Lake, cluster_id: str, run_id: str) -> list[str]:
     cluster = describe(emr, cluster_id)
     tags = {tag["Key"]: tag["Value"] for tag in cluster.get("Tags", [])}
     if tags.get(TERMINATE_TAG) == "true":
+        _, sentences = _given_up(emr, instance, lake, cluster_id)
         terminate(emr, cluster_id)
-        return [f"ended cluster {cluster_id} of run {run_id}"]
+        return [*sentences, f"ended cluster {cluster_id} of run {run_id}"]
     if cluster["TerminationProtected"]:  # it is to stay, but people may end it
         protect(emr, cluster_id, False)
-    return _reap_steps(emr, instance, cluster_id)
+    return _reap_steps(emr, instance, lake, cluster_id)
 
 
-def _reap_steps(emr: Emr, instance: dg.DagsterInstance, cluster_id: str) -> list[str]:
-    left = {}
-    for step in emr.pages("list_steps", "Steps", ClusterId=cluster_id, StepStates=list(_UNENDED_STEPS)):
-        if run_id := _ended_run(instance, step["Name"]):
-            left[step["Id"]] = f"ended step {step['Id']} of run {run_id} on cluster {cluster_id}"
+def _reap_steps(emr: Emr, instance: dg.DagsterInstance, lake: Lake, cluster_id: str) -> list[str]:
+    left, sentences = _given_up(emr, instance, lake, cluster_id)
     if left:
         Steps(emr).cancel(cluster_id, list(left))
-    return list(left.values())
+    return sentences + [f"ended step {step_id} of run {run} on cluster {cluster_id}" for step_id, run in left.items()]
 
 
-def _ended_run(instance: dg.DagsterInstance, name: str) -> str | None:
+def _given_up(emr: Emr, instance: dg.DagsterInstance, lake: Lake, cluster_id: str) -> tuple[dict[str, str], list[str]]:
+    """The steps of ended runs, with their runs: from now on they can publish nothing; and why one still could."""
+    left, sentences = {}, []
+    for step in emr.pages("list_steps", "Steps", ClusterId=cluster_id, StepStates=list(_UNENDED_STEPS)):
+        if run := _ended_run(instance, step["Name"]):
+            left[step["Id"]] = run.run_id
+            day, attempt = date.fromisoformat(run.tags[PARTITION_TAG]), step["Name"].split()[-1]
+            try:
+                for table in TABLES.values():  # the name of the step does not say which it makes
+                    lake.give_up(table, day, f"{run.run_id}/{attempt}")
+            except (LakeError, StorageError) as error:
+                sentences.append(f"step {step['Id']} of run {run.run_id} may still publish if it goes on: {error}")
+    return left, sentences
+
+
+def _ended_run(instance: dg.DagsterInstance, name: str) -> dg.DagsterRun | None:
     """The run in the name of a cluster or step, if this run storage knows that it has ended."""
     words = name.split()
     run = instance.get_run_by_id(words[2]) if words[:1] == [NAME] and len(words) > 2 else None
-    return run.run_id if run and run.is_finished else None
+    return run if run and run.is_finished else None
 
 
-def reap_now(wanted: EmrSettings, instance: dg.DagsterInstance) -> list[str]:
+def reap_now(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
     """The same without long waits: the next call tries again what EMR does not answer now."""
-    return reap(Emr(region(), min(wanted.patience_minutes * 60, _SECONDS / 6)), instance, wanted.cluster_id)
+    wanted = settings.emr
+    assert wanted  # noqa: S101 - only that deployment has clusters
+    emr = Emr(region(), min(wanted.patience_minutes * 60, _SECONDS / 6))
+    return reap(emr, instance, Lake(settings.lake_uri), wanted.cluster_id)
 
 
-def reaper(wanted: EmrSettings) -> dg.SensorDefinition:
+def reaper(settings: Settings) -> dg.SensorDefinition:
     """The sensor."""
 
     @dg.sensor(
@@ -74,7 +97,7 @@ def reaper(wanted: EmrSettings) -> dg.SensorDefinition:
         description="Ends EMR clusters and steps whose run has ended, also if the run's process was killed.",
     )
     def emr_reaper(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        sentences = reap_now(wanted, context.instance)
+        sentences = reap_now(settings, context.instance)
         return dg.SkipReason("; ".join(sentences) or "nothing is left on EMR by runs that have ended")
 
     return emr_reaper

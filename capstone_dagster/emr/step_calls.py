@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from capstone_dagster.emr.api import Answer, Emr
+from capstone_dagster.emr.cluster import log_uri
 from spark_code.locations import StorageError
 from spark_code.storage import Storage
 
@@ -51,9 +52,8 @@ class Steps:
 
 def log_folder(cluster: Answer, step_id: str) -> str | None:
     """The folder of the step's logs; None if the cluster keeps no logs."""
-    # EMR answers with the scheme of an old S3 client, and with or without a slash at the end.
-    uri = (cluster.get("LogUri") or "").replace("s3n://", "s3://").rstrip("/")
-    return f"{uri}/{cluster['Id']}/steps/{step_id}" if uri else None
+    uri = log_uri(cluster)
+    return f"{uri}/steps/{step_id}" if uri else None
 
 
 def last_of_stderr(folder: str) -> str | None:

@@ -14,12 +14,14 @@ import dagster as dg
 from dagster._core.execution.context.system import StepExecutionContext
 
 from capstone_dagster.emr.api import Answer, EmrApiError, jittered
-from capstone_dagster.emr.cluster import ACTIVE, RunCluster, describe, in_words
+from capstone_dagster.emr.cluster import ACTIVE, RunCluster, another_may_help, describe, fate, in_words, machine_logs
 from capstone_dagster.emr.event_relay import Relay
+from capstone_dagster.emr.node_health import NodeHealth
 from capstone_dagster.emr.step_calls import ENDED, Steps, last_of_stderr, log_folder
 from capstone_dagster.settings import EmrSettings, Settings
 from capstone_dagster.steps.inputs import made_tables
 from capstone_dagster.steps.retries import Retries
+from capstone_dagster.wording import lasting
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
 from spark_code.manifest import Attempt
@@ -71,9 +73,7 @@ class Watch:
         with suppress(EmrApiError):
             cluster = describe(self.cluster.emr, self._cluster_id)
             if cluster["Status"]["State"] not in ACTIVE:
-                reason = f"{error}; cluster {self._cluster_id} is {in_words(cluster)}"
-                failure = dg.Failure(reason, allow_retries=False)
-                return self._tried_again(failure, is_lost=True)
+                return self._tried_again(dg.Failure(f"{error}; {fate(cluster)}", allow_retries=False), cluster)
         return None
 
     def _cancel(self, steps: Steps, step_id: str) -> Answer:
@@ -87,6 +87,7 @@ class Watch:
 
     def _poll(self, step_id: str) -> Generator[dg.DagsterEvent, None, Answer]:
         emr, steps = self.cluster.emr, Steps(self.cluster.emr)
+        health = NodeHealth(emr.region, self._cluster_id, emr.clock, self.step.log.warning)
         before: tuple[str, bool] | None = None
         since = 0.0
         while True:
@@ -100,6 +101,8 @@ class Watch:
                 before, since = now, emr.clock()
                 self.step.log.info("EMR: step %s is %s", step_id, state)
             self._require_in_time(step, emr.clock() - since)
+            if state == "RUNNING" and not self.relay.is_decided and (complaint := health.complaint()):
+                raise dg.Failure(f"step {step_id} of EMR was ended: {complaint}", allow_retries=False)
             emr.pause(jittered(self._wanted.poll_seconds))
 
     def _require_in_time(self, step: Answer, seconds: float) -> None:
@@ -114,8 +117,8 @@ class Watch:
         if seconds > limit * 60:
             cluster = describe(self.cluster.emr, self._cluster_id)
             raise dg.Failure(
-                f"step {step['Id']} of EMR is {in_words(step)} for {seconds / 60:.0f} minutes, more than {setting} "
-                f"allows; cluster {self._cluster_id} is {in_words(cluster)}",
+                f"step {step['Id']} of EMR is {in_words(step)} for {lasting(seconds)}, more than {setting} "
+                f"allows; {fate(cluster)}",
                 allow_retries=False,
             )
 
@@ -136,9 +139,11 @@ class Watch:
         is_lost = cluster["Status"]["State"] not in ACTIVE
         reasons = [f"step {step_id} of EMR ended {in_words(ended)}"]
         if is_lost:
-            reasons.append(f"cluster {self._cluster_id} is {in_words(cluster)}")
+            reasons.append(fate(cluster))
         metadata: dict[str, Any] = {"emr_cluster": self._cluster_id, "emr_step": step_id}
-        if folder := log_folder(cluster, step_id):
+        if folder := machine_logs(cluster):  # the step has not begun, so it has no log
+            metadata["log"] = dg.MetadataValue.path(folder)
+        elif folder := log_folder(cluster, step_id):
             reasons.append(f"log: {folder}/")
             metadata["log"] = dg.MetadataValue.path(f"{folder}/")
             if last := self._last_lines(folder):
@@ -146,14 +151,15 @@ class Watch:
         failure = dg.Failure("; ".join(reasons), metadata, allow_retries=False)
         if state == "CANCELLED" and not is_lost:  # somebody has cancelled it
             return failure
-        return self._tried_again(failure, is_lost=is_lost)
+        return self._tried_again(failure, cluster if is_lost else None)
 
-    def _tried_again(self, failure: dg.Failure, *, is_lost: bool) -> Exception:
-        """The failure, as a request to try again; not if a cluster is lost that the run has not created."""
-        if is_lost and not self._wanted.create_cluster:
+    def _tried_again(self, failure: dg.Failure, lost: Answer | None) -> Exception:
+        """The failure, as a request to try again; not if a cluster is lost that the run does not replace."""
+        retries_before = self.step.previous_attempt_count
+        if lost and not (self._wanted.create_cluster and another_may_help(lost, retries_before)):
             return failure
         retries: Retries = self.step.resources.retries
-        return retries.request(failure, self.step.previous_attempt_count)
+        return retries.request(failure, retries_before)
 
     def _last_lines(self, folder: str) -> str | None:
         """Wait a short time for the log: EMR uploads it minutes later, and the cluster costs money meanwhile."""

@@ -53,6 +53,12 @@ def test_a_run_on_emr_creates_its_cluster_and_ends_it_unless_one_is_named() -> N
             "secret in the console of EMR; give the cluster a role instead",
             id="a secret for Spark",
         ),
+        pytest.param(
+            {"CAPSTONE_EMR_SPARK_CONF": "spark.submit.deployMode=cluster"},
+            "CAPSTONE_EMR_SPARK_CONF: the given value cannot be used: spark.submit.deployMode is always client: only "
+            "then is the step's log the driver's",
+            id="a driver that is not on the primary node",
+        ),
     ],
 )
 def test_settings_of_emr_that_contradict_are_refused(given: dict[str, str], refused: str) -> None:

@@ -83,6 +83,7 @@ def test_all_variables_together(tmp_path: Path) -> None:
         "CAPSTONE_UI_URL": "https://dagster.firm.example/capstone/",
         "CAPSTONE_UI_HOSTS": "dagster.internal",
         "CAPSTONE_ALERT_URLS": ALERTS,
+        "CAPSTONE_ALERT_TOPIC": "arn:aws:sns:us-east-1:123456789012:market-alarms",
         "CAPSTONE_PRECONDITIONS": (
             '{"NYSE": [{"key_exists": "s3://vendor/{day}/NYSE.done"}, {"minimum_bytes": 1000000}],'
             ' "NASDAQ": [{"prefix_exists": "/vendor/{day}"}, {"command": ["/opt/a check", "{day}"]}]}'
@@ -91,6 +92,8 @@ def test_all_variables_together(tmp_path: Path) -> None:
         "CAPSTONE_EMR_CREATE_CLUSTER": "false",
         "CAPSTONE_EMR_CLUSTER_ID": "j-2AXXXXXXGAPLF",
         "CAPSTONE_EMR_TERMINATE_CLUSTER": "true",
+        "CAPSTONE_EMR_PROTECT": "false",
+        "CAPSTONE_EMR_DISK_GIB": "200",
         "CAPSTONE_EMR_RELEASE": "emr-spark-8.0.0",
         "CAPSTONE_EMR_MASTER_FLEET": "1xm7g.xlarge",
         "CAPSTONE_EMR_CORE_FLEET": "4xm7g.2xlarge,r7g.2xlarge",
@@ -138,6 +141,7 @@ def test_all_variables_together(tmp_path: Path) -> None:
         ui_url="https://dagster.firm.example/capstone",
         ui_hosts=("dagster.internal",),
         alert_urls=("json://127.0.0.1:8080/hook", "mailto://user:canary@firm.example"),
+        alert_topic="arn:aws:sns:us-east-1:123456789012:market-alarms",
         preconditions=Preconditions(
             (
                 ("NYSE", (KeyExists("s3://vendor/{day}/NYSE.done"), MinimumBytes(1_000_000))),
@@ -149,10 +153,12 @@ def test_all_variables_together(tmp_path: Path) -> None:
             create_cluster=False,
             cluster_id="j-2AXXXXXXGAPLF",
             terminate_cluster=True,
+            protect=False,
             release="emr-spark-8.0.0",
             master_fleet=Fleet(1, ("m7g.xlarge",)),
             core_fleet=Fleet(4, ("m7g.2xlarge", "r7g.2xlarge")),
             task_fleet=Fleet(20, ("c7g.4xlarge", "m7g.4xlarge")),
+            disk_gib=200,
             subnets=("subnet-0a1", "subnet-0b2"),
             service_role="capstone-emr",
             instance_profile="capstone-emr-instances",

@@ -5,7 +5,7 @@ import pytest
 
 from capstone_dagster.runs.terminal_log import console_logger, progress_logger
 from capstone_dagster.steps.retries import final_failures
-from capstone_dagster.wording import printable, say
+from capstone_dagster.wording import lasting, printable, say
 from spark_code.raw_files import UnreadableNameError
 
 NAME = "a\x1b]0;gotcha\x07\x1b[2Jb\u202ec\udcff:1.csv"
@@ -54,3 +54,10 @@ def test_a_log_of_a_run_cannot_steer_the_terminal(name: str, capfd: pytest.Captu
     assert not {"\x1b]", "\x1b[2J", "\x07", "\u202e"}.intersection(
         [out[i : i + n] for i in range(len(out)) for n in (1, 2, 4)]
     )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.6, "1 second"), (59.4, "59 seconds"), (60, "1 minute"), (1799, "30 minutes")]
+)
+def test_less_than_a_minute_is_told_in_seconds(seconds: float, said: str) -> None:
+    assert lasting(seconds) == said

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from capstone_dagster_tests.capstone_dagster.run_storage.test_named_server impor
     ESCAPED,
     port,  # noqa: F401 -- a fixture, found by import
 )
-from capstone_dagster_tests.deploy.stacks import PLATFORM, ROOT, Stacks
+from capstone_dagster_tests.deploy.stacks import PLATFORM, ROOT, Stacks, template
 
 HOST = ROOT / "deploy" / "host"
 UNITS = sorted((HOST / "systemd").iterdir())
@@ -45,6 +46,18 @@ def test_the_installation_checks_the_settings_before_anything_is_switched(
 
     assert ended.returncode == bool(refusal)
     assert ended.stderr[: len(refusal) or None] == refusal
+
+
+def test_the_logs_of_the_host_are_bounded() -> None:
+    installer, journal = (HOST / "install.sh").read_text(), configparser.ConfigParser()
+    journal.read(HOST / "journald.conf")
+    *_, rule = (HOST / "tmpfiles.conf").read_text().splitlines()
+    [home] = re.findall(r"^CAPSTONE_HOME=(.*)$", installer, re.MULTILINE)
+
+    assert journal["Journal"]["SystemMaxUse"] == "2G"
+    assert rule == f"e {home}/logs - - - {template('storage')['Parameters']['LogDays']['Default']}d"
+    for name, folder in (("journald.conf", "systemd/journald.conf.d"), ("tmpfiles.conf", "tmpfiles.d")):
+        assert f'"$release/deploy/host/{name}" /etc/{folder}/capstone.conf' in installer
 
 
 def test_a_changed_password_is_taken_from_the_file_by_the_next_connection(
@@ -92,7 +105,31 @@ def test_the_reader_of_the_warehouse_logs_in_with_the_password_of_its_secret(
         psycopg2.connect(f"postgresql://warehouse_reader:other@127.0.0.1:{port}/market")
 
 
-def test_the_heartbeat_reports_a_dead_daemon_and_the_oldest_cluster_of_the_platform(
+def _upload_certificates(stacks: Stacks, folder: Path, days: int) -> str:
+    """As step 3 of the runbook does."""
+    install_uri = stacks.outputs("storage")["InstallUri"]
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        f"{days}",
+        "-subj",
+        "/CN=*.ec2.internal",
+    ]
+    files = ["-keyout", "privateKey.pem", "-out", "certificateChain.pem"]
+    subprocess.run([*made, *files], cwd=folder, capture_output=True, check=True)
+    with zipfile.ZipFile(folder / "certificates.zip", "w") as packed:
+        packed.write(folder / "certificateChain.pem", "certificateChain.pem")
+    bucket, _, prefix = install_uri.removeprefix("s3://").partition("/")
+    stacks.client("s3").upload_file(f"{folder / 'certificates.zip'}", bucket, f"{prefix}/certificates.zip")
+    return install_uri
+
+
+def test_the_heartbeat_reports_a_dead_daemon_the_oldest_cluster_of_the_platform_and_its_certificates(
     stacks: Stacks, tmp_path: Path
 ) -> None:
     emr, cloudwatch = stacks.client("emr"), stacks.client("cloudwatch")
@@ -102,6 +139,7 @@ def test_the_heartbeat_reports_a_dead_daemon_and_the_oldest_cluster_of_the_platf
     environment = {
         **stacks.environment(),
         "PLATFORM": PLATFORM,
+        "INSTALL_URI": _upload_certificates(stacks, tmp_path, days=20),
         # A run storage that nobody reaches.
         "CAPSTONE_HOME": str(tmp_path),
         "CAPSTONE_POSTGRES_URL": "postgresql://capstone@127.0.0.1:1/dagster",
@@ -111,7 +149,7 @@ def test_the_heartbeat_reports_a_dead_daemon_and_the_oldest_cluster_of_the_platf
 
     now = datetime.now(UTC)
     values = {}
-    for name in ("DaemonAlive", "OldestClusterHours"):
+    for name in ("DaemonAlive", "OldestClusterHours", "CertificateDays"):
         found = cloudwatch.get_metric_statistics(
             Namespace="Capstone",
             MetricName=name,
@@ -124,6 +162,7 @@ def test_the_heartbeat_reports_a_dead_daemon_and_the_oldest_cluster_of_the_platf
         [values[name]] = [point["Maximum"] for point in found["Datapoints"]]
     assert values["DaemonAlive"] == 0
     assert 0 < values["OldestClusterHours"] < 1
+    assert 19 < values["CertificateDays"] < 20.1
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)

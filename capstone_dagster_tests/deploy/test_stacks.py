@@ -64,7 +64,7 @@ def test_a_role_does_nothing_to_everything(stacks: Stacks, stack: str, role: str
         name for name, statement in stacks.statements(stack, role).items() if "*" in (statement["Resource"],)
     }
 
-    expected = {"MakeClustersOfRuns", "FindClusters", "ReportHealth", "TakePartInSessions"}
+    expected = {"MakeClustersOfRuns", "FindClusters", "ReportHealth", "SeeUnhealthyMachines", "TakePartInSessions"}
     assert on_everything == (expected if role == "Role" else set())
 
 
@@ -74,7 +74,7 @@ def test_who_writes_where(stacks: Stacks) -> None:
     assert _allowed(stacks, *host, "s3:PutObject") == {f"{LAKE}/*", f"{WORK}/staging/*"}
     # Never code, releases or raw files: what a step leaves must not run in the next one.
     assert _allowed(stacks, *cluster, "s3:PutObject") == {f"{LAKE}/*", f"{WORK}/staging/runs/*", f"{WORK}/logs/*"}
-    assert _allowed(stacks, *cluster, "s3:DeleteObject") == {f"{LAKE}/*"}
+    assert _allowed(stacks, *cluster, "s3:DeleteObject") == {f"{LAKE}/*", f"{WORK}/staging/runs/*"}
     assert _allowed(stacks, "emr", "ServiceRole", "s3:PutObject") == set()
 
 
@@ -94,7 +94,30 @@ def test_who_reads_what(stacks: Stacks) -> None:
     }
     for role in (host, cluster):
         assert _allowed(stacks, *role, "s3:ListBucket") == {RAW, LAKE, WORK}
-        assert _allowed(stacks, *role, "kms:Decrypt") == {stacks.outputs("storage")["KeyArn"]}
+        assert stacks.statements(*role)["UseTheKey"]["Resource"] == stacks.outputs("storage")["KeyArn"]
+
+
+def test_a_cluster_sees_the_uploads_that_it_has_not_finished(stacks: Stacks) -> None:
+    assert _allowed(stacks, "emr", "InstanceRole", "s3:ListBucketMultipartUploads") == {RAW, LAKE, WORK}
+
+
+def test_analysts_read_tables_and_write_nothing_but_answers(stacks: Stacks) -> None:
+    arn = stacks.outputs("analysts")["PolicyArn"]
+    document = stacks.client("iam").get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]["Document"]
+    by_name = {statement["Sid"]: statement for statement in document["Statement"]}
+
+    written = {sid: each["Resource"] for sid, each in by_name.items() if "s3:PutObject" in each["Action"]}
+    assert written == {"KeepAnswers": f"{WORK}/athena/*"}
+    assert (by_name["ReadTables"]["Action"], by_name["ReadTables"]["Resource"]) == ("s3:GetObject", f"{LAKE}/*")
+    assert by_name["UseTheKey"]["Resource"] == stacks.outputs("storage")["KeyArn"]
+    assert by_name["Ask"]["Resource"] == f"arn:aws:athena:{REGION}:{ACCOUNT}:workgroup/{PLATFORM}"
+    changing = ("Put", "Delete", "Create", "Update", "Batch")
+    actions = {action.partition(":")[2] for each in by_name.values() for action in _as_list(each["Action"])}
+    assert {action for action in actions if action.startswith(changing)} == {"PutObject"}
+
+
+def _as_list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def test_the_policy_for_the_passwords_is_of_these_secrets_and_exported_for_the_host(stacks: Stacks) -> None:
@@ -124,6 +147,13 @@ def test_host_and_cluster_register_partitions_in_the_platforms_catalog_only(
             f"{glue}:database/market_data",
             f"{glue}:table/market_data/*",
         }
+
+
+def test_the_host_sends_alerts_to_the_topic_with_its_role(stacks: Stacks) -> None:
+    outputs = stacks.outputs("alarms")
+
+    assert _allowed(stacks, "host", "Role", "sns:Publish") == {outputs["CapstoneAlertTopic"]}
+    assert stacks.statements("host", "Role")["EncryptAlerts"]["Resource"] == outputs["KeyArn"]
 
 
 def test_the_host_works_with_clusters_of_runs_only(stacks: Stacks) -> None:
@@ -243,4 +273,4 @@ def test_a_failure_of_the_platform_is_told_and_no_other(stacks: Stacks, rule: st
         "detail-type": [kind],
         "detail": {"name": [{"prefix": "capstone "}], "state": [state]},
     }
-    assert [target["Arn"] for target in targets] == [stacks.outputs("alarms")["TopicArn"]]
+    assert [target["Arn"] for target in targets] == [stacks.outputs("alarms")["CapstoneAlertTopic"]]

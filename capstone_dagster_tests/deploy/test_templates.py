@@ -17,9 +17,11 @@ ANY_RESOURCE = {
     "AccountDecidesByRoles": "in the policy of a key, * is this key",
     "EncryptAlarms": "in the policy of a key, * is this key",
     "EncryptEvents": "in the policy of a key, * is this key",
+    "VendorsEncryptWhatTheyDeliver": "in the policy of a key, * is this key",
     "MakeClustersOfRuns": "a cluster has no name before it exists; its tags are asked for",
     "FindClusters": "AWS knows no narrower form of it; it shows names only",
     "ReportHealth": "AWS knows no narrower form of it; the namespace is asked for",
+    "SeeUnhealthyMachines": "AWS knows no narrower form of it",
     "TakePartInSessions": "AWS knows no narrower form of it",
 }
 # Families of actions that AWS itself describes with a *, on the platform's own key.
@@ -117,9 +119,9 @@ def test_keys_change_every_year_and_that_of_the_data_stays_and_is_opened_by_role
     of_data = keys[0]
 
     assert [key["Properties"]["EnableKeyRotation"] for key in keys] == [True, True]
-    assert (of_data["DeletionPolicy"], of_data["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert (of_data["DeletionPolicy"], of_data["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert [_sids(key) for key in keys] == [
-        ["AccountDecidesByRoles"],
+        ["AccountDecidesByRoles", "VendorsEncryptWhatTheyDeliver"],
         ["AccountDecidesByRoles", "EncryptAlarms", "EncryptEvents"],
     ]
     [(_, topic)] = resources("AWS::SNS::Topic")
@@ -127,7 +129,7 @@ def test_keys_change_every_year_and_that_of_the_data_stays_and_is_opened_by_role
 
 
 def _sids(key: dict[str, Any]) -> list[str]:
-    return [statement["Sid"] for statement in key["Properties"]["KeyPolicy"]["Statement"]]
+    return [statement["Sid"] for statement in _statements(key["Properties"]["KeyPolicy"])]
 
 
 BUCKETS = dict(resources("AWS::S3::Bucket"))
@@ -138,7 +140,7 @@ def test_a_bucket_is_closed_versioned_encrypted_and_stays(name: str) -> None:
     bucket = BUCKETS[name]
     properties = bucket["Properties"]
 
-    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
     assert properties["PublicAccessBlockConfiguration"] == dict.fromkeys(
         ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True
@@ -156,13 +158,46 @@ def test_a_bucket_refuses_plain_connections() -> None:
     policies = dict(resources("AWS::S3::BucketPolicy"))
 
     assert set(policies) == {f"{name}Policy" for name in BUCKETS}
-    for name, policy in policies.items():
-        bucket = name.removesuffix("Policy")
-        assert policy["Properties"]["Bucket"] == {"Ref": bucket}
-        [statement] = policy["Properties"]["PolicyDocument"]["Statement"]
-        assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    for bucket, policy in ((name.removesuffix("Policy"), policy) for name, policy in policies.items()):
+        assert policy["Properties"]["Bucket"]["Fn::If"][:2] == ["MakesBuckets", {"Ref": bucket}]
+        name = BUCKETS[bucket]["Properties"]["BucketName"]["Fn::Sub"]
+        assert policy["Properties"]["Bucket"]["Fn::If"][2] == {"Fn::Sub": name}
+        [statement] = [each for each in _statements(policy) if each["Effect"] == "Deny"]
+        assert (statement["Principal"], statement["Action"]) == ("*", "s3:*")
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-        assert statement["Resource"] == [{"Fn::GetAtt": [bucket, "Arn"]}, {"Fn::Sub": f"${{{bucket}.Arn}}/*"}]
+        arn = "arn:${AWS::Partition}:s3:::" + name
+        assert statement["Resource"] == [{"Fn::Sub": arn}, {"Fn::Sub": f"{arn}/*"}]
+
+
+@pytest.mark.parametrize("name", ["RawBucket", "LakeBucket", "WorkBucket"])
+def test_who_has_used_a_bucket_is_written_into_another_one(name: str) -> None:
+    logging = BUCKETS[name]["Properties"]["LoggingConfiguration"]
+    [statement] = [each for each in _statements(template("storage")) if each.get("Sid") == "LogsOfTheBuckets"]
+
+    assert logging["DestinationBucketName"] == {"Ref": "AccessBucket"}
+    assert statement["Principal"] == {"Service": "logging.s3.amazonaws.com"}
+    # No other account may write there, and S3 cannot write these logs with a key of the platform.
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    [encryption] = BUCKETS["AccessBucket"]["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+
+
+def test_vendors_may_deliver_and_neither_read_nor_delete() -> None:
+    vendors = {each["Sid"]: each for each in _statements(template("storage")) if "Vendors" in each.get("Sid", "")}
+
+    assert {sid: each["Principal"] for sid, each in vendors.items()} == {
+        "VendorsDeliver": {"AWS": {"Ref": "Vendors"}},
+        "VendorsEncryptWhatTheyDeliver": {"AWS": {"Ref": "Vendors"}},
+    }
+    assert vendors["VendorsDeliver"]["Action"] == ["s3:PutObject", "s3:AbortMultipartUpload"]
+    assert "-raw-" in vendors["VendorsDeliver"]["Resource"]["Fn::Sub"]
+
+
+def test_profile_and_role_of_the_machines_have_the_same_name() -> None:
+    [(_, profile)] = [found for found in resources("AWS::IAM::InstanceProfile") if found[0] == "InstanceProfile"]
+    role = dict(resources("AWS::IAM::Role"))["InstanceRole"]
+
+    assert profile["Properties"]["InstanceProfileName"] == role["Properties"]["RoleName"]
 
 
 def test_only_files_of_steps_logs_old_versions_and_unfinished_uploads_expire() -> None:
@@ -176,7 +211,8 @@ def test_only_files_of_steps_logs_old_versions_and_unfinished_uploads_expire() -
     everywhere = {("AbortIncompleteMultipartUpload", ""), ("NoncurrentVersionExpiration", "")}
     assert rules("RawBucket") == rules("LakeBucket") == everywhere
     # Never staging/code: a run between its look and its use would fail.
-    assert rules("WorkBucket") == everywhere | {("ExpirationInDays", "staging/runs/"), ("ExpirationInDays", "logs/")}
+    expiring = {("ExpirationInDays", f"{prefix}/") for prefix in ("staging/runs", "logs", "athena")}
+    assert rules("WorkBucket") == everywhere | expiring
     defaults = {name: parameter.get("Default") for name, parameter in template("storage")["Parameters"].items()}
     assert (defaults["StagingDays"], defaults["LogDays"], defaults["OldVersionDays"]) == (14, 90, 30)
 
@@ -224,6 +260,10 @@ def test_nothing_comes_in_but_the_host_to_the_database() -> None:
 
     assert set(groups) == {"HostGroup", "Group"}
     assert "SecurityGroupIngress" not in groups["HostGroup"]["Properties"]
+    *ways_out, mail = groups["HostGroup"]["Properties"]["SecurityGroupEgress"]
+    assert [way["ToPort"] for way in ways_out] == [443, 5432]
+    assert (mail["Fn::If"][0], mail["Fn::If"][1]["ToPort"]) == ("HasMail", {"Ref": "MailPort"})
+    assert template("network")["Parameters"]["MailPort"]["Default"] == ""
     [rule] = groups["Group"]["Properties"]["SecurityGroupIngress"]
     assert (rule["FromPort"], rule["ToPort"]) == (5432, 5432)
     assert rule["SourceSecurityGroupId"] == {"Fn::ImportValue": {"Fn::Sub": "${Platform}-host-group"}}
@@ -245,7 +285,9 @@ ALARMS = dict(resources("AWS::CloudWatch::Alarm"))
 def test_an_alarm_tells_somebody_and_says_when_it_is_over(name: str) -> None:
     properties = ALARMS[name]["Properties"]
 
-    assert properties["AlarmActions"] == properties["OKActions"] == [{"Ref": "Topic"}]
+    imported = {"Fn::ImportValue": {"Fn::Sub": "${Platform}-alarms"}}
+    topic = imported if name == "HostBroken" else {"Ref": "Topic"}
+    assert properties["AlarmActions"] == properties["OKActions"] == [topic]
     assert properties["AlarmDescription"]
 
 

@@ -12,6 +12,7 @@ GROUPS = [{"InstanceRole": "MASTER", "InstanceType": "m5.xlarge", "InstanceCount
 # EMR's words are written small.
 LOUD = {"OnDemandSpecification": {"AllocationStrategy": "LOWEST_PRICE"}}
 UNKNOWN = "j-0000000000000"
+INSTALLING = {"Name": "install", "ScriptBootstrapAction": {"Path": "s3://bucket/install.sh"}}
 
 
 def fleets(*fleets: dict[str, Any]) -> dict[str, Any]:
@@ -33,6 +34,10 @@ def fleets(*fleets: dict[str, Any]) -> dict[str, Any]:
         ({"Steps": [{"Name": "no jar"}]}, "HadoopJarStep"),
         ({"Instances": INSTANCES | {"InstanceGroups": GROUPS}}, "mutually exclusive"),
         ({"Instances": {}}, "InstanceFleets, InstanceGroups"),
+        ({"Instances": INSTANCES | {"Ec2SubnetId": "subnet-1", "Ec2SubnetIds": ["subnet-1"]}}, "mutually exclusive"),
+        ({"Name": "x" * 257}, "at most 256 characters"),
+        ({"BootstrapActions": [INSTALLING] * 17}, "at most 16 bootstrap actions"),
+        ({"Tags": [{"Key": "aws:owner", "Value": "desk"}]}, "aws:owner begins with aws:"),
         (fleets(CORE), "exactly one MASTER"),
         (fleets(MASTER, CORE, CORE), "at most one"),
         (fleets(MASTER | {"TargetOnDemandCapacity": 2}), "capacity of 1"),
@@ -47,6 +52,13 @@ def test_a_cluster_that_emr_would_not_make_is_refused(client: Any, changes: dict
         client.run_job_flow(**request)
     assert why in refused.value.response["Error"]["Message"]
     assert client.list_clusters()["Clusters"] == []
+
+
+def test_a_tag_that_is_awss_own_is_not_added_later_either(client: Any) -> None:
+    cluster = Asked.for_cluster(client)
+
+    with pytest.raises(ClientError, match="AWS:owner begins with aws:"):
+        client.add_tags(ResourceId=cluster.id, Tags=[{"Key": "AWS:owner", "Value": "desk"}])
 
 
 def test_a_cluster_of_groups_has_no_fleets(client: Any) -> None:

@@ -1,15 +1,18 @@
-"""What only the host knows, as metrics of CloudWatch: does Dagster's daemon work, how old is the oldest cluster.
+"""What only the host knows, as metrics of CloudWatch: the daemon's life, the oldest cluster's age, the certificates'.
 
 The alarms are in ``deploy/cloudformation/alarms.yaml``, and silence is one of them. Started by
 ``capstone-heartbeat.timer``.
 """
 
+import io
 import os
 import subprocess
 import sys
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 
@@ -43,6 +46,18 @@ def oldest_cluster_hours(now: datetime) -> float:
     return max((age.total_seconds() / 3600 for age in ages), default=0.0)
 
 
+def certificate_days(now: datetime, install_uri: str) -> float:
+    """For how long the certificates are valid that new clusters get; afterwards, none can be created."""
+    place = urlsplit(install_uri)
+    key = f"{place.path.strip('/')}/certificates.zip"
+    packed = boto3.client("s3").get_object(Bucket=place.netloc, Key=key)["Body"].read()
+    chain = zipfile.ZipFile(io.BytesIO(packed)).read("certificateChain.pem")
+    asked = ["openssl", "x509", "-noout", "-enddate", "-dateopt", "iso_8601"]
+    told = subprocess.run(asked, input=chain, capture_output=True, check=True).stdout.decode()  # noqa: S603 - our own
+    return (datetime.fromisoformat(told.partition("=")[2].strip()) - now).total_seconds() / 86400
+
+
 if __name__ == "__main__":
     report(os.environ["PLATFORM"], "DaemonAlive", float(daemon_lives()))
     report(os.environ["PLATFORM"], "OldestClusterHours", oldest_cluster_hours(datetime.now(UTC)))
+    report(os.environ["PLATFORM"], "CertificateDays", certificate_days(datetime.now(UTC), os.environ["INSTALL_URI"]))

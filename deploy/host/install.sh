@@ -53,7 +53,10 @@ say "services of $release"
 ln -sfn "$release" /opt/capstone/current
 install -m 755 "$release/deploy/host/capstone" /usr/local/bin/capstone
 install -m 644 "$release"/deploy/host/systemd/* /etc/systemd/system/
+install -D -m 644 "$release/deploy/host/journald.conf" /etc/systemd/journald.conf.d/capstone.conf
+install -D -m 644 "$release/deploy/host/tmpfiles.conf" /etc/tmpfiles.d/capstone.conf
 systemctl daemon-reload
+systemctl restart systemd-journald.service
 systemctl restart capstone-password.service
 systemctl enable --now capstone-password.timer capstone-heartbeat.timer
 for service in code daemon webserver; do

@@ -11,8 +11,12 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import redirect_stdout
 
+import boto3
 from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType
+from botocore.exceptions import ClientError
 
+# The longest that SNS takes.
+_SUBJECT_LENGTH = 99
 _FAILED = "could not be reached, or refused it"
 
 
@@ -36,6 +40,17 @@ def _hand_over(prepared: "Future[Apprise | None]", title: str, text: str) -> str
     return None if result else f"answered {status[1]}" if status else _FAILED
 
 
+def _publish(topic: str, title: str, text: str) -> str | None:
+    """Publish to a topic of SNS, as the role or user that boto3 finds: apprise takes only keys."""
+    subject = title.encode("ascii", "ignore").decode()[:_SUBJECT_LENGTH]
+    try:
+        sns = boto3.Session(region_name=topic.split(":")[3]).client("sns")
+        sns.publish(TopicArn=topic, Subject=subject, Message=f"{title}\n{text}")
+    except ClientError as error:
+        return f"answered {error.response['ResponseMetadata']['HTTPStatusCode']}"
+    return None
+
+
 def _answer(sending: "Future[str | None]", seconds: float) -> str | None:
     if not sending.done():
         return f"gave no answer in {seconds:g} s"
@@ -48,9 +63,16 @@ def main() -> None:
     urls, seconds = asked["urls"], asked["seconds"]
     with redirect_stdout(sys.stderr):
         threads = ThreadPoolExecutor(len(urls))
-        prepared = [threads.submit(_prepare, url) for url in urls]
-        wait(prepared)
-        sendings = [threads.submit(_hand_over, channel, asked["title"], asked["text"]) for channel in prepared]
+        topics = [url for url in urls if url.startswith("arn:")]
+        prepared = {url: threads.submit(_prepare, url) for url in urls if url not in topics}
+        wait(prepared.values())
+        message = (asked["title"], asked["text"])
+        sendings = [
+            threads.submit(_publish, url, *message)
+            if url in topics
+            else threads.submit(_hand_over, prepared[url], *message)
+            for url in urls
+        ]
         wait(sendings, timeout=seconds)
     json.dump([_answer(sending, seconds) for sending in sendings], sys.stdout)
     sys.stdout.flush()

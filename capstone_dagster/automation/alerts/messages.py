@@ -1,4 +1,4 @@
-"""Messages to the people who look after the platform, on the channels of CAPSTONE_ALERT_URLS.
+"""Messages to the people who look after the platform, on the channels of CAPSTONE_ALERT_URLS and a topic.
 
 Nothing here raises, and no part of a URL is shown: a channel is named by its position and its scheme, as in "channel 2
 (slack)". ``apprise_process`` talks to the channels; the sensors beside this module decide what needs a message.
@@ -43,7 +43,7 @@ class Sent:
     def __str__(self) -> str:
         asked = len(self.taken_by) + len(self.refused_by)
         if not asked:
-            return "no alert channel is configured (CAPSTONE_ALERT_URLS)"
+            return "no alert channel is configured (CAPSTONE_ALERT_URLS, CAPSTONE_ALERT_TOPIC)"
         if not self.refused_by:
             return "sent to 1 channel" if asked == 1 else f"sent to {asked} channels"
         reasons = "; ".join(f"{channel} {reason}" for channel, reason in self.refused_by.items())
@@ -64,7 +64,8 @@ def deliver(settings: Settings, alert: Alert, to: Collection[str]) -> Sent:
 
 
 def _urls(settings: Settings) -> dict[str, str]:
-    return {f"channel {n} ({url.split(':')[0].lower()})": url for n, url in enumerate(settings.alert_urls, 1)}
+    urls = {f"channel {n} ({url.split(':')[0].lower()})": url for n, url in enumerate(settings.alert_urls, 1)}
+    return urls | ({"the topic": settings.alert_topic} if settings.alert_topic else {})
 
 
 def _answers(settings: Settings, alert: Alert, urls: Sequence[str]) -> list[str | None]:

@@ -151,6 +151,13 @@ def test_a_taken_one_is_protected_meanwhile_and_given_back_as_it_was_unless_it_s
     assert len(emr.clusters) == 1
 
 
+def test_no_cluster_is_protected_if_that_is_switched_off(emr: FakeEmr, s3_uri: str) -> None:
+    run_cluster(s3_uri, CAPSTONE_EMR_PROTECT="false").require(OWNER, LOG)
+    run_cluster(s3_uri, CAPSTONE_EMR_PROTECT="false", CAPSTONE_EMR_CLUSTER_ID=taken_cluster(emr)).require(OWNER, LOG)
+
+    assert [cluster.protected for cluster in emr.clusters] == [False, False]
+
+
 def test_one_that_has_ended_is_not_taken_and_the_error_says_what_to_do(emr: FakeEmr, s3_uri: str) -> None:
     cluster_id = taken_cluster(emr)
     emr.tell.lose_cluster(cluster_id, "Spot instances were reclaimed")

@@ -28,6 +28,8 @@ EVERYTHING = {
     "CAPSTONE_EMR_IDLE_MINUTES": "0.1",
     "CAPSTONE_EMR_LOG_URI": "s3://logs/emr/",
     "CAPSTONE_EMR_TERMINATE_CLUSTER": "false",
+    "CAPSTONE_EMR_DISK_GIB": "250",
+    "CAPSTONE_EMR_PROTECT": "false",
 }
 
 
@@ -72,6 +74,7 @@ def test_without_a_wish_it_is_this(staging: Storage) -> None:
             ],
             "KeepJobFlowAliveWhenNoSteps": True,
             "TerminationProtected": True,
+            "UnhealthyNodeReplacement": True,
         },
         "ServiceRole": "EMR_DefaultRole",
         "JobFlowRole": "EMR_EC2_DefaultRole",
@@ -93,6 +96,7 @@ def test_without_a_wish_it_is_this(staging: Storage) -> None:
             }
         ],
         "StepConcurrencyLevel": 1,
+        "EbsRootVolumeSize": 30,
     }
     assert staging.read(bootstrap) == (CHECKOUT / "deploy" / "emr" / "bootstrap.sh").read_bytes()
     assert staging.read(requirements) == (CHECKOUT / "requirements.lock").read_bytes()
@@ -100,14 +104,16 @@ def test_without_a_wish_it_is_this(staging: Storage) -> None:
 
 def test_every_wish_is_heard(staging: Storage) -> None:
     request = request_of(staging, **EVERYTHING)
+    volume = {"VolumeSpecification": {"VolumeType": "gp3", "SizeInGB": 250}, "VolumesPerInstance": 1}
+    disk = {"EbsConfiguration": {"EbsBlockDeviceConfigs": [volume]}}
 
     assert request["Instances"]["InstanceFleets"][2] == {
         "Name": "TASK",
         "InstanceFleetType": "TASK",
         "TargetSpotCapacity": 4,
         "InstanceTypeConfigs": [
-            {"InstanceType": "m6i.xlarge", "WeightedCapacity": 1},
-            {"InstanceType": "r6i.xlarge", "WeightedCapacity": 1},
+            {"InstanceType": "m6i.xlarge", "WeightedCapacity": 1, **disk},
+            {"InstanceType": "r6i.xlarge", "WeightedCapacity": 1, **disk},
         ],
         "LaunchSpecifications": {
             "SpotSpecification": {
@@ -117,6 +123,10 @@ def test_every_wish_is_heard(staging: Storage) -> None:
             }
         },
     }
+    first_types = [fleet["InstanceTypeConfigs"][0] for fleet in request["Instances"]["InstanceFleets"]]
+    by_fleet = [first.get("EbsConfiguration") for first in first_types]
+    assert by_fleet == [None, *[disk["EbsConfiguration"]] * 2]  # the primary node computes nothing
+    assert request["Instances"]["TerminationProtected"] is False
     assert request["Instances"]["Ec2SubnetIds"] == ["subnet-1", "subnet-2"]
     assert request["SecurityConfiguration"] == "encrypted"
     assert request["BootstrapActions"][0]["ScriptBootstrapAction"]["Path"] == "s3://bucket/own.sh"
@@ -146,5 +156,5 @@ def test_emr_accepts_it(
     made = Emr("us-east-1", 1).ask("run_job_flow", **request_of(staging, **variables))["JobFlowId"]
 
     described = Emr("us-east-1", 1).ask("describe_cluster", ClusterId=made)["Cluster"]
-    assert (described["TerminationProtected"], described["AutoTerminate"]) == (True, False)
+    assert (described["TerminationProtected"], described["AutoTerminate"]) == (not variables, False)
     assert emr.cluster(made).tags["capstone:run_id"] == "5e0c9a4e-run"

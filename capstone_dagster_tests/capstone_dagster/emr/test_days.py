@@ -115,7 +115,13 @@ def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_
     shown = {"the terminal": said, "the events": "".join(dg.serialize_value(entry) for entry in logs)}
     shown |= {"the steps": str([step.config for step in platform.emr.clusters[0].steps])}
     shown |= {"the cluster": str(platform.emr.clusters[0].request), "the run": str(run)}
-    shown |= {key: content.decode(errors="replace") for key, content in everything_on_s3(platform.bucket)}
+    on_s3 = {key: content.decode(errors="replace") for key, content in everything_on_s3(platform.bucket)}
+    # Spark's own log of each step that has run, in the folder of its attempt.
+    event_logs = {key.split("/eventlog_v2_")[0] for key in on_s3 if "/events_1_" in key}
+    assert len(event_logs) == 3
+    assert {key.split("/")[:3] == ["staging", "runs", run.run_id] for key in event_logs} == {True}
+    assert f"its logs: {platform.bucket}/staging/logs/{platform.emr.clusters[0].id}/" in said
+    shown |= on_s3
     logs_here = [path for path in platform.settings.log_dir.rglob("*") if path.is_file()]
     shown |= {str(path): path.read_text(errors="replace") for path in logs_here}
     assert logs_here

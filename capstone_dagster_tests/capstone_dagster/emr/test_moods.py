@@ -228,10 +228,10 @@ def test_the_cluster_of_a_process_that_was_killed_is_ended_by_the_reaper(
         process.send_signal(signal.SIGKILL)
         process.communicate()
         emr = Emr("us-east-1", 10)
-        assert reap(emr, instance, None) == []  # as far as the run storage knows, it goes on
+        assert reap(emr, instance, platform.lake, None) == []  # as far as the run storage knows, it goes on
         end_dead(instance, *instance.get_runs())
         (run,) = instance.get_runs()
-        ended = reap(emr, instance, None)
+        ended = reap(emr, instance, platform.lake, None)
 
     assert run.status == dg.DagsterRunStatus.FAILURE
     assert ended == [f"ended cluster {platform.emr.clusters[0].id} of run {run.run_id}"]

@@ -1,6 +1,7 @@
 """What runs have left on EMR is ended once their run has ended, and nothing else is."""
 
 import functools
+import json
 import os
 from typing import Any
 
@@ -12,7 +13,7 @@ from capstone_dagster.emr.api import Emr
 from capstone_dagster.emr.cluster_request import Owner, creation
 from capstone_dagster.emr.launcher import owner_of
 from capstone_dagster.emr.reaper import reap, reaper
-from capstone_dagster.settings import EmrSettings, Settings
+from capstone_dagster.settings import Settings
 from capstone_dagster_tests.builders.run_histories import (
     CANCELED,
     CANCELING,
@@ -27,24 +28,23 @@ from capstone_dagster_tests.builders.run_histories import (
 from capstone_dagster_tests.servers.emr_platform import taken_cluster
 from capstone_dagster_tests.servers.processes import eventually
 from fake_aws.emr import FakeEmr
+from spark_code.lake import Lake
+from spark_code.schemas import TABLES, Table
 from spark_code.storage import Storage
 
 BEGAN = (STARTING, STARTED)
 JOB_ID = "preprocessing_2020-08-06"
 
-pytestmark = pytest.mark.usefixtures("s3_uri")
-
 
 @pytest.fixture(autouse=True)
-def _here(emr: FakeEmr, monkeypatch: pytest.MonkeyPatch) -> None:
+def _here(emr: FakeEmr, s3_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_EMR", emr.endpoint)
+    monkeypatch.setenv("CAPSTONE_LAKE_URI", f"{s3_uri}/lake")
 
 
-def settings(bucket: str, **variables: str) -> EmrSettings:
+def settings(bucket: str, **variables: str) -> Settings:
     places = {f"CAPSTONE_{name}_URI": f"{bucket}/{name.lower()}" for name in ("RAW", "LAKE", "EMR_STAGING")}
-    found = Settings.from_mapping({"CAPSTONE_DEPLOYMENT": "emr", **places, **variables}).emr
-    assert found
-    return found
+    return Settings.from_mapping({"CAPSTONE_DEPLOYMENT": "emr", **places, **variables})
 
 
 def asked() -> Emr:
@@ -60,7 +60,8 @@ def _asked(endpoint: str) -> Emr:
 
 def left_cluster(bucket: str, run_id: str, **changes: Any) -> str:
     """A cluster as the run has made it."""
-    wanted = settings(bucket, CAPSTONE_EMR_TERMINATE_CLUSTER=changes.pop("terminate", "true"))
+    wanted = settings(bucket, CAPSTONE_EMR_TERMINATE_CLUSTER=changes.pop("terminate", "true")).emr
+    assert wanted
     owner = changes.pop("owner", Owner(run_id, JOB_ID))
     request = creation(wanted, owner, 1, Storage(wanted.staging_uri)) | changes
     made: str = asked().ask("run_job_flow", **request)["JobFlowId"]
@@ -73,6 +74,19 @@ def left_steps(cluster_id: str, *names: str) -> list[str]:
     steps = [{"Name": name, "ActionOnFailure": "CONTINUE", "HadoopJarStep": jar} for name in names]
     ids: list[str] = asked().ask("add_job_flow_steps", JobFlowId=cluster_id, Steps=steps)["StepIds"]
     return ids
+
+
+def lake() -> Lake:
+    return Lake(os.environ["CAPSTONE_LAKE_URI"])
+
+
+def reaped(histories: Histories, taken: str | None = None) -> list[str]:
+    return reap(asked(), histories.instance, lake(), taken)
+
+
+def given_up(table: Table) -> list[str]:
+    pointer = lake().storage.read(f"{table.path}/_published/2020-08-06.json")
+    return list(json.loads(pointer)["given_up"]) if pointer else []
 
 
 def cancelled(emr: FakeEmr) -> list[str]:
@@ -90,10 +104,35 @@ def test_the_cluster_of_a_run_that_has_ended_is_terminated_although_it_is_protec
     run_id = histories.run("preprocessing", *events)
     cluster_id = left_cluster(s3_uri, run_id)
 
-    assert reap(asked(), histories.instance, None) == [f"ended cluster {cluster_id} of run {run_id}"]
+    assert reaped(histories) == [f"ended cluster {cluster_id} of run {run_id}"]
 
     assert eventually(lambda: emr.clusters[0].state, "TERMINATED".__eq__, seconds=30)
-    assert reap(asked(), histories.instance, None) == []
+    assert reaped(histories) == []
+
+
+@pytest.mark.parametrize("terminate", ["true", "false"])
+def test_what_a_killed_run_has_written_cannot_be_published_after_its_cluster_is_ended(
+    s3_uri: str, histories: Histories, terminate: str
+) -> None:
+    run_id = histories.run("preprocessing", *BEGAN, FAILURE)
+    cluster_id = left_cluster(s3_uri, run_id, terminate=terminate)
+    left_steps(cluster_id, f"capstone {JOB_ID} {run_id} ingested__events 2")
+
+    reaped(histories)
+
+    assert {name: given_up(table) for name, table in TABLES.items()} == {name: [f"{run_id}/2"] for name in TABLES}
+
+
+def test_a_cluster_is_ended_although_the_lake_does_not_answer(emr: FakeEmr, s3_uri: str, histories: Histories) -> None:
+    run_id = histories.run("preprocessing", *BEGAN, FAILURE)
+    cluster_id = left_cluster(s3_uri, run_id)
+    (step_id,) = left_steps(cluster_id, f"capstone {JOB_ID} {run_id} eod 1")
+
+    first, second = reap(asked(), histories.instance, Lake("s3://no-such-bucket/lake"), None)
+
+    assert first.startswith(f"step {step_id} of run {run_id} may still publish if it goes on: ")
+    assert second == f"ended cluster {cluster_id} of run {run_id}"
+    assert emr.clusters[0].is_ending
 
 
 def test_the_cluster_of_a_run_of_some_assets_is_known_by_its_name(
@@ -104,7 +143,7 @@ def test_the_cluster_of_a_run_of_some_assets_is_known_by_its_name(
     assert run
     cluster_id = left_cluster(s3_uri, run_id, owner=owner_of(histories.instance, run))
 
-    assert reap(asked(), histories.instance, None) == [f"ended cluster {cluster_id} of run {run_id}"]
+    assert reaped(histories) == [f"ended cluster {cluster_id} of run {run_id}"]
     assert emr.calls("RunJobFlow")[0].params["Name"].split()[1] == "eod/quotes_eod/trades_of_2020-08-06"
 
 
@@ -116,7 +155,7 @@ def test_the_cluster_of_a_run_that_has_not_ended_is_left_alone(
 ) -> None:
     left_cluster(s3_uri, histories.run("preprocessing", *events))
 
-    assert reap(asked(), histories.instance, None) == []
+    assert reaped(histories) == []
     assert emr.clusters[0].protected
     assert emr.calls("TerminateJobFlows") == []
 
@@ -128,7 +167,7 @@ def test_clusters_of_others_are_left_alone(emr: FakeEmr, s3_uri: str, histories:
     left_cluster(s3_uri, ended, Name=f"capstoned {JOB_ID} {ended} 1")
     left_cluster(s3_uri, ended, Tags=[])
 
-    assert reap(asked(), histories.instance, None) == []
+    assert reaped(histories) == []
     assert emr.calls("TerminateJobFlows", "CancelSteps") == []
 
 
@@ -139,7 +178,7 @@ def test_what_cannot_be_ended_now_is_told_and_keeps_nothing_else_alive(
     older, newer = left_cluster(s3_uri, ended), left_cluster(s3_uri, ended)
     emr.tell.break_calls("DescribeCluster")
 
-    first, second = reap(Emr("us-east-1", 0), histories.instance, None)
+    first, second = reap(Emr("us-east-1", 0), histories.instance, lake(), None)
 
     assert first.startswith(f"left cluster {newer}: EMR gave no answer to describe_cluster for 0 s, last: ")
     assert second == f"ended cluster {older} of run {ended}"
@@ -152,7 +191,7 @@ def test_a_cluster_that_shall_stay_does_so_without_the_steps_of_its_run(
     cluster_id = left_cluster(s3_uri, run_id, terminate="false")
     (step_id,) = left_steps(cluster_id, f"capstone {JOB_ID} {run_id} eod 1")
 
-    assert reap(asked(), histories.instance, None) == [f"ended step {step_id} of run {run_id} on cluster {cluster_id}"]
+    assert reaped(histories) == [f"ended step {step_id} of run {run_id} on cluster {cluster_id}"]
 
     eventually(lambda: emr.clusters[0].steps[0].state, "CANCELLED".__eq__, seconds=30)
     assert emr.calls("TerminateJobFlows") == []
@@ -175,7 +214,7 @@ def test_on_the_taken_cluster_only_the_steps_of_runs_that_have_ended_are_cancell
     )
     eventually(lambda: emr.clusters[0].steps[0].state, "RUNNING".__eq__, seconds=30)
 
-    told = reap(asked(), histories.instance, cluster_id)
+    told = reaped(histories, cluster_id)
 
     wanted = [f"ended step {step} of run {ended} on cluster {cluster_id}" for step in (running, waiting)]
     assert sorted(told) == sorted(wanted)
@@ -192,7 +231,7 @@ def test_a_cluster_on_another_page_is_found(s3_endpoint: str, s3_uri: str, histo
         made = [left_cluster(s3_uri, run_id) for _ in range(3)]
 
         wanted = [f"ended cluster {made_} of run {run_id}" for made_ in made[::-1]]
-        assert reap(asked(), histories.instance, None) == wanted
+        assert reaped(histories) == wanted
 
 
 def test_only_where_steps_run_on_emr_a_sensor_looks_and_it_does_so_from_the_start(s3_uri: str) -> None:

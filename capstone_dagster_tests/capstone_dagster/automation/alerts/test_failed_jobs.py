@@ -26,7 +26,7 @@ DAYS = {"dagster/asset_partition_range_start": "2020-08-05", "dagster/asset_part
 RETRIED_ONCE = {"run_retries": {"enabled": True, "max_retries": 1}}
 
 
-NOBODY = "no alert channel is configured (CAPSTONE_ALERT_URLS)"
+NOBODY = "no alert channel is configured (CAPSTONE_ALERT_URLS, CAPSTONE_ALERT_TOPIC)"
 
 
 def begun(histories: Histories, *channels: str) -> Ticks:

@@ -342,7 +342,7 @@ def test_without_a_channel_the_tick_says_so(tmp_path: Path, histories: Histories
     with dg.build_sensor_context(instance=histories.instance) as context:
         told = str(sensor.evaluate_tick(context).skip_message)
 
-    assert told.endswith("; no alert channel is configured (CAPSTONE_ALERT_URLS)")
+    assert told.endswith("; no alert channel is configured (CAPSTONE_ALERT_URLS, CAPSTONE_ALERT_TOPIC)")
 
 
 def test_a_day_that_is_late_by_a_month_is_not_looked_at_any_more(watching: Alarm) -> None:

@@ -5,13 +5,16 @@ import re
 import socket
 from collections.abc import Iterator
 
+import boto3
 import pytest
 from click.testing import CliRunner
+from moto.sns.models import sns_backends
 
 from capstone_dagster.automation.alerts import messages
 from capstone_dagster.automation.alerts.messages import Alert, Sent, channels, deliver
 from capstone_dagster.cli.main import cli
 from capstone_dagster.settings import Settings
+from capstone_dagster_tests.servers.s3_server import s3_endpoint  # noqa: F401 -- pytest finds fixtures by their import
 from capstone_dagster_tests.servers.webhook_server import Webhook
 
 ALERT = Alert("daily_pipeline_2020-08-06 failed", "Reason: out of paper", "1234")
@@ -63,7 +66,25 @@ def test_a_file_name_calls_nobody_and_links_nowhere(webhook: Webhook) -> None:
 
 
 def test_without_channels_it_says_so() -> None:
-    assert sent(settings()) == "no alert channel is configured (CAPSTONE_ALERT_URLS)"
+    assert sent(settings()) == "no alert channel is configured (CAPSTONE_ALERT_URLS, CAPSTONE_ALERT_TOPIC)"
+
+
+def test_a_topic_gets_it_without_a_key_in_any_setting(
+    webhook: Webhook,
+    s3_endpoint: str,  # noqa: F811 -- the fixture
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {"ENDPOINT_URL": s3_endpoint, "ACCESS_KEY_ID": "role", "SECRET_ACCESS_KEY": "role"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)  # as the metadata of a machine would
+    topic = boto3.client("sns", region_name="eu-west-1").create_topic(Name="market-alarms")["TopicArn"]
+    both = settings(webhook.url()).model_copy(update={"alert_topic": topic})
+
+    assert sent(both, Alert("a day is late \u2014 \u00e9", "look")) == "sent to 2 channels"
+
+    [(_, message, subject, *_)] = sns_backends["123456789012"]["eu-west-1"].topics[topic].sent_notifications
+    assert (subject, message) == ("a day is late  ", "a day is late \u2014 \u00e9\nlook")
+    absent = both.model_copy(update={"alert_urls": (), "alert_topic": f"{topic}-absent"})
+    assert sent(absent) == "1 of 1 channels did not take it: the topic answered 404"
 
 
 def test_only_the_channels_that_are_named_are_asked(webhook: Webhook, second_webhook: Webhook) -> None:

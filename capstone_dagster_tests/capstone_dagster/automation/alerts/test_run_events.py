@@ -146,9 +146,11 @@ def test_without_a_channel_a_tick_says_what_would_have_been_sent_and_once(histor
     ticks = begun(histories)
     run_id = histories.run("daily_pipeline", STARTED, FAILURE)
 
-    nobody = f"{TITLE}: no alert channel is configured (CAPSTONE_ALERT_URLS)"
+    nobody = f"{TITLE}: no alert channel is configured (CAPSTONE_ALERT_URLS, CAPSTONE_ALERT_TOPIC)"
     assert [ticks.tick() for _ in range(3)] == [nobody, "nothing to send", "nothing to send"]
-    assert told(histories, run_id) == [f"Alert '{TITLE}': no alert channel is configured (CAPSTONE_ALERT_URLS)"]
+    assert told(histories, run_id) == [
+        f"Alert '{TITLE}': no alert channel is configured (CAPSTONE_ALERT_URLS, CAPSTONE_ALERT_TOPIC)"
+    ]
 
 
 def test_nothing_of_a_url_shows_in_ticks_cursors_logs_and_events(
