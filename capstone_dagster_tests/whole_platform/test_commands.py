@@ -148,7 +148,8 @@ def test_a_day_that_fails_or_has_no_files_says_why_and_does_not_stop_the_days_be
     assert platform.manifest(EVENTS, TUESDAY) is not None
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.faults
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.faults(sample=True)), signal.SIGTERM])
 def test_an_interrupted_range_ends_its_day_in_failure_and_runs_no_further_day(tmp_path: Path, number: int) -> None:
     platform = Platform(tmp_path, FRIDAY)
     for day in (FRIDAY, TUESDAY):
@@ -169,6 +170,7 @@ def test_an_interrupted_range_ends_its_day_in_failure_and_runs_no_further_day(tm
         assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
 
 
+@pytest.mark.faults
 def test_a_day_that_kills_its_jvm_does_not_take_the_next_one_along(tmp_path: Path) -> None:
     platform = Platform(tmp_path, FRIDAY)
     for day in (FRIDAY, TUESDAY):

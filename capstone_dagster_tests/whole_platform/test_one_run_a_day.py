@@ -93,6 +93,7 @@ def _statuses(platform: Platform, day: date) -> list[str]:
     return [str(status) for (status,) in _query(platform, "SELECT status FROM runs WHERE partition = %s", str(day))]
 
 
+@pytest.mark.faults
 def test_a_day_started_in_five_ways_at_once_is_run_by_one_at_a_time(platform: Platform, running: Services) -> None:
     tags = f'{{"dagster/partition": "{DAY}"}}'
     launched_by_cli = ["dagster", "job", "launch", "-w", "workspace.yaml", "-j", "preprocessing", "--tags", tags]
@@ -158,6 +159,7 @@ def test_a_day_that_is_none_is_refused_at_every_door_though_its_files_are_there(
     assert not {SATURDAY, MONDAY} & set(platform.lake.days(EVENTS))
 
 
+@pytest.mark.faults(sample=True)
 def test_a_killed_worker_of_the_queue_ends_in_failure_and_frees_the_day(platform: Platform, running: Services) -> None:
     with platform.instance() as instance:  # work that somebody has forgotten holds up its own day, and no other
         Tracker(instance).update_job_status(f"analytical_{DAY}", "STARTED")
@@ -181,6 +183,7 @@ def test_a_killed_worker_of_the_queue_ends_in_failure_and_frees_the_day(platform
     assert after.returncode == 0, after.stderr
 
 
+@pytest.mark.faults
 def test_materializing_past_the_queue_publishes_one_whole_version(platform: Platform, running: Services) -> None:
     run_id = running.launch("preprocessing", OTHER_DAY)
     eventually(lambda: running.status(run_id), "STARTED".__eq__)

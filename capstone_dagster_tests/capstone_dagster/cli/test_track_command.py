@@ -177,7 +177,10 @@ def test_while_a_command_works_others_are_refused_and_leave_no_trace_until_it_is
     assert (status.status, status.error) == ("CANCELED", "sh ended with exit code 143 after SIGTERM")
 
 
-@pytest.mark.parametrize("number", STOPPED)
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.faults(sample=True)), signal.SIGINT, signal.SIGHUP]
+)
 def test_a_signal_to_the_tracker_reaches_the_command_and_its_children_and_is_recorded(
     platform: Platform, tracker: Tracker, number: signal.Signals
 ) -> None:
@@ -195,11 +198,16 @@ def test_a_signal_to_the_tracker_reaches_the_command_and_its_children_and_is_rec
     assert (status.status, status.error) == ("FAILURE", f"sh ended with exit code {128 + number} after {number.name}")
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("day", "script"),
     [
         pytest.param(KILLED, "echo up; exec sleep 300", id="alone"),
-        pytest.param(ORPHANING, "(echo up; exec sleep 300); true", id="with a child"),
+        pytest.param(
+            *(ORPHANING, "(echo up; exec sleep 300); true"),
+            id="with a child",
+            marks=pytest.mark.faults(sample=True),
+        ),
     ],
 )
 def test_the_command_of_a_killed_tracker_dies_with_it_and_its_slot_is_free(
