@@ -1,7 +1,7 @@
 # Everything a person types. `make help` lists it.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-emr dev test test-fast test-faults test-spark-4.0 check lint types definitions fmt bench \
+.PHONY: help setup demo demo-emr dev test test-fast test-faults test-spark-4.0 check lint types fmt bench \
 	s3-jars lock clean
 
 # The first Python on the PATH that the dependencies support; the check below explains if there is none.
@@ -43,7 +43,7 @@ dev: setup ## Dagster UI and daemon on http://127.0.0.1:3000 (another port: make
 	@$(BIN)/python capstone_dagster/cli/prerequisites.py
 	@$(BIN)/capstone dev --host 127.0.0.1 --port $(PORT)
 
-# Few processes at once are best: what most tests wait for is the processor. The longest files come first.
+# Three files at once; those of the whole platform, which take longest, come first.
 ALL_AT_ONCE := -n 3 --dist loadfile --no-loadscope-reorder
 
 test: setup ## the test suite, with a sample of the fault tests
@@ -54,7 +54,7 @@ test: setup ## the test suite, with a sample of the fault tests
 FAULTS := faults
 test-faults: setup ## tests that kill, freeze and race whole processes (half an hour, or less: MINUTES=10)
 	@$(BIN)/python capstone_dagster/cli/prerequisites.py
-	@$(BIN)/pytest -m "$(FAULTS)" $(ALL_AT_ONCE) $(if $(MINUTES),--minutes $(MINUTES) --no-fold-skipped)
+	@$(BIN)/pytest -m "$(FAULTS)" $(ALL_AT_ONCE) $(if $(MINUTES),--minutes=$(MINUTES) --no-fold-skipped)
 
 test-fast: setup ## the tests that start no JVM, no server and no daemon; a minute or so
 	@$(BIN)/pytest -m "not slow" -n 2 --dist loadfile -q
@@ -73,7 +73,7 @@ test-spark-4.0: .venv-spark-4.0/.ready ## the tests of the computation with the 
 	@.venv-spark-4.0/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-check: lint types definitions test ## what CI runs before `make test-faults`
+check: lint types test ## what CI runs before `make test-faults`
 
 lint: setup ## style and the contracts between modules
 	@$(BIN)/ruff check .
@@ -82,12 +82,6 @@ lint: setup ## style and the contracts between modules
 
 types: setup
 	@$(BIN)/mypy
-
-definitions: setup
-	@$(BIN)/dg check defs
-	@CAPSTONE_DEPLOYMENT=local $(BIN)/dagster definitions validate
-	@CAPSTONE_DEPLOYMENT=emr CAPSTONE_RAW_URI=s3://bucket/raw CAPSTONE_LAKE_URI=s3://bucket/lake \
-		CAPSTONE_EMR_STAGING_URI=s3://bucket/staging $(BIN)/dagster definitions validate
 
 fmt: setup ## format the code, fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet . || true
