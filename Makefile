@@ -1,7 +1,8 @@
 # Everything a person types. `make help` lists it.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-emr dev test test-fast test-spark-4.0 check lint types definitions fmt bench s3-jars lock clean
+.PHONY: help setup demo demo-emr dev test test-fast test-faults test-spark-4.0 check lint types fmt bench \
+	s3-jars lock clean
 
 # The first Python on the PATH that the dependencies support; the check below explains if there is none.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -42,9 +43,18 @@ dev: setup ## Dagster UI and daemon on http://127.0.0.1:3000 (another port: make
 	@$(BIN)/python capstone_dagster/cli/prerequisites.py
 	@$(BIN)/capstone dev --host 127.0.0.1 --port $(PORT)
 
-test: setup ## the whole test suite
+# Three files at once; those of the whole platform, which take longest, come first.
+ALL_AT_ONCE := -n 3 --dist loadfile --no-loadscope-reorder
+
+test: setup ## the test suite, with a sample of the fault tests
 	@$(BIN)/python capstone_dagster/cli/prerequisites.py
-	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -m "not faults or faults(sample=True)" $(ALL_AT_ONCE)
+
+# MINUTES=N begins none after N minutes, and FAULTS can name fewer: see .ci/run.
+FAULTS := faults
+test-faults: setup ## tests that kill, freeze and race whole processes (half an hour, or less: MINUTES=10)
+	@$(BIN)/python capstone_dagster/cli/prerequisites.py
+	@$(BIN)/pytest -m "$(FAULTS)" $(ALL_AT_ONCE) $(if $(MINUTES),--minutes=$(MINUTES) --no-fold-skipped)
 
 test-fast: setup ## the tests that start no JVM, no server and no daemon; a minute or so
 	@$(BIN)/pytest -m "not slow" -n 2 --dist loadfile -q
@@ -63,7 +73,7 @@ test-spark-4.0: .venv-spark-4.0/.ready ## the tests of the computation with the 
 	@.venv-spark-4.0/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-check: lint types definitions test ## exactly what CI runs
+check: lint types test ## what CI runs before `make test-faults`
 
 lint: setup ## style and the contracts between modules
 	@$(BIN)/ruff check .
@@ -72,12 +82,6 @@ lint: setup ## style and the contracts between modules
 
 types: setup
 	@$(BIN)/mypy
-
-definitions: setup
-	@$(BIN)/dg check defs
-	@CAPSTONE_DEPLOYMENT=local $(BIN)/dagster definitions validate
-	@CAPSTONE_DEPLOYMENT=emr CAPSTONE_RAW_URI=s3://bucket/raw CAPSTONE_LAKE_URI=s3://bucket/lake \
-		CAPSTONE_EMR_STAGING_URI=s3://bucket/staging $(BIN)/dagster definitions validate
 
 fmt: setup ## format the code, fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet . || true

@@ -1,6 +1,9 @@
 """Fixtures every level shares: one Spark session for the whole run. Which tests are slow, and which come first."""
 
+import random
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--rounds",
         type=int,
         help="how often a test that kills, mutates or draws at random does so; a few times, unless set",
+    )
+    parser.addoption(
+        "--minutes",
+        type=int,
+        help="begin no fault test later than this; which files of them come first is drawn from the commit",
     )
 
 
@@ -54,25 +62,50 @@ _SLOW_FILES = (
 # What `make test-fast` must not start.
 _SLOW_PROGRAMS = {"java", "spark-submit", "postgres", "initdb", "capstone", "dagster", "dg", "chromium"}
 _running: list[pytest.Item] = []
+_BEGAN = time.monotonic()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: starts a JVM, a server or a daemon")
+    config.addinivalue_line(
+        "markers",
+        "faults(sample): kills, stops, freezes or outlasts processes, or lets them race; "
+        "`make test` runs those with sample=True, `make test-faults` all of them",
+    )
     if config.getoption("markexpr") == "not slow":
         sys.addaudithook(_refuse_slow_programs)
         return
     start_jvms_quickly()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first: so no worker is left alone with them at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest first: so no worker is left alone with them at the end. With ``--minutes`` the files are shuffled."""
     items.sort(key=lambda item: "whole_platform" not in item.nodeid)
+    if config.getoption("--minutes") is not None:
+        _shuffle_files(items)
     for item in items:
         is_slow_file = "whole_platform" in item.nodeid or str(item.path).endswith(_SLOW_FILES)
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
         is_on_s3 = any(isinstance(value, str) and value.startswith("s3") for value in parameters)
         if is_slow_file or is_on_s3 or _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+
+
+def _shuffle_files(items: list[pytest.Item]) -> None:
+    """In an order that every worker draws alike, and every commit anew; tests of a file may build on each other."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    commit = subprocess.run(command, capture_output=True, check=False).stdout
+    files = sorted({item.path for item in items})
+    random.Random(commit).shuffle(files)  # noqa: S311 -- nothing secret is drawn
+    items.sort(key=lambda item: files.index(item.path))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip fault tests for which ``--minutes`` leaves no time, before they set up anything."""
+    minutes: int | None = item.config.getoption("--minutes")
+    if minutes is not None and item.get_closest_marker("faults") and time.monotonic() - _BEGAN >= 60 * minutes:
+        pytest.skip(f"not begun, as {minutes} minutes were over")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -171,10 +171,17 @@ def test_loading_needs_no_jvm_database_network_or_credentials_and_warns_of_nothi
 
 
 @pytest.mark.parametrize(
-    "command", [["dagster", "definitions", "validate"], ["dg", "check", "defs"], ["dg", "list", "defs"]]
+    ("command", "deployment"),
+    [
+        ("dagster definitions validate", {"CAPSTONE_DEPLOYMENT": "local"}),
+        ("dagster definitions validate", EMR),
+        ("dg check defs", {}),
+        ("dg list defs", {}),
+    ],
 )
-def test_dagsters_own_tools_accept_the_project(command: list[str], tmp_path: Path) -> None:
-    tool = str(Path(sys.executable).with_name(command[0]))
-    environment = os.environ | {"CAPSTONE_HOME": str(tmp_path), "VIRTUAL_ENV": sys.prefix}
-    ran = subprocess.run([tool, *command[1:]], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+def test_dagsters_own_tools_accept_the_project(command: str, deployment: dict[str, str], tmp_path: Path) -> None:
+    name, *arguments = command.split()
+    tool = str(Path(sys.executable).with_name(name))
+    environment = os.environ | {"CAPSTONE_HOME": str(tmp_path), "VIRTUAL_ENV": sys.prefix} | deployment
+    ran = subprocess.run([tool, *arguments], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -1,18 +1,20 @@
 """The edges against a model of the contract that shares nothing with them: plain loops, exact fractions.
 
-A generated day has few instruments and instants, so that corrections, ties, trades and quotes of
-one instant and distances of 30 minutes to the microsecond are the rule.
+A generated day has few instants, so that corrections, ties, trades and quotes of one instant and
+distances of 30 minutes to the microsecond are the rule.
 """
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import count
 from math import floor
 from random import Random
 from typing import Any, NamedTuple
 
-from hypothesis import HealthCheck, Phase, given, settings
+import pytest
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
@@ -22,14 +24,8 @@ from spark_code.eod_to_report import daily_summary, quote_analytics
 from spark_code.ingested_to_eod import closes, latest_arrivals
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, RecordType
 
-# No shrinking: every step of it would be five Spark jobs, and the differing rows say enough.
-EDGES = settings(
-    max_examples=8,
-    derandomize=True,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+# Many days that are computed as one: what costs time is each of Spark's jobs, not their rows.
+DRAWN = settings(max_examples=30, derandomize=True, deadline=None, phases=[Phase.generate])
 MICROSECOND = timedelta(microseconds=1)
 QUARTER = timedelta(minutes=15)
 MAX_BIGINT = 2**63 - 1
@@ -273,18 +269,40 @@ def model(day: list[Row], closes_before: dict[Any, Decimal]) -> dict[str, list[R
     return {name: sorted_rows(rows) for name, rows in tables.items()}
 
 
-@EDGES
-@given(day=days(), closes_before=previous_closes)
-def test_every_row_of_every_table_is_the_one_of_the_model(
-    spark: SparkSession, day: list[Row], closes_before: dict[Any, Decimal]
-) -> None:
-    assert edges(spark, day, closes_before) == model(day, closes_before)
+class Generated(NamedTuple):
+    """One day of many small ones, each with symbols of its own, and the closes before it."""
+
+    day: list[Row]
+    closes_before: dict[tuple[str, str], Decimal]
 
 
-@settings(EDGES, max_examples=2)
-@given(day=days(), closes_before=previous_closes, seed=st.integers(0, 1000))
+@pytest.fixture(scope="module")
+def generated() -> Generated:
+    many = Generated([], {})
+    numbers = count()
+
+    @DRAWN
+    @given(day=days(), closes_before=previous_closes)
+    def draw(day: list[Row], closes_before: dict[tuple[str, str], Decimal]) -> None:
+        number, symbol = next(numbers), EVENTS.columns.index("symbol")
+        many.day.extend((*row[:symbol], f"{row[symbol]}{number}", *row[symbol + 1 :]) for row in day)
+        many.closes_before.update({(f"{of}{number}", exchange): pr for (of, exchange), pr in closes_before.items()})
+
+    draw()
+    return many
+
+
+@pytest.fixture(scope="module")
+def computed(spark: SparkSession, generated: Generated) -> dict[str, list[Row]]:
+    return edges(spark, *generated)
+
+
+def test_every_row_of_every_table_is_the_one_of_the_model(computed: dict[str, list[Row]], generated: Generated) -> None:
+    assert computed == model(*generated)
+
+
 def test_the_order_in_which_rows_come_does_not_show(
-    spark: SparkSession, day: list[Row], closes_before: dict[Any, Decimal], seed: int
+    spark: SparkSession, computed: dict[str, list[Row]], generated: Generated
 ) -> None:
-    shuffled = Random(seed).sample(day, len(day))  # noqa: S311
-    assert edges(spark, shuffled, closes_before) == edges(spark, day, closes_before)
+    shuffled = Random(20200805).sample(generated.day, len(generated.day))  # noqa: S311
+    assert edges(spark, shuffled, generated.closes_before) == computed

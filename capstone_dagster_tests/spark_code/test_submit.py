@@ -21,16 +21,20 @@ def _submit(platform: Platform, job: str, day: date, *options: str) -> int:
 
 
 def test_both_jobs_publish_the_rows_that_dagster_publishes(tmp_path: Path) -> None:
-    submitted, orchestrated = Platform(tmp_path / "submitted", FIRST), Platform(tmp_path / "orchestrated", FIRST)
-    for platform in (submitted, orchestrated):
-        for day in (FIRST, SECOND):
-            platform.sample(day)
+    platform = Platform(tmp_path, FIRST)
     for day, before in ((FIRST, ["--first-day"]), (SECOND, ["--previous-day", f"{FIRST}"])):
-        assert _submit(submitted, "preprocessing", day) == 0
-        assert _submit(submitted, "analytical", day, *before) == 0
-        assert orchestrated.run("daily_pipeline", day).success
-    for table in TABLES.values():
-        assert submitted.rows(table, SECOND) == orchestrated.rows(table, SECOND), table.path
+        platform.sample(day)
+        assert _submit(platform, "preprocessing", day) == 0
+        assert _submit(platform, "analytical", day, *before) == 0
+    submitted = {
+        table: (platform.lake.require(table, SECOND).run_id, platform.rows(table, SECOND)) for table in TABLES.values()
+    }
+
+    assert platform.run("preprocessing", FIRST).success
+    assert platform.run("daily_pipeline", SECOND).success
+    for table, (run_id, rows) in submitted.items():
+        assert platform.lake.require(table, SECOND).run_id != run_id
+        assert platform.rows(table, SECOND) == rows, table.path
 
 
 def test_what_is_missing_is_one_line_and_exit_code_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -122,7 +122,7 @@ def wait_until_nothing_is_left(running: Services, instance: dg.DagsterInstance, 
         is_done = all(tick["timestamp"] > last and tick["status"] == "SKIPPED" for tick in newest)
         return is_done and newest[0]["skipReason"] == "watching 2 days"
 
-    eventually(is_at_rest, seconds=600, pause=0.5)
+    eventually(is_at_rest, seconds=600, pause=2)
 
 
 def report(platform: Platform) -> list[tuple[str, Decimal, Decimal]]:
@@ -138,7 +138,7 @@ def test_every_day_is_run_when_it_is_complete_and_again_when_it_changes(
     for name in CHANCE.sample(sorted(FILES), len(FILES)):
         drop(platform, name, FILES[name])
     told = "watching 2 days; 2020-08-05 is waiting for NASDAQ; 2020-08-06 is waiting for NYSE"
-    eventually(lambda: newest_tick(running, "new_files").get("skipReason") == told, pause=0.5)
+    eventually(lambda: newest_tick(running, "new_files").get("skipReason") == told, pause=2)
     assert runs(instance) == []
 
     for name in CHANCE.sample(sorted(LATER_FILES), len(LATER_FILES)):
@@ -151,7 +151,7 @@ def test_every_day_is_run_when_it_is_complete_and_again_when_it_changes(
         ("daily_pipeline", "2020-08-05", "SUCCESS"),
         ("analytical", "2020-08-06", "SUCCESS"),
     ]
-    before = eventually(lambda: runs(instance), lambda found: found in (at_once, by_halves), seconds=600, pause=0.5)
+    before = eventually(lambda: runs(instance), lambda found: found in (at_once, by_halves), seconds=600, pause=2)
     assert report(platform) == [("IBM", Decimal("100.25"), Decimal("0.75")), ("MSFT", Decimal(50), Decimal(1))]
 
     # From a machine whose clock is an hour ahead.

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,60 +127,93 @@ def _reading(platform: Platform, allowed: dict[Table, list[Rows]]) -> Iterator[l
 
 
 @pytest.fixture(scope="module")
-def clean(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Rows]]:
-    """What undisturbed runs make of the first and of the second delivery of the day."""
+def published(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Platform]:
+    """Days as undisturbed runs make them of the first and of the second delivery."""
     del spark
     made = {}
     for seed in (1, 2):
-        platform = Platform(tmp_path_factory.mktemp("clean"), DAY)
-        platform.sample(DAY, seed=seed)
-        assert platform.run("daily_pipeline", DAY).success
-        made[seed] = _rows(platform)
+        made[seed] = Platform(tmp_path_factory.mktemp("clean"), DAY)
+        made[seed].sample(DAY, seed=seed)
+        assert made[seed].run("daily_pipeline", DAY).success
+    return made
+
+
+@pytest.fixture(scope="module")
+def clean(published: dict[int, Platform]) -> dict[int, dict[str, Rows]]:
+    """Their rows."""
+    made = {seed: _rows(platform) for seed, platform in published.items()}
     assert all(made[1][path] != made[2][path] for path in made[1])
     return made
 
 
-def test_a_killed_run_shows_nothing_half_done_and_a_rerun_equals_a_clean_run(
-    clean: dict[int, dict[str, Rows]], tmp_path: Path
-) -> None:
+@pytest.fixture
+def delivered_again(published: dict[int, Platform], tmp_path: Path) -> Platform:
+    """The day of the first delivery, and the second in the raw folder."""
     platform = Platform(tmp_path / "killed", DAY)
-    child = tmp_path / "child.py"
-    child.write_text(CHILD)
-    platform.sample(DAY, seed=1)
-
-    # Killed on the first delivery: readers see nothing yet.
-    for point in ("while writing ingested/events", "audited, not published: ingested/events"):
-        killed = platform.capstone(point, "run", DAY.isoformat(), program=(sys.executable, str(child)))
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-        assert not list((tmp_path / "killed" / "lake").rglob("_published/*.json"))
-
-    # Published once, delivered anew, and killed at every point: readers see the old day or the new.
-    assert platform.run("daily_pipeline", DAY).success
-    assert _rows(platform) == clean[1]
+    shutil.copytree(published[1].folder, platform.folder)
     platform.sample(DAY, seed=2)
-    states = [clean[1][QUOTES.path], clean[2][QUOTES.path]]
-    for point, published in POINTS.items():
-        with _reading(platform, {QUOTES: states}):
-            killed = platform.capstone(point, "run", DAY.isoformat(), program=(sys.executable, str(child)))
-        assert killed.returncode == -signal.SIGKILL, f"{point}: {killed.stdout}{killed.stderr}"
-        expected = {path: clean[2 if any(table.path == path for table in published) else 1][path] for path in TABLES}
-        assert _rows(platform) == expected, point
-        # The next point starts from the first day again, as if only this run had been killed.
-        platform.sample(DAY, seed=1)
-        assert platform.run("daily_pipeline", DAY).success
-        assert _rows(platform) == clean[1], point
-        platform.sample(DAY, seed=2)
+    return platform
 
-    # A last run of the command line, undisturbed.
-    with _reading(platform, {QUOTE_ANALYTICS: [clean[seed][QUOTE_ANALYTICS.path] for seed in (1, 2)]}):
-        ran = platform.capstone("run", DAY.isoformat())
+
+def _kill(platform: Platform, point: str) -> None:
+    """Run the day, and kill the run at the point."""
+    program = (sys.executable, "-c", CHILD)
+    killed = platform.capstone(point, "run", DAY.isoformat(), program=program)
+    assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
+
+
+def _history(platform: Platform) -> list[dict[str, str]]:
+    history: list[dict[str, str]] = json.loads(platform.capstone("history", f"daily_pipeline_{DAY}", "--json").stdout)
+    return history
+
+
+@pytest.mark.faults
+def test_a_run_of_a_new_day_that_is_killed_shows_nothing_and_is_no_longer_in_progress(tmp_path: Path) -> None:
+    platform = Platform(tmp_path / "killed", DAY)
+    platform.sample(DAY, seed=1)
+    for point in ("while writing ingested/events", "audited, not published: ingested/events"):
+        _kill(platform, point)
+        assert not list(platform.folder.glob("lake/**/_published/*.json"))
+    history = _history(platform)
+    assert [attempt["status"] for attempt in history] == ["FAILURE"] * 2
+    assert all("is gone without a result" in attempt["reason"] for attempt in history)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("point", "published_by_then"), POINTS.items(), ids=POINTS)
+def test_a_killed_run_shows_nothing_half_done_and_a_rerun_equals_a_clean_run(
+    clean: dict[int, dict[str, Rows]], delivered_again: Platform, point: str, published_by_then: tuple[Table, ...]
+) -> None:
+    # Readers see the old day or the new.
+    with _reading(delivered_again, {QUOTES: [clean[1][QUOTES.path], clean[2][QUOTES.path]]}):
+        _kill(delivered_again, point)
+    new = {table.path for table in published_by_then}
+    assert _rows(delivered_again) == {path: clean[2 if path in new else 1][path] for path in TABLES}
+
+    assert delivered_again.run("daily_pipeline", DAY).success
+    assert _rows(delivered_again) == clean[2]
+    (killed,) = _history(delivered_again)  # the other run was of this process, and its storage in memory
+    assert killed["status"] == "FAILURE"
+    assert "is gone without a result" in killed["reason"]
+
+
+@pytest.mark.faults(sample=True)
+def test_after_a_killed_run_the_command_line_publishes_the_day_and_the_tracker_counts_both(
+    clean: dict[int, dict[str, Rows]], delivered_again: Platform
+) -> None:
+    _kill(delivered_again, "published, not tidied up: eod/trades")
+    new = {EVENTS.path, TRADES.path}
+    assert _rows(delivered_again) == {path: clean[2 if path in new else 1][path] for path in TABLES}
+
+    with _reading(delivered_again, {QUOTE_ANALYTICS: [clean[seed][QUOTE_ANALYTICS.path] for seed in (1, 2)]}):
+        ran = delivered_again.capstone("run", DAY.isoformat())
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert _rows(platform) == clean[2]
+    assert _rows(delivered_again) == clean[2]
 
-    # None of the killed runs is in progress for ever, and the tracker counts them all.
-    history = json.loads(platform.capstone("history", f"daily_pipeline_{DAY}", "--json").stdout)
-    assert [attempt["status"] for attempt in history] == ["FAILURE"] * (2 + len(POINTS)) + ["SUCCESS"]
-    assert all("is gone without a result" in attempt["reason"] for attempt in history[:-1])
+    # The killed run is not in progress for ever.
+    killed, succeeded = _history(delivered_again)
+    assert (killed["status"], succeeded["status"]) == ("FAILURE", "SUCCESS")
+    assert "is gone without a result" in killed["reason"]
 
 
 @contextmanager
@@ -202,6 +236,7 @@ def _begun(platform: Platform, *arguments: str) -> Iterator["subprocess.Popen[st
             process.kill()
 
 
+@pytest.mark.faults
 def test_whenever_a_run_is_killed_or_interrupted_readers_see_whole_days_and_the_next_command_works(
     clean: dict[int, dict[str, Rows]], tmp_path: Path, rounds: Callable[[int], int]
 ) -> None:
@@ -231,12 +266,13 @@ def test_whenever_a_run_is_killed_or_interrupted_readers_see_whole_days_and_the_
             beside = {path.name for path in (tmp_path / "killed" / "lake").glob("*/*/_published/*")}
             assert beside == {f"{DAY}.json", f".{DAY}.json.lock"}, told
             _log.info("%s; %d looks of the reader", told.split("\n", 1)[0], len(looks))
-        history = json.loads(platform.capstone("history", f"daily_pipeline_{DAY}", "--json").stdout)
+        history = _history(platform)
     # Every command that had begun is an attempt, and has ended.
     assert {attempt["status"] for attempt in history} <= {"SUCCESS", "FAILURE", "CANCELED"}
     assert begun <= len(history) - rounds(1) <= rounds(1)
 
 
+@pytest.mark.faults
 def test_a_frozen_run_that_was_recorded_as_canceled_publishes_nothing_when_it_wakes(tmp_path: Path) -> None:
     platform, job = Platform(tmp_path / "frozen", DAY), f"preprocessing_{DAY}"
     platform.sample(DAY)

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 import pytest
 from pyspark.sql import SparkSession
 
-from capstone_dagster_tests.servers.platform import Platform, failure
+from capstone_dagster_tests.servers.platform import Platform, Rows, failure
 from spark_code.lake import Lake
 from spark_code.locations import StorageError
 from spark_code.manifest import Manifest
@@ -40,6 +40,25 @@ def two_days(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> P
         platform.sample(day)
         assert platform.run("daily_pipeline", day).success
     return platform
+
+
+class Again(NamedTuple):
+    """A second run of the second day: the tables before it, those that it published, and what it told Dagster."""
+
+    before: dict[Table, tuple[Manifest, Rows]]
+    after: dict[Table, tuple[Manifest, Rows]]
+    result: dg.ExecuteInProcessResult
+
+
+@pytest.fixture(scope="module")
+def again(two_days: Platform) -> Again:
+    def published() -> dict[Table, tuple[Manifest, Rows]]:
+        tables = TABLES.values()
+        return {table: (two_days.lake.require(table, TUESDAY), two_days.rows(table, TUESDAY)) for table in tables}
+
+    before, result = published(), two_days.run("daily_pipeline", TUESDAY)
+    assert result.success
+    return Again(before, published(), result)
 
 
 @pytest.fixture
@@ -74,15 +93,11 @@ def test_the_report_has_one_row_per_quote(two_days: Platform) -> None:
         assert two_days.lake.require(QUOTE_ANALYTICS, day).rows == two_days.lake.require(QUOTES, day).rows > 0
 
 
-def test_a_second_run_publishes_a_new_version_with_identical_rows(two_days: Platform) -> None:
-    before = {
-        table: (two_days.lake.require(table, TUESDAY), two_days.rows(table, TUESDAY)) for table in TABLES.values()
-    }
-    assert two_days.run("daily_pipeline", TUESDAY).success
-    for table, (manifest, rows) in before.items():
-        after = two_days.lake.require(table, TUESDAY)
+def test_a_second_run_publishes_a_new_version_with_identical_rows(again: Again) -> None:
+    for table, (manifest, rows) in again.before.items():
+        after, rows_after = again.after[table]
         assert (after.previous_version, after.token > manifest.token) == (manifest.version, True)
-        assert two_days.rows(table, TUESDAY) == rows, table.path
+        assert rows_after == rows, table.path
 
 
 def test_the_two_halves_make_what_the_whole_makes(two_days: Platform, platform: Platform) -> None:
@@ -95,16 +110,15 @@ def test_the_two_halves_make_what_the_whole_makes(two_days: Platform, platform: 
         assert platform.rows(table, TUESDAY) == two_days.rows(table, TUESDAY), table.path
 
 
-def test_every_materialization_says_what_was_published(two_days: Platform) -> None:
-    result = two_days.run("daily_pipeline", TUESDAY)
+def test_every_materialization_says_what_was_published(again: Again) -> None:
     by_key = {
         event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata
-        for event in result.get_asset_materialization_events()
+        for event in again.result.get_asset_materialization_events()
         if event.asset_key
     }
     assert sorted(by_key) == sorted(TABLES)
     for table in TABLES.values():
-        metadata, manifest = by_key[table.path], two_days.lake.require(table, TUESDAY)
+        metadata, (manifest, _) = by_key[table.path], again.after[table]
         assert metadata["dagster/partition_row_count"].value == manifest.rows
         assert (metadata["version"].value, metadata["files"].value) == (manifest.version, len(manifest.paths))
         assert metadata["bytes"].value == manifest.bytes > 0
@@ -114,20 +128,19 @@ def test_every_materialization_says_what_was_published(two_days: Platform) -> No
         assert [column.name for column in schema.columns] == table.columns
         preview: Any = metadata["preview"]
         assert len(preview.records) == min(5, manifest.rows)
-    events = two_days.lake.require(EVENTS, TUESDAY)
+    events, _ = again.after[EVENTS]
     assert by_key[EVENTS.path]["lines_in"].value == 120
     assert by_key[EVENTS.path]["accepted"].value == 120 - events.measures["rejected"]
 
 
-def test_the_raw_files_that_were_read_are_observed_with_their_version(two_days: Platform) -> None:
-    result = two_days.run("preprocessing", TUESDAY)
+def test_the_raw_files_that_were_read_are_observed_with_their_version(again: Again) -> None:
     observed = {
         event.asset_key.to_user_string(): event.asset_observation_data.asset_observation
-        for event in result.get_asset_observation_events()
+        for event in again.result.get_asset_observation_events()
         if event.asset_key
     }
     assert sorted(observed) == ["raw/nasdaq", "raw/nyse"]
-    inputs = two_days.lake.require(EVENTS, TUESDAY).inputs
+    inputs = again.after[EVENTS][0].inputs
     assert {key: each.metadata["fingerprint"].value for key, each in observed.items()} == inputs
     assert {key: each.data_version for key, each in observed.items()} == inputs
 

@@ -15,8 +15,16 @@ from spark_code.raw_to_ingested import SMALL_FILES
 from spark_code.schemas import EVENTS, TABLES
 from spark_code.storage import Storage
 
-DAY, NEXT_DAY = date(2020, 8, 5), date(2020, 8, 6)
+DAY = date(2020, 8, 5)
 REPORT = [table for table in TABLES.values() if table.layer == "report"]
+
+
+def _deliver(platform: Platform) -> None:
+    """A day that is too large for the driver: tasks read its files."""
+    platform.sample(DAY)
+    raw = Storage(platform.settings.raw_uri)
+    for number in range(SMALL_FILES):
+        raw.write(f"csv/{DAY}/NYSE/blank line {number}.csv", b"\n")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +32,7 @@ def in_folders(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
     """The day as it is without S3."""
     del spark
     platform = Platform(tmp_path_factory.mktemp("in folders"), DAY)
-    platform.sample(DAY)
+    _deliver(platform)
     assert platform.run("daily_pipeline", DAY).success
     return platform
 
@@ -36,7 +44,7 @@ def on_s3(real_jars: None, s3_endpoint: str, tmp_path_factory: pytest.TempPathFa
     with pytest.MonkeyPatch.context() as patch:
         uri = f"{fresh_bucket(s3_endpoint, patch)}/{ODD_NAME}"
         platform = OnS3(tmp_path_factory.mktemp("my home"), DAY, raw_uri=f"{uri}/raw", lake_uri=f"{uri}/lake")
-        platform.sample(DAY)
+        _deliver(platform)
         with platform.instance():
             ran = platform.capstone("run", str(DAY))
             assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -48,6 +56,8 @@ def test_a_day_on_s3_has_the_rows_of_the_same_day_in_folders(on_s3: OnS3, in_fol
         expected = in_folders.rows(table, DAY)
         assert expected
         assert on_s3.rows(table, DAY) == expected, table.path
+    events = on_s3.lake.require(EVENTS, DAY)
+    assert (events.rows, events.measures["rejected_blank"] >= SMALL_FILES) == (120 + SMALL_FILES, True)
 
 
 def test_files_are_written_where_they_belong_and_nothing_is_left_of_the_writing(on_s3: OnS3) -> None:
@@ -76,16 +86,3 @@ def test_a_second_time_by_spark_submit_publishes_a_new_version_with_the_same_row
     for table in REPORT:
         assert on_s3.lake.require(table, DAY).previous_version == before[table]
         assert on_s3.rows(table, DAY) == in_folders.rows(table, DAY), table.path
-
-
-def test_tasks_read_the_files_of_a_day_that_is_too_large_for_the_driver(on_s3: OnS3) -> None:
-    on_s3.sample(NEXT_DAY)
-    raw = Storage(on_s3.raw_uri)
-    for number in range(SMALL_FILES):
-        raw.write(f"csv/{NEXT_DAY}/NYSE/blank line {number}.csv", b"\n")
-
-    ran = on_s3.capstone("run", str(NEXT_DAY), "--job", "preprocessing")
-
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    events = on_s3.lake.require(EVENTS, NEXT_DAY)
-    assert (events.rows, events.measures["rejected_blank"] >= SMALL_FILES) == (120 + SMALL_FILES, True)

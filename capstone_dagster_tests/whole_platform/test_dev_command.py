@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import psutil
+import pytest
 
 from capstone_dagster_tests.servers.dagster_services import Services, unused_port
 from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
@@ -35,6 +36,7 @@ def _dev(folder: Path) -> Iterator[tuple[Services, "subprocess.Popen[bytes]", li
             process.kill()
 
 
+@pytest.mark.faults
 def test_when_a_part_dies_the_others_are_ended_and_a_sentence_says_which_it_was(tmp_path: Path) -> None:
     with _dev(tmp_path) as (ui, process, parts):
         (daemon,) = [part for part in parts if "dagster._daemon" in part.cmdline()]
@@ -51,6 +53,7 @@ def test_when_a_part_dies_the_others_are_ended_and_a_sentence_says_which_it_was(
     assert not alive, gone
 
 
+@pytest.mark.faults(sample=True)
 def test_it_runs_once_in_a_home_and_when_it_is_killed_the_ui_and_the_daemon_end_too(tmp_path: Path) -> None:
     with _dev(tmp_path) as (ui, process, parts):
         same_home = Platform(tmp_path / "home", date(2020, 8, 5)).capstone("dev", "--port", f"{unused_port()}")

@@ -1,7 +1,6 @@
 """A trading day started in every way at once, with Dagster's real services: one run at a time, one result."""
 
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -11,11 +10,9 @@ from itertools import pairwise
 import dagster as dg
 import psutil
 import pytest
-from dagster_graphql import DagsterGraphQLClient
 from psycopg2 import connect
 
 from capstone_dagster.run_storage.embedded_postgres import serving
-from capstone_dagster.runs.failure_reasons import run_reason
 from capstone_dagster.tracker import Tracker
 from capstone_dagster_tests.servers.dagster_services import ROOT, Services, services
 from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
@@ -24,8 +21,6 @@ from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES
 
 DAY = date(2020, 8, 5)
 OTHER_DAY = date(2020, 8, 6)
-# To Dagster, whose calendar has no partition for it, the first is another name of the second.
-SATURDAY, MONDAY = date(2020, 8, 8), date(2020, 8, 10)
 
 _BACKFILL = """
 mutation($days: [String!]!) {
@@ -93,6 +88,7 @@ def _statuses(platform: Platform, day: date) -> list[str]:
     return [str(status) for (status,) in _query(platform, "SELECT status FROM runs WHERE partition = %s", str(day))]
 
 
+@pytest.mark.faults
 def test_a_day_started_in_five_ways_at_once_is_run_by_one_at_a_time(platform: Platform, running: Services) -> None:
     tags = f'{{"dagster/partition": "{DAY}"}}'
     launched_by_cli = ["dagster", "job", "launch", "-w", "workspace.yaml", "-j", "preprocessing", "--tags", tags]
@@ -128,36 +124,7 @@ def test_a_day_started_in_five_ways_at_once_is_run_by_one_at_a_time(platform: Pl
     assert rows == [(f"preprocessing_{DAY}", "SUCCESS", len(statuses))]
 
 
-def test_a_day_that_is_none_is_refused_at_every_door_though_its_files_are_there(
-    platform: Platform, running: Services
-) -> None:
-    for delivered in platform.raw.glob(f"*/{DAY}"):
-        shutil.copytree(delivered, delivered.with_name(f"{SATURDAY}"))
-    tags = f'{{"dagster/partition": "{SATURDAY}"}}'
-    dagster_job = [CAPSTONE, "exec", "--", "dagster", "job"]
-    commands = [
-        [*dagster_job, "launch", "-w", "workspace.yaml", "-j", "daily_pipeline", "--tags", tags],
-        [*dagster_job, "execute", "-m", "capstone_dagster.definitions", "-j", "preprocessing", "--tags", tags],
-        [CAPSTONE, "exec", "--", "dg", "launch", "--job", "preprocessing", "--partition", f"{SATURDAY}"],
-    ]
-    processes = [_start(platform, *command) for command in commands]
-    client = DagsterGraphQLClient("127.0.0.1", port_number=running.port)
-    asked = client.submit_job_execution("daily_pipeline", tags={"dagster/partition": f"{SATURDAY}"})
-    assert running.status(asked) == "FAILURE"
-    launched, executed, refused_by_dagster = [
-        (process.communicate(timeout=300), process.returncode)[1] for process in processes
-    ]
-    assert (launched, executed, refused_by_dagster) == (0, 1, 1)
-
-    with platform.instance() as instance:
-        runs = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": f"{SATURDAY}"}))
-        reasons = {run_reason(instance, run.run_id) for run in runs}
-    assert [run.status for run in runs] == [dg.DagsterRunStatus.FAILURE] * 3
-    assert reasons == {"2020-08-08 cannot be run: the NYSE is closed on Saturdays"}
-    assert _query(platform, "SELECT job_id FROM job_status WHERE job_id LIKE '%%-08-08'") == []
-    assert not {SATURDAY, MONDAY} & set(platform.lake.days(EVENTS))
-
-
+@pytest.mark.faults
 def test_a_killed_worker_of_the_queue_ends_in_failure_and_frees_the_day(platform: Platform, running: Services) -> None:
     with platform.instance() as instance:  # work that somebody has forgotten holds up its own day, and no other
         Tracker(instance).update_job_status(f"analytical_{DAY}", "STARTED")
@@ -181,6 +148,7 @@ def test_a_killed_worker_of_the_queue_ends_in_failure_and_frees_the_day(platform
     assert after.returncode == 0, after.stderr
 
 
+@pytest.mark.faults
 def test_materializing_past_the_queue_publishes_one_whole_version(platform: Platform, running: Services) -> None:
     run_id = running.launch("preprocessing", OTHER_DAY)
     eventually(lambda: running.status(run_id), "STARTED".__eq__)

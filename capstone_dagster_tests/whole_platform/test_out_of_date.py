@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import date
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -11,7 +10,6 @@ from dagster._core.loader import LoadingContextForTest
 from pyspark.sql import SparkSession
 
 from capstone_dagster.assets.raw import arrival, record_arrivals
-from capstone_dagster.settings import CHECKOUT
 from capstone_dagster_tests.servers.platform import Platform
 from spark_code import eod_to_report
 from spark_code.raw_files import RawFolder
@@ -19,7 +17,6 @@ from spark_code.schemas import TABLES
 
 # Labor Day lies between.
 FRIDAY, TUESDAY = date(2020, 9, 4), date(2020, 9, 8)
-PREPROCESSING, ANALYTICAL = (str(CHECKOUT / f"deploy/submit/{job}.sh") for job in ("preprocessing", "analytical"))
 
 # What is out of date, and for which reasons.
 Causes = Mapping[str, list[str]]
@@ -27,19 +24,25 @@ NOTHING: Causes = {}
 NEW = "has a new dependency data version"
 
 
-@pytest.fixture
-def platform(tmp_path: Path, spark: SparkSession) -> Platform:
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Platform:
     del spark
-    platform = Platform(tmp_path, FRIDAY)
+    platform = Platform(tmp_path_factory.mktemp("out of date"), FRIDAY)
     for day in (FRIDAY, TUESDAY):
         platform.sample(day)
     return platform
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def instance(platform: Platform) -> Iterator[dg.DagsterInstance]:
-    """The run storage in Postgres, whose events Dagster compares."""
+    """The run storage in Postgres, whose events Dagster compares; both days have been run."""
     with platform.instance() as instance:
+        # As an older release has recorded the deliveries.
+        for delivery in RawFolder(platform.settings.raw_uri).deliveries(FRIDAY):
+            _, materialization = arrival(delivery)
+            instance.report_runless_asset_event(materialization)
+        for day in (FRIDAY, TUESDAY):
+            run(platform, instance, day)
         yield instance
 
 
@@ -80,8 +83,6 @@ def trade(day: date, price: str, clock: str = "15:59:59") -> str:
 def test_a_day_is_up_to_date_until_other_lines_are_delivered_and_again_when_it_has_been_run(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
-    for day in (FRIDAY, TUESDAY):
-        run(platform, instance, day)
     assert [out_of_date(platform, instance, day) for day in (FRIDAY, TUESDAY)] == [NOTHING, NOTHING]
 
     correct(platform, instance, FRIDAY, trade(FRIDAY, "12.5"))
@@ -113,11 +114,6 @@ def test_a_day_is_up_to_date_until_other_lines_are_delivered_and_again_when_it_h
 def test_a_computation_that_has_changed_shows_at_what_it_makes_alone(
     platform: Platform, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As an older release has recorded the deliveries.
-    for delivery in RawFolder(platform.settings.raw_uri).deliveries(FRIDAY):
-        _, materialization = arrival(delivery)
-        instance.report_runless_asset_event(materialization)
-    run(platform, instance, FRIDAY)
     assert out_of_date(platform, instance, FRIDAY) == NOTHING
     monkeypatch.setattr(eod_to_report, "CODE_VERSION", "of tomorrow")
 
@@ -125,34 +121,3 @@ def test_a_computation_that_has_changed_shows_at_what_it_makes_alone(
     assert out_of_date(platform, instance, FRIDAY) == {report: ["has a new code version"] for report in reports}
     run(platform, instance, FRIDAY, "analytical")
     assert out_of_date(platform, instance, FRIDAY) == NOTHING
-
-
-def test_tables_that_were_made_outside_dagster_are_judged_like_those_of_its_steps(
-    platform: Platform, instance: dg.DagsterInstance
-) -> None:
-    def submit(script: str) -> None:
-        submitted = platform.capstone(f"{FRIDAY}", "--conf", "spark.sql.shuffle.partitions=2", program=(script,))
-        assert submitted.returncode == 0, submitted.stdout + submitted.stderr
-
-    def tags() -> dict[str, dict[str, str]]:
-        found = {}
-        for path in TABLES:
-            event = instance.get_latest_materialization_event(dg.AssetKey(path.split("/")))
-            assert event
-            assert event.asset_materialization
-            made = event.asset_materialization.tags or {}
-            found[path] = {name: value for name, value in made.items() if "event_pointer" not in name}
-        return found
-
-    run(platform, instance, FRIDAY)
-    correct(platform, instance, FRIDAY, trade(FRIDAY, "12.5"))
-    submit(PREPROCESSING)
-    reports = ("report/quote_analytics", "report/daily_summary", "report/bars")
-    assert out_of_date(platform, instance, FRIDAY) == {report: [f"{NEW} eod/trades"] for report in reports}
-    submit(ANALYTICAL)
-    assert out_of_date(platform, instance, FRIDAY) == NOTHING
-    by_hand = tags()
-
-    run(platform, instance, FRIDAY)
-    assert out_of_date(platform, instance, FRIDAY) == NOTHING
-    assert tags() == by_hand

@@ -79,6 +79,7 @@ def _events(url: str) -> Counter[tuple[str, str]]:
         return Counter(cursor.fetchall())
 
 
+@pytest.mark.faults
 def test_a_run_outlasts_a_database_that_is_away_for_5_and_for_60_seconds_and_loses_no_event(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as at_once:
         outages = [at_once.submit(_run_through_an_outage, tmp_path / f"{s} s", s) for s in (5, 60)]
@@ -120,14 +121,18 @@ def _query(platform: Platform, statement: str, *values: object) -> list[tuple[ob
         return rows
 
 
-# Each with what it says when it works.
-COMMANDS = {
-    "track": (["track", "--job", "preprocessing", "--date", f"{DAY}", "--", "sh", "-c", "echo up; sleep 1"], "up"),
-    "run": (["run", f"{DAY}", "--job", "preprocessing"], "ingested/events ..."),
-}
+TRACK = ["track", "--job", "preprocessing", "--date", f"{DAY}", "--", "sh", "-c", "echo up; sleep 1"]
+RUN = ["run", f"{DAY}", "--job", "preprocessing"]
 
 
-@pytest.mark.parametrize(("command", "says"), COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("command", "says"),  # when it works
+    [
+        pytest.param(TRACK, "up", id="track", marks=pytest.mark.faults(sample=True)),
+        pytest.param(RUN, "ingested/events ...", id="run"),
+    ],
+)
 def test_work_is_done_and_recorded_whenever_the_server_is_killed(
     platform: Platform, command: list[str], says: str, rounds: Callable[[int], int]
 ) -> None:
@@ -163,6 +168,7 @@ def _shows_runs(running: Services) -> bool:
         return False
 
 
+@pytest.mark.faults
 def test_under_make_dev_a_killed_server_is_started_again_and_a_run_goes_on_when_all_else_is_killed(
     platform: Platform, tmp_path: Path, rounds: Callable[[int], int]
 ) -> None:

@@ -1,6 +1,12 @@
-"""A range of days as one run, with Dagster's real services: a day fails, the process is killed, and it goes on."""
+"""A range of days as one run, with Dagster's real services: a day fails, the process is killed, and it goes on.
 
+And a day that is no trading day, which none of them runs.
+"""
+
+import os
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import date
 from itertools import pairwise
@@ -8,18 +14,21 @@ from itertools import pairwise
 import dagster as dg
 import psutil
 import pytest
+from dagster_graphql import DagsterGraphQLClient
 from psycopg2 import connect
 
 from capstone_dagster.run_storage.embedded_postgres import serving
 from capstone_dagster.runs.failure_reasons import run_reason
 from capstone_dagster.tracker import Tracker
-from capstone_dagster_tests.servers.dagster_services import Services, services
-from capstone_dagster_tests.servers.platform import Platform
+from capstone_dagster_tests.servers.dagster_services import ROOT, Services, services
+from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
 from capstone_dagster_tests.servers.processes import eventually
 from spark_code.schemas import CLOSES, EVENTS, QUOTE_ANALYTICS
 
 DAYS = [date(2020, 8, day) for day in (5, 6, 7)]
 FIRST, WITHOUT_FILES, LAST = DAYS
+# To Dagster, whose calendar has no partition for it, the first is another name of the second.
+SATURDAY, MONDAY = date(2020, 8, 8), date(2020, 8, 10)
 
 _BACKFILL = """
 mutation($parameters: LaunchBackfillParams!) {
@@ -114,6 +123,7 @@ def _backfill(running: Services, what: Mapping[str, object]) -> str:
     return backfill
 
 
+@pytest.mark.faults
 def test_a_range_outlives_a_failed_day_and_a_killed_process_and_runs_each_day_once(
     platform: Platform, running: Services
 ) -> None:
@@ -143,6 +153,7 @@ def test_a_range_outlives_a_failed_day_and_a_killed_process_and_runs_each_day_on
     assert _states(running, backfill) == ["SUCCESS"] * 3
 
 
+@pytest.mark.faults
 def test_one_day_that_is_stopped_stops_no_other_and_is_made_up_from_the_ui(
     platform: Platform, running: Services
 ) -> None:
@@ -184,6 +195,7 @@ def test_a_backfill_of_single_assets_hears_of_the_days_that_were_materialized(
     assert _runs_of_days(platform)[len(before) :] == ["__ASSET_JOB SUCCESS"] * 3
 
 
+@pytest.mark.faults(sample=True)
 def test_a_range_that_is_stopped_is_canceled_with_the_day_it_is_at(platform: Platform, running: Services) -> None:
     before = _query(platform, _OF_DAY, str(FIRST))
     _backfill(running, _OF_JOB)
@@ -210,3 +222,35 @@ def test_a_range_fails_with_the_reasons_of_its_days(platform: Platform) -> None:
         assert Tracker(instance).get_job_status("preprocessing_2020-09-08").attempts == 1
         (failed,) = instance.get_runs(dg.RunsFilter(tags={"dagster/asset_partition_range_start": "2020-09-03"}))
         assert str(run_reason(instance, failed.run_id)).startswith(told)
+
+
+def test_a_day_that_is_none_is_refused_at_every_door_though_its_files_are_there(
+    platform: Platform, running: Services
+) -> None:
+    for delivered in platform.raw.glob(f"*/{FIRST}"):
+        shutil.copytree(delivered, delivered.with_name(f"{SATURDAY}"))
+    tags = f'{{"dagster/partition": "{SATURDAY}"}}'
+    dagster_job = [CAPSTONE, "exec", "--", "dagster", "job"]
+    commands = [
+        [*dagster_job, "launch", "-w", "workspace.yaml", "-j", "daily_pipeline", "--tags", tags],
+        [*dagster_job, "execute", "-m", "capstone_dagster.definitions", "-j", "preprocessing", "--tags", tags],
+        [CAPSTONE, "exec", "--", "dg", "launch", "--job", "preprocessing", "--partition", f"{SATURDAY}"],
+    ]
+    environment = os.environ | platform.environment
+    processes = [
+        subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for command in commands
+    ]
+    client = DagsterGraphQLClient("127.0.0.1", port_number=running.port)
+    asked = client.submit_job_execution("daily_pipeline", tags={"dagster/partition": f"{SATURDAY}"})
+    assert running.status(asked) == "FAILURE"
+    # Launched, executed, and refused by Dagster.
+    assert [process.wait(timeout=300) for process in processes] == [0, 1, 1]
+
+    with platform.instance() as instance:
+        runs = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": f"{SATURDAY}"}))
+        reasons = {run_reason(instance, run.run_id) for run in runs}
+    assert [run.status for run in runs] == [dg.DagsterRunStatus.FAILURE] * 3
+    assert reasons == {"2020-08-08 cannot be run: the NYSE is closed on Saturdays"}
+    assert _query(platform, "SELECT job_id FROM job_status WHERE job_id LIKE '%%-08-08'") == []
+    assert not {SATURDAY, MONDAY} & set(platform.lake.days(EVENTS))

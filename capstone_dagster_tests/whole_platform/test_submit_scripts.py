@@ -1,13 +1,13 @@
 """The scripts for plain ``spark-submit``: the tables Dagster makes, and their jobs in the job tracker."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import dagster as dg
 import pytest
@@ -16,6 +16,15 @@ from pyspark.sql import SparkSession
 from capstone_dagster.settings import CHECKOUT
 from capstone_dagster.tracker import Tracker
 from capstone_dagster_tests.servers.platform import Platform, Rows
+from capstone_dagster_tests.whole_platform.test_out_of_date import (
+    NEW,
+    NOTHING,
+    Causes,
+    correct,
+    out_of_date,
+    run,
+    trade,
+)
 from spark_code.schemas import TABLES
 from spark_code.session import local_conf
 
@@ -35,84 +44,110 @@ def rows(platform: Platform) -> dict[tuple[str, date], Rows]:
     return {(table.path, day): platform.rows(table, day) for table in TABLES.values() for day in (FRIDAY, TUESDAY)}
 
 
+def tags(instance: dg.DagsterInstance) -> dict[str, dict[str, str]]:
+    """Those of the newest version of each table, which is of the second day, but for the events they point to."""
+    found = {}
+    for path in TABLES:
+        event = instance.get_latest_materialization_event(dg.AssetKey(path.split("/")))
+        assert event
+        assert event.asset_materialization
+        made = event.asset_materialization.tags or {}
+        found[path] = {name: value for name, value in made.items() if "event_pointer" not in name}
+    return found
+
+
 def submit(platform: Platform, script: str, day: date) -> None:
     submitted = platform.capstone(f"{day}", "--conf", "spark.sql.shuffle.partitions=2", program=(script,))
     assert submitted.returncode == 0, submitted.stdout + submitted.stderr
 
 
 @pytest.fixture(scope="module")
-def by_dagster(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Platform:
-    """Two delivered days, and the first one's end-of-day load by Dagster."""
+def platform(spark: SparkSession) -> Iterator[Platform]:
+    """Two delivered days below a path that wants quoting."""
     del spark
-    platform = Platform(tmp_path_factory.mktemp("by dagster"), FRIDAY)
-    for day in (FRIDAY, TUESDAY):
-        platform.sample(day)
-    assert platform.run("preprocessing", FRIDAY).success
-    return platform
-
-
-@pytest.fixture(scope="module")
-def platform(by_dagster: Platform) -> Iterator[Platform]:
-    """The same below a path that wants quoting, where the scripts go on."""
     with tempfile.TemporaryDirectory() as folder:
         platform = Platform(Path(folder, 'my "home" = a\\b'), FRIDAY)
-        shutil.copytree(by_dagster.folder, platform.folder)
+        for day in (FRIDAY, TUESDAY):
+            platform.sample(day)
         yield platform
 
 
-@pytest.fixture(scope="module")
-def submitted(platform: Platform) -> Iterator[dg.DagsterInstance]:
+class Submitted(NamedTuple):
+    instance: dg.DagsterInstance
     """The run storage behind the scripts' jobs."""
+    out_of_date: dict[str, Causes]
+    """After each of them, of its day."""
+
+
+@pytest.fixture(scope="module")
+def submitted(platform: Platform) -> Iterator[Submitted]:
+    """After Dagster's load of the first day, and its tables of an earlier delivery of the second."""
     with platform.instance() as instance:
-        submit(platform, ANALYTICAL, FRIDAY)
-        submit(platform, PREPROCESSING, TUESDAY)
-        submit(platform, ANALYTICAL, TUESDAY)
-        yield instance
+        run(platform, instance, FRIDAY, "preprocessing")
+        run(platform, instance, TUESDAY)
+        correct(platform, instance, TUESDAY, trade(TUESDAY, "12.5"))
+        found = {}
+        for script, day in ((ANALYTICAL, FRIDAY), (PREPROCESSING, TUESDAY), (ANALYTICAL, TUESDAY)):
+            submit(platform, script, day)
+            found[f"{Path(script).stem}_{day}"] = out_of_date(platform, instance, day)
+        yield Submitted(instance, found)
 
 
-def test_the_scripts_make_the_rows_that_dagster_makes(
-    platform: Platform, by_dagster: Platform, submitted: dg.DagsterInstance
-) -> None:
-    assert submitted
-    for job, day in (("analytical", FRIDAY), ("daily_pipeline", TUESDAY)):
-        assert by_dagster.run(job, day).success
-    expected = rows(by_dagster)
-    assert all(expected.values())
-
-    assert rows(platform) == expected
-
-
-def test_the_jobs_of_the_scripts_are_shown_as_done(platform: Platform, submitted: dg.DagsterInstance) -> None:
+def test_the_jobs_of_the_scripts_are_shown_as_done(platform: Platform, submitted: Submitted) -> None:
     assert submitted
 
     printed = platform.capstone("status").stdout
 
     shown = dict(line.split()[:2] for line in printed.splitlines()[1:])
-    assert shown == dict.fromkeys(SUBMITTED, "SUCCESS")
+    of_dagster = (f"preprocessing_{FRIDAY}", f"daily_pipeline_{TUESDAY}")
+    assert shown == dict.fromkeys((*SUBMITTED, *of_dagster), "SUCCESS")
 
 
-def test_spark_logs_into_the_home(platform: Platform, submitted: dg.DagsterInstance) -> None:
+def test_spark_logs_into_the_home(platform: Platform, submitted: Submitted) -> None:
     assert submitted
     assert (platform.settings.log_dir / "spark.log").is_file()
 
 
 @pytest.mark.parametrize("job_id", SUBMITTED)
 def test_what_a_script_published_is_in_the_run_storage_under_its_run(
-    platform: Platform, submitted: dg.DagsterInstance, job_id: str
+    platform: Platform, submitted: Submitted, job_id: str
 ) -> None:
-    (attempt,) = Tracker(submitted).history(job_id)
+    *_, attempt = Tracker(submitted.instance).history(job_id)
     day = date.fromisoformat(job_id.rpartition("_")[2])
     for table in TABLES.values():
         if table.layer not in SUBMITTED[job_id]:
             continue
         manifest = platform.lake.require(table, day)
         of_day = dg.AssetRecordsFilter(dg.AssetKey(table.path.split("/")), asset_partitions=[day.isoformat()])
-        (record,) = submitted.fetch_materializations(of_day, limit=10).records
+        record, *_ = submitted.instance.fetch_materializations(of_day, limit=10).records
         materialization = record.asset_materialization
         assert materialization
         metadata = {name: value.value for name, value in materialization.metadata.items()}
         assert record.run_id == manifest.run_id == attempt.run_id
         assert (metadata["dagster/partition_row_count"], metadata["version"]) == (manifest.rows, manifest.version)
+
+
+def test_tables_that_were_made_outside_dagster_are_judged_like_those_of_its_steps(submitted: Submitted) -> None:
+    reports = [table.path for table in TABLES.values() if table.layer == "report"]
+    assert submitted.out_of_date == {
+        f"analytical_{FRIDAY}": NOTHING,
+        f"preprocessing_{TUESDAY}": {report: [f"{NEW} eod/trades"] for report in reports},
+        f"analytical_{TUESDAY}": NOTHING,
+    }
+
+
+def test_dagster_makes_the_rows_that_the_scripts_made_with_the_same_data_versions(
+    platform: Platform, submitted: Submitted
+) -> None:
+    by_hand, tags_by_hand = rows(platform), tags(submitted.instance)
+    assert all(by_hand.values())
+
+    for job, day in (("analytical", FRIDAY), ("daily_pipeline", TUESDAY)):
+        run(platform, submitted.instance, day, job)
+
+    assert rows(platform) == by_hand
+    assert tags(submitted.instance) == tags_by_hand
+    assert [out_of_date(platform, submitted.instance, day) for day in (FRIDAY, TUESDAY)] == [NOTHING, NOTHING]
 
 
 @pytest.mark.parametrize("script", [PREPROCESSING, ANALYTICAL])

@@ -57,6 +57,16 @@ def track(
     return platform.capstone("track", "--job", job, "--date", f"{day}", "--", *command)
 
 
+@pytest.fixture
+def track_here(platform: Platform, capstone: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The same in this process, where none of its own is needed: exit code, output and errors."""
+    for name, value in platform.environment.items():
+        monkeypatch.setenv(name, value)
+    return lambda day, *command, job="preprocessing": capstone(
+        "track", "--job", job, "--date", f"{day}", "--", *command
+    )
+
+
 @contextmanager
 def tracking(platform: Platform, day: date, script: str) -> Iterator["subprocess.Popen[str]"]:
     """A tracker whose command, a shell's script, has said that it is up."""
@@ -97,16 +107,12 @@ def test_the_command_finds_its_run_the_previous_day_and_every_setting(
 
 
 def test_a_command_that_fails_fails_its_job_and_status_says_so(
-    platform: Platform, capstone: Run, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, capstone: Run, track_here: Run, instance: dg.DagsterInstance
 ) -> None:
     platform.sample(FAILING)
 
-    tracked = track(platform, FAILING, "sh", "-c", "exit 3")
+    assert track_here(FAILING, "sh", "-c", "exit 3") == (3, "", f"preprocessing_{FAILING}: FAILURE\n")
 
-    assert (tracked.returncode, tracked.stdout) == (3, "")
-    assert tracked.stderr == f"preprocessing_{FAILING}: FAILURE\n"
-    for name, value in platform.environment.items():
-        monkeypatch.setenv(name, value)
     code, out, _ = capstone("status", f"preprocessing_{FAILING}", "--json")
     status = json.loads(out)
     assert code == 0
@@ -142,13 +148,13 @@ def test_a_command_reads_what_it_is_given(platform: Platform, tracker: Tracker) 
     assert tracker.get_job_status(f"preprocessing_{READING}").status == "SUCCESS"
 
 
-def test_a_command_that_cannot_be_run_fails_its_job(platform: Platform, tracker: Tracker) -> None:
+def test_a_command_that_cannot_be_run_fails_its_job(platform: Platform, track_here: Run, tracker: Tracker) -> None:
     platform.sample(NO_COMMAND)
 
-    tracked = track(platform, NO_COMMAND, "no-such-command")
+    tracked = track_here(NO_COMMAND, "no-such-command")
 
     reason = "cannot run no-such-command: No such file or directory"
-    assert (tracked.returncode, tracked.stdout, tracked.stderr) == (1, "", f"capstone: {reason}\n")
+    assert tracked == (1, "", f"capstone: {reason}\n")
     status = tracker.get_job_status(f"preprocessing_{NO_COMMAND}")
     assert (status.status, status.error) == ("FAILURE", reason)
 
@@ -177,7 +183,10 @@ def test_while_a_command_works_others_are_refused_and_leave_no_trace_until_it_is
     assert (status.status, status.error) == ("CANCELED", "sh ended with exit code 143 after SIGTERM")
 
 
-@pytest.mark.parametrize("number", STOPPED)
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.faults(sample=True)), signal.SIGINT, signal.SIGHUP]
+)
 def test_a_signal_to_the_tracker_reaches_the_command_and_its_children_and_is_recorded(
     platform: Platform, tracker: Tracker, number: signal.Signals
 ) -> None:
@@ -195,11 +204,16 @@ def test_a_signal_to_the_tracker_reaches_the_command_and_its_children_and_is_rec
     assert (status.status, status.error) == ("FAILURE", f"sh ended with exit code {128 + number} after {number.name}")
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("day", "script"),
     [
         pytest.param(KILLED, "echo up; exec sleep 300", id="alone"),
-        pytest.param(ORPHANING, "(echo up; exec sleep 300); true", id="with a child"),
+        pytest.param(
+            *(ORPHANING, "(echo up; exec sleep 300); true"),
+            id="with a child",
+            marks=pytest.mark.faults(sample=True),
+        ),
     ],
 )
 def test_the_command_of_a_killed_tracker_dies_with_it_and_its_slot_is_free(
@@ -223,14 +237,14 @@ def test_the_command_of_a_killed_tracker_dies_with_it_and_its_slot_is_free(
 
 
 def test_without_a_delivery_the_command_is_not_run_and_the_reason_is_recorded(
-    platform: Platform, tracker: Tracker, tmp_path: Path
+    track_here: Run, tracker: Tracker, tmp_path: Path
 ) -> None:
     trace = tmp_path / "trace"
 
-    tracked = track(platform, UNDELIVERED, "touch", str(trace))
+    tracked = track_here(UNDELIVERED, "touch", str(trace))
 
     status = tracker.get_job_status(f"preprocessing_{UNDELIVERED}")
-    assert (tracked.returncode, tracked.stdout, tracked.stderr) == (1, "", f"capstone: {status.error}\n")
+    assert tracked == (1, "", f"capstone: {status.error}\n")
     assert status.status == "FAILURE"
     assert f"csv/{UNDELIVERED}/NYSE" in (status.error or "")
     assert f"json/{UNDELIVERED}/NASDAQ" in (status.error or "")
@@ -238,14 +252,14 @@ def test_without_a_delivery_the_command_is_not_run_and_the_reason_is_recorded(
 
 
 def test_without_its_inputs_the_report_is_not_run_and_says_which_jobs_it_waits_for(
-    platform: Platform, tracker: Tracker, tmp_path: Path
+    track_here: Run, tracker: Tracker, tmp_path: Path
 ) -> None:
     trace = tmp_path / "trace"
 
-    tracked = track(platform, TUESDAY, "touch", str(trace), job="analytical")
+    tracked = track_here(TUESDAY, "touch", str(trace), job="analytical")
 
     status = tracker.get_job_status(f"analytical_{TUESDAY}")
-    assert (tracked.returncode, tracked.stdout, tracked.stderr) == (1, "", f"capstone: {status.error}\n")
+    assert tracked == (1, "", f"capstone: {status.error}\n")
     assert status.status == "FAILURE"
     assert status.error
     assert status.error.startswith(

@@ -128,6 +128,7 @@ def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_
     assert [where for where, text in shown.items() if CANARY in text] == []
 
 
+@pytest.mark.faults
 def test_what_goes_on_of_a_cancelled_run_can_publish_nothing(platform: EmrPlatform, emr: FakeEmr) -> None:
     emr.tell.hang_cancels()
     taken = taken_cluster(emr)

@@ -216,6 +216,7 @@ def test_a_day_that_is_not_ready_asks_emr_nothing(platform: EmrPlatform) -> None
     assert platform.emr.calls() == []
 
 
+@pytest.mark.faults
 def test_the_cluster_of_a_process_that_was_killed_is_ended_by_the_reaper(
     platform: EmrPlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,7 +184,8 @@ main.main()
 """
 
 
-@pytest.mark.parametrize("tables", [1, 12, 22])
+@pytest.mark.faults
+@pytest.mark.parametrize("tables", [1, pytest.param(12, marks=pytest.mark.faults(sample=True)), 22])
 def test_a_home_whose_tables_were_never_finished_works_at_the_next_command(tables: int) -> None:
     with own_folder() as home:
         platform = Platform(home, date(2020, 8, 5))

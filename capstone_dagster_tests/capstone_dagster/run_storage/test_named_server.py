@@ -14,6 +14,7 @@ from psycopg2 import connect
 
 from capstone_dagster.run_storage.postgres_data import DataFolder
 from capstone_dagster.run_storage.postgres_programs import environment, let_user_in, server_user, start
+from capstone_dagster_tests.builders.command_line import Run
 from capstone_dagster_tests.servers.platform import Platform
 
 PASSWORD = "s3cret @ 100%"  # noqa: S105 - of a server that lives for this test
@@ -56,14 +57,18 @@ def _platform(folder: Path, port: int, password: str) -> Platform:
     return Platform(folder, DAY, postgres_url=f"postgresql://trader:{password}@127.0.0.1:{port}/market")
 
 
-def test_the_tracker_works_on_a_server_over_tcp_with_a_password(tmp_path: Path, port: int) -> None:
+def test_the_tracker_works_on_a_server_over_tcp_with_a_password(
+    tmp_path: Path, port: int, capstone: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     platform = _platform(tmp_path, port, ESCAPED)
     platform.sample(DAY)
+    for name, value in {**platform.environment, "DAGSTER_HOME": ""}.items():
+        monkeypatch.setenv(name, value)
 
-    assert platform.capstone("migrate").returncode == 0
+    assert capstone("migrate")[0] == 0
     tracked = platform.capstone("track", "--job", "preprocessing", "--date", str(DAY), "--", "true")
     assert tracked.returncode == 0, tracked.stderr
-    status = json.loads(platform.capstone("status", f"preprocessing_{DAY}", "--json").stdout)
+    status = json.loads(capstone("status", f"preprocessing_{DAY}", "--json")[1])
     by_psql = platform.capstone(
         "exec", "--", "psql", "-AtXc", "SELECT job_id, status, attempts, run_id FROM job_status"
     )

@@ -296,6 +296,7 @@ OF_ANOTHER_SPARK = {
 }
 
 
+@pytest.mark.faults(sample=True)
 def test_a_jvm_that_is_interrupted_ends_and_one_that_is_killed_is_replaced_whatever_spark_the_shell_is_set_up_for(
     tmp_path: Path,
 ) -> None:
