@@ -7,10 +7,11 @@ start a run, perhaps through the UI's port, must not be able to replace them.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from capstone_dagster.assets.page import PAGES
 from capstone_dagster.assets.table_assets import NOTHING, RETRIES, STEP_LAUNCHER, TRADING_DAY
 from capstone_dagster.deliveries.preconditions import GuardedRawFolder
 from capstone_dagster.runs.day_guard import trading_day
@@ -21,6 +22,9 @@ from capstone_dagster.steps.local_spark import LocalSpark, StepSpark
 from capstone_dagster.steps.retries import FIRST_SECONDS, Retries
 from spark_code.raw_files import RawFolder
 from spark_code.session import local_conf
+
+if TYPE_CHECKING:
+    from capstone_dagster.pages.publishing import Pages
 
 
 def _local(settings: Settings) -> dict[str, Any]:
@@ -56,6 +60,7 @@ def _storage(settings: Settings, spark: Callable[[], StepSpark]) -> dict[str, An
         "report_options": ReportOptions.configure_at_launch(),
         RETRIES: Retries.configure_at_launch(max_retries=settings.max_retries, first_seconds=FIRST_SECONDS),
         TRADING_DAY: trading_day(settings.first_trading_day),
+        PAGES: _pages(settings),
         "io_manager": _no_io_manager,
     }
 
@@ -79,6 +84,16 @@ def _raw_folder(settings: Settings) -> dg.ResourceDefinition:
         return GuardedRawFolder(settings.raw_uri, settings.preconditions)
 
     return raw_folder
+
+
+def _pages(settings: Settings) -> dg.ResourceDefinition:
+    @dg.resource(config_schema=NOTHING, description="Makes the pages of published days, without Spark.")
+    def pages(_: dg.InitResourceContext) -> "Pages":
+        from capstone_dagster.pages.publishing import Pages  # noqa: PLC0415 - loads DuckDB and vl-convert
+
+        return Pages(settings)
+
+    return pages
 
 
 def _lake(settings: Settings) -> dg.IOManagerDefinition:

@@ -74,6 +74,10 @@ class TradingDays:
         after = (day + timedelta(days=i) for i in range(1, (LAST_KNOWN_DAY - day).days + 1))
         return next((day for day in after if day in self._days), None)
 
+    def close_minute(self, day: date) -> int:
+        """When the exchange closes on one of these days, in minutes since midnight: earlier on half days."""
+        return self._calendar.close_minute(day)
+
     def why_closed(self, day: date) -> str | None:
         """Why the day is not one of these trading days, past or future; None if it is."""
         if day < self._start:

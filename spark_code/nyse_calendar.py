@@ -41,6 +41,11 @@ class NyseCalendar:
         """Why the exchange does not trade on a day that the calendar knows; None if it does."""
         return None if day in self.days else f"the NYSE is closed on {self._closure(day)}"
 
+    def close_minute(self, day: date) -> int:
+        """When trading ends on a trading day, in minutes of New York's day."""
+        close = self._calendar.session_close(f"{day}").astimezone(NEW_YORK)
+        return int(close.hour * 60 + close.minute)
+
     def require(self, day: date) -> date:
         """Return the day if it is a trading day that has begun; raise an error that says why if it is not."""
         if not self._first <= day <= LAST_KNOWN_DAY:

@@ -24,10 +24,12 @@ eod/quotes <- ingested/events
 eod/trades <- ingested/events
 report/bars <- eod/closes eod/quotes eod/trades
 report/daily_summary <- eod/closes eod/quotes eod/trades
+report/index <- report/page
+report/page <- ingested/events report/bars report/daily_summary report/quote_analytics
 report/quote_analytics <- eod/closes eod/quotes eod/trades
-job analytical: report/bars report/daily_summary report/quote_analytics
+job analytical: report/bars report/daily_summary report/index report/page report/quote_analytics
 job daily_pipeline: eod/closes eod/quotes eod/trades ingested/events report/bars report/daily_summary \
-report/quote_analytics
+report/index report/page report/quote_analytics
 job preprocessing: eod/closes eod/quotes eod/trades ingested/events
 check ingested/events: reject_ratio in daily_pipeline preprocessing
 check ingested/events: schema_drift in daily_pipeline preprocessing

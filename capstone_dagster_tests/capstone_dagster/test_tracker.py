@@ -256,7 +256,7 @@ def test_a_status_says_all_that_is_known(histories: Histories, tracker: Tracker)
 
 ALL = [
     *("eod/closes", "eod/quotes", "eod/trades", "ingested/events"),
-    *("report/bars", "report/daily_summary", "report/quote_analytics"),
+    *("report/bars", "report/daily_summary", "report/index", "report/page", "report/quote_analytics"),
 ]
 
 

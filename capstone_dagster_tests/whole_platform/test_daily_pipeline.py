@@ -102,7 +102,10 @@ def test_every_materialization_says_what_was_published(two_days: Platform) -> No
         for event in result.get_asset_materialization_events()
         if event.asset_key
     }
-    assert sorted(by_key) == sorted(TABLES)
+    assert sorted(by_key) == sorted([*TABLES, "report/index", "report/page"])
+    assert by_key["report/page"]["page"].value == (two_days.folder / f"lake/report/page/{TUESDAY}.html").as_uri()
+    assert by_key["report/page"]["word"].value == "available"
+    assert by_key["report/index"]["days"].value == 2
     for table in TABLES.values():
         metadata, manifest = by_key[table.path], two_days.lake.require(table, TUESDAY)
         assert metadata["dagster/partition_row_count"].value == manifest.rows
@@ -312,6 +315,6 @@ def test_a_run_that_missed_the_previous_closes_is_re_executed_from_its_report_on
             assert again.success
             begun = [event.step_key for event in again.all_events if event.is_step_start]
 
-    assert begun == ["report", "report__quote_analytics_previous_close_known"]
+    assert sorted(begun) == ["page", "report", "report__quote_analytics_previous_close_known"]
     assert {table: platform.manifest(table, TUESDAY) for table in loaded} == loaded
     assert platform.rows(QUOTE_ANALYTICS, TUESDAY) == two_days.rows(QUOTE_ANALYTICS, TUESDAY)

@@ -11,7 +11,7 @@ from capstone_dagster.definitions import defs
 from capstone_dagster_tests.builders.run_histories import FAILURE, STARTED, Histories, failed
 
 LOADED = ["eod/closes", "eod/quotes", "eod/trades", "ingested/events"]
-REPORTED = ["report/bars", "report/daily_summary", "report/quote_analytics"]
+REPORTED = ["report/bars", "report/daily_summary", "report/index", "report/page", "report/quote_analytics"]
 FROM_FAILURE = {"dagster/is_resume_retry": "true"}
 FROM_ASSET_FAILURE = {"dagster/is_asset_resume_retry": "true"}
 OF_SOME_DAYS = {

@@ -157,7 +157,7 @@ TICKS = [timedelta(0), timedelta(microseconds=333_333), timedelta(minutes=1)]
 
 
 LOADED = ["ingested/events", "eod/closes", "eod/quotes", "eod/trades"]
-REPORTED = ["report/bars", "report/daily_summary", "report/quote_analytics"]
+REPORTED = ["report/bars", "report/daily_summary", "report/index", "report/page", "report/quote_analytics"]
 SELECTIONS = [None, None, [*LOADED, *REPORTED], LOADED, REPORTED, LOADED[:1], ["eod/trades", *REPORTED], []]
 RESUMES = [{"dagster/is_resume_retry": "true"}, {"dagster/is_asset_resume_retry": "true"}, {}]
 
