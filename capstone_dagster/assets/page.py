@@ -46,10 +46,9 @@ def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> lis
         required_resource_keys={RETRIES, TRADING_DAY, PAGES},
     )
     def page(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
-        with context.resources.retries.judging_failures(context.retry_number):
-            made = context.resources.pages.publish_in_run(
-                context.resources.trading_day, context.run_id, context.instance
-            )
+        resources, run = context.resources, context.run
+        with resources.retries.judging_failures(context.retry_number):
+            made = resources.pages.publish_in_run(resources.trading_day, run.run_id, context.instance)
         for key, metadata in ((PAGE, made.page_metadata()), (INDEX, made.index_metadata())):
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 

@@ -17,7 +17,10 @@ from capstone_dagster.wording import counted
 OPEN, CLOSE = 9 * 60 + 30, 16 * 60
 _TALL, _LOW = 150, 44
 _TIME_LABEL = "floor(datum.value / 60) + ':' + (datum.value % 60 < 10 ? '0' : '') + datum.value % 60"
-_SHORT: Spec = {"labelExpr": "datum.value ? format(datum.value, '~s') : '0'"}
+# 1.5k, 300, 0.5 and not 500m.
+_SHORT: Spec = {
+    "labelExpr": "abs(datum.value) < 1 ? format(datum.value, '~r') : format(datum.value, '~s')",
+}
 
 
 class Hours(NamedTuple):
@@ -87,14 +90,16 @@ def of_symbol(bars: Sequence[Bar], prev_close: Decimal | None, hours: Hours) -> 
         rows,
         panel(_TALL, trades, *quoted, average, *near, hover(x), title="Price, $"),
         panel(_LOW, _bars("spread", "var(--spread)", x), hover(x), title="Spread, basis points"),
-        panel(_LOW, _bars("volume", "var(--volume)", hours.x()), hover(hours.x()), title="Volume, shares"),
+        panel(
+            _LOW, _bars("volume", "var(--volume)", hours.x(), tickMinStep=1), hover(hours.x()), title="Volume, shares"
+        ),
     )
 
 
 def volume_by_time(moments: Sequence[Moment], hours: Hours) -> str:
     """Shares of all symbols."""
     rows = [_row(each, volume=each.shares, says=f"{whole(each.shares)} shares") for each in moments]
-    return draw(rows, panel(_TALL, _bars("volume", "var(--volume)", hours.x()), hover(hours.x())))
+    return draw(rows, panel(_TALL, _volume(hours), hover(hours.x())))
 
 
 def spread_by_time(moments: Sequence[Moment], hours: Hours) -> str:
@@ -125,7 +130,10 @@ def changes(percents: Sequence[float]) -> str:
         rows.append(
             {"from": low, "to": high, **bar, "symbols": symbols, "says": f"{limits}: {counted(symbols, 'symbol')}"}
         )
-    axis = {"values": [row["from"] for row in rows[1:]], "labelExpr": "datum.value ? format(datum.value, '+~f') : '0'"}
+    axis = {
+        "values": [number * step for number in (-4, -2, 0, 2, 4)],
+        "labelExpr": "datum.value ? format(datum.value, '+~f') : '0'",
+    }
     scale = {"domain": [rows[0]["from"], rows[-1]["to"]], "nice": False}
     drawn = _bars("symbols", "", _quantity("start", axis, scale), tickMinStep=1)
     drawn["encoding"]["color"] = {"field": "colour", "type": "nominal", "scale": None}
@@ -165,6 +173,10 @@ def _bars(field: str, colour: str, x: Spec, **axis: Any) -> Spec:
         "transform": [_present(field)],
         "encoding": {"x": x, "x2": {"field": "end"}, "y": y, "y2": {"datum": 0}},
     }
+
+
+def _volume(hours: Hours) -> Spec:
+    return _bars("volume", "var(--volume)", hours.x(), tickMinStep=1)
 
 
 def _present(field: str) -> Spec:

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 NOTHING, _MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
-_NAMED = ((1e12, "tn"), (1e9, "bn"), (1e6, "m"), (1e3, "k"))
+_NAMED = ((1e12, "tn"), (1e9, "bn"), (1e6, "m"))
 
 
 def whole(value: float | None) -> str:
@@ -23,7 +23,7 @@ def price(value: Decimal | None) -> str:
 
 
 def compact(value: float | None) -> str:
-    """A large number in three or four digits: 1.23 bn."""
+    """A number that is easy to read: 999,999, and from a million on 1.23 m, 12.34 bn."""
     if value is None:
         return NOTHING
     for size, name in _NAMED:

@@ -100,23 +100,20 @@ def render(contents: Contents) -> tuple[str, Entry]:
 
 def sentence(contents: Contents) -> str:
     """The day in one sentence."""
-    totals, lines = contents.numbers.totals, contents.quality
+    totals, lines, numbers = contents.numbers.totals, contents.quality, contents.numbers
+    if not lines.lines_in:
+        return "The exchanges delivered no lines."
     if not lines.accepted:
-        return (
-            f"Nothing was accepted: all {counted(lines.lines_in, 'line')} were rejected."
-            if lines.lines_in
-            else ("The exchanges delivered no lines.")
-        )
+        return f"Nothing was accepted: {counted(lines.lines_in, 'line')} came, and all were rejected."
     if not totals.trades:
-        return f"Nothing was traded; {counted(totals.quoted, 'symbol')} had {counted(totals.quotes, 'quote')}."
-    said = (
-        f"{counted(totals.symbols, 'symbol')} traded {number_texts.compact(totals.shares)} shares "
-        f"for ${number_texts.compact(totals.turnover)}"
-    )
-    if contents.numbers.changes:
-        said += f"; {totals.advancers:,} rose and {totals.decliners:,} fell"
-        if mover := _greatest(contents.numbers):
-            said += f", {name(mover.symbol)} most, by {number_texts.signed(mover.change_pct)} %"
+        quoted = f"{counted(totals.quoted, 'symbol')} had {counted(totals.quotes, 'quote')}"
+        return f"Nothing was traded; {quoted}." if totals.quotes else "Nothing was traded or quoted."
+    traded = f"{counted(totals.symbols, 'symbol')} traded {number_texts.compact(totals.shares)} shares"
+    said = f"{traded} for ${number_texts.compact(totals.turnover)}"
+    if numbers.changes:
+        said += f"; {_or_none(totals.advancers)} rose and {_or_none(totals.decliners)} fell"
+    if mover := _greatest(numbers):
+        said += f", {name(mover.symbol)} most, by {number_texts.signed(mover.change_pct)} %"
     return f"{said}."
 
 
@@ -196,6 +193,10 @@ def _market_charts(numbers: Numbers, hours: charts.Hours) -> list[tuple[str, str
     if numbers.changes:
         found.append(("Changes", "symbols by change against the previous close, %", charts.changes(numbers.changes)))
     return [(title, unit, _drawn(svg)) for title, unit, svg in found]
+
+
+def _or_none(number: int) -> str:
+    return number_texts.whole(number) if number else "none"
 
 
 def _greatest(numbers: Numbers) -> SymbolRow | None:

@@ -84,7 +84,7 @@ def measures_of(sources: Sources, settings: Settings) -> list[Measure]:
     """What was measured of the day. So far from manifests alone: measures of a table would be read here."""
     events, analytics = sources.manifests[EVENTS], sources.manifests[QUOTE_ANALYTICS]
     ratio = Decimal(events.measures["rejected"]) / events.rows if events.rows else Decimal(0)
-    allowed = Decimal(str(settings.max_reject_ratio))
+    allowed = Decimal(str(settings.max_reject_ratio)).normalize()
     measures = [
         Measure(
             subject=EVENTS.path,
@@ -94,7 +94,7 @@ def measures_of(sources: Sources, settings: Settings) -> list[Measure]:
             expected_low=Decimal(0),
             expected_high=allowed,
             verdict="ok" if ratio <= allowed else "warn",
-            sentence=f"{100 * ratio:.2f} % of the lines were rejected, of which {100 * allowed:.4g} % are allowed",
+            sentence=f"{100 * ratio:.2f} % of the lines were rejected; {(100 * allowed).normalize():f} % is allowed",
         )
     ]
     without = analytics.rows - analytics.measures["with_close"]

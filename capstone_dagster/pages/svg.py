@@ -12,7 +12,6 @@ import vl_convert
 Spec = dict[str, Any]
 
 _FONT = "system-ui, sans-serif"
-_TEXT: Spec = {"aria": False, "color": "var(--muted)", "font": _FONT, "fontSize": 11, "fontWeight": 400}
 _CONFIG: Spec = {
     "aria": False,
     "background": None,
@@ -29,7 +28,6 @@ _CONFIG: Spec = {
         "labelFontSize": 11,
         "labelPadding": 6,
     },
-    "title": {**_TEXT, "anchor": "start", "frame": "group", "offset": 6},
     "line": {"strokeWidth": 1.5, "strokeJoin": "round"},
 }
 # The width of a plot, and the room around it for letters: together as wide as a card on a phone, so that letters keep
@@ -55,8 +53,22 @@ def hover(x: Spec, x2: str = "to", says: str = "says") -> Spec:
 
 
 def panel(height: int, *layers: Spec, title: str | None = None, width: int = _WIDTH) -> Spec:
-    """One plot."""
-    return {"width": width, "height": height, "layer": list(layers), **({"title": title} if title else {})}
+    """One plot; its title is at the same place, whatever the letters of its axes take."""
+    layers = (*layers, _title(title)) if title else layers
+    return {"width": width, "height": height, "layer": list(layers), **({"description": title} if title else {})}
+
+
+def _title(text: str) -> Spec:
+    place = {"x": {"value": 0}, "y": {"value": -7}}
+    mark = {
+        "type": "text",
+        "text": text,
+        "align": "left",
+        "baseline": "bottom",
+        "fontSize": 11,
+        "color": "var(--muted)",
+    }
+    return {"data": {"values": [{}]}, "mark": mark, "encoding": place}
 
 
 def draw(rows: Sequence[Mapping[str, Any]], *panels: Spec, is_bare: bool = False) -> str:
@@ -67,7 +79,7 @@ def draw(rows: Sequence[Mapping[str, Any]], *panels: Spec, is_bare: bool = False
     layout = {"vconcat": list(panels), "spacing": _GAP, "bounds": "flush"}
     drawn = vl_convert.vegalite_to_svg({"data": {"values": list(rows)}, **layout, "config": _CONFIG}, vl_version="5.20")
     width, height = panels[0]["width"], sum(each["height"] for each in panels) + _GAP * (len(panels) - 1)
-    top = _TOP + (_TITLE if "title" in panels[0] else 0)
+    top = _TOP + (_TITLE if "description" in panels[0] else 0)
     left, top, right, bottom = (0, 0, 0, 0) if is_bare else (_LEFT, top, _RIGHT, _BOTTOM)
     view = f"{-left} {-top} {left + width + right} {top + height + bottom}"
     root = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view}" aria-hidden="true"><g fill="none">'
