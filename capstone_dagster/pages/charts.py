@@ -89,9 +89,12 @@ def of_symbol(bars: Sequence[Bar], prev_close: Decimal | None, hours: Hours) -> 
     return draw(
         rows,
         panel(_TALL, trades, *quoted, average, *near, hover(x), title="Price, $"),
-        panel(_LOW, _bars("spread", "var(--spread)", x), hover(x), title="Spread, basis points"),
+        panel(_LOW, _bars("spread", "var(--spread)", x, tickCount=2), hover(x), title="Spread, basis points"),
         panel(
-            _LOW, _bars("volume", "var(--volume)", hours.x(), tickMinStep=1), hover(hours.x()), title="Volume, shares"
+            _LOW,
+            _bars("volume", "var(--volume)", hours.x(), tickCount=2, tickMinStep=1),
+            hover(hours.x()),
+            title="Volume, shares",
         ),
     )
 
@@ -176,7 +179,7 @@ def _bars(field: str, colour: str, x: Spec, **axis: Any) -> Spec:
 
 
 def _volume(hours: Hours) -> Spec:
-    return _bars("volume", "var(--volume)", hours.x(), tickMinStep=1)
+    return _bars("volume", "var(--volume)", hours.x(), tickCount=2, tickMinStep=1)
 
 
 def _present(field: str) -> Spec:

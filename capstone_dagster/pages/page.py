@@ -111,9 +111,9 @@ def sentence(contents: Contents) -> str:
     traded = f"{counted(totals.symbols, 'symbol')} traded {number_texts.compact(totals.shares)} shares"
     said = f"{traded} for ${number_texts.compact(totals.turnover)}"
     if numbers.changes:
-        said += f"; {_or_none(totals.advancers)} rose and {_or_none(totals.decliners)} fell"
+        said += f"; {_or_none(totals.advancers)} rose, {_or_none(totals.decliners)} fell"
     if mover := _greatest(numbers):
-        said += f", {name(mover.symbol)} most, by {number_texts.signed(mover.change_pct)} %"
+        said += f", and {name(mover.symbol)} moved most: {number_texts.signed(mover.change_pct)} %"
     return f"{said}."
 
 
