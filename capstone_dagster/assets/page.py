@@ -49,7 +49,7 @@ def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> lis
         resources, run = context.resources, context.run
         with resources.retries.judging_failures(context.retry_number):
             made = resources.pages.publish_in_run(resources.trading_day, run.run_id, context.instance)
-        for key, metadata in ((PAGE, made.page_metadata()), (INDEX, made.index_metadata())):
+        for key, metadata in made.metadata().items():
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
 
     return [page]

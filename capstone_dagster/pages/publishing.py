@@ -17,6 +17,7 @@ from typing import Any
 
 import dagster as dg
 
+from capstone_dagster.assets.page import INDEX, PAGE
 from capstone_dagster.pages.addresses import INDEX_KEY, PAGES_FOLDER, address, page_key
 from capstone_dagster.pages.entries import Entry, entry_of
 from capstone_dagster.pages.numbers import numbers
@@ -46,9 +47,9 @@ class Page:
     """How many days the index lists."""
     seconds: float
 
-    def page_metadata(self) -> dict[str, Any]:
-        """What the UI shows of the page; links are followed where the lake is served."""
-        return {
+    def metadata(self) -> dict[dg.AssetKey, dict[str, Any]]:
+        """What the UI shows of page and index; browsers follow the links where the lake is served."""
+        page = {
             "page": dg.MetadataValue.url(self.address),
             "sentence": self.entry.sentence,
             "word": self.entry.word,
@@ -57,10 +58,7 @@ class Page:
             "made_from": dg.MetadataValue.json(self.versions),
             "seconds": round(self.seconds, 2),
         }
-
-    def index_metadata(self) -> dict[str, Any]:
-        """What the UI shows of the index."""
-        return {"index": dg.MetadataValue.url(self.index_address), "days": self.days}
+        return {PAGE: page, INDEX: {"index": dg.MetadataValue.url(self.index_address), "days": self.days}}
 
 
 class Pages:

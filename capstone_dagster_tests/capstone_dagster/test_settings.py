@@ -75,6 +75,7 @@ def test_all_variables_together(tmp_path: Path) -> None:
         "CAPSTONE_LATE_TIME": "23:59",
         "CAPSTONE_BACKFILL_DAYS": "30",
         "CAPSTONE_UI_URL": "https://dagster.firm.example/capstone/",
+        "CAPSTONE_PAGES_URL": "https://firm.example/lake/",
         "CAPSTONE_UI_HOSTS": "dagster.internal",
         "CAPSTONE_ALERT_URLS": ALERTS,
         "CAPSTONE_PRECONDITIONS": (
@@ -127,6 +128,7 @@ def test_all_variables_together(tmp_path: Path) -> None:
         late_time=time(23, 59),
         backfill_days=30,
         ui_url="https://dagster.firm.example/capstone",
+        pages_url="https://firm.example/lake",
         ui_hosts=("dagster.internal",),
         alert_urls=("json://127.0.0.1:8080/hook", "mailto://user:canary@firm.example"),
         preconditions=Preconditions(

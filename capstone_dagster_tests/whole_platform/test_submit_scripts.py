@@ -78,6 +78,9 @@ def test_the_scripts_make_the_rows_that_dagster_makes(
         assert by_dagster.run(job, day).success
     expected = rows(by_dagster)
     assert all(expected.values())
+    page = dg.AssetKey(["report", "page"])
+    assert submitted.get_materialized_partitions(page) == {f"{FRIDAY}", f"{TUESDAY}"}
+    assert (platform.folder / f"lake/report/page/{TUESDAY}.html").exists()
 
     assert rows(platform) == expected
 
