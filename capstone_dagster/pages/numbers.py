@@ -75,7 +75,7 @@ SELECT minute, open_pr, high_pr, low_pr, drawn.close_pr, volume, vwap_pr, trade_
     nullif(last_ask_pr, 0), CASE WHEN spread_bps >= 0 THEN spread_bps END, quote_count, averages.average
 FROM drawn LEFT JOIN (
     SELECT time_bucket(to_minutes(?), event_tm) AS bar_tm, arg_max(last_mov_avg_pr, event_tm) AS average
-    FROM analytics WHERE symbol = ? AND exchange = ? GROUP BY 1
+    FROM analytics GROUP BY 1
 ) AS averages USING (bar_tm)
 WHERE symbol = ? AND exchange = ? ORDER BY minute
 """
@@ -172,10 +172,7 @@ def numbers(sources: Sources) -> Numbers:
     """Compute them from the published rows."""
     columns = Only(columns=_SUMMARY_COLUMNS)
     day = _Day(sources.rows(DAILY_SUMMARY, columns))
-    active = day.symbols(CHARTED)
-    wanted = Only([row.symbol for row in active], columns=["symbol", "exchange", "event_tm", "last_mov_avg_pr"])
     day.add("bars", sources.rows(BARS, Only(columns=_BAR_COLUMNS, minutes=[MINUTES])))
-    day.add("analytics", sources.rows(QUOTE_ANALYTICS, wanted))
     before = _Day(sources.rows_before(columns)).totals() if sources.before else None
     return Numbers(
         totals=day.totals(),
@@ -185,8 +182,13 @@ def numbers(sources: Sources) -> Numbers:
         symbols=day.symbols(LISTED),
         changes=day.changes(),
         by_time=day.by_time(),
-        charted=[Charted(row, day.bars_of(row)) for row in active],
+        charted=[Charted(row, day.bars_of(row, _averages(sources, row))) for row in day.symbols(CHARTED)],
     )
+
+
+def _averages(sources: Sources, row: SymbolRow) -> pa.Table:
+    """Read one listing alone: of a day of millions of quotes, most groups of rows are skipped."""
+    return sources.rows(QUOTE_ANALYTICS, Only([row.symbol], [row.exchange], ["event_tm", "last_mov_avg_pr"]))
 
 
 class _Day:
@@ -231,10 +233,10 @@ class _Day:
         """The whole market through the day."""
         return [Moment(*row) for row in self._rows(_BY_TIME)]
 
-    def bars_of(self, row: SymbolRow) -> list[Bar]:
-        """A symbol through the day."""
-        listing = (row.symbol, row.exchange)
-        return [Bar(*found) for found in self._rows(_OF_LISTING, MINUTES, *listing, *listing)]
+    def bars_of(self, row: SymbolRow, averages: pa.Table) -> list[Bar]:
+        """A symbol through the day, with the moving averages of its quotes."""
+        self.add("analytics", averages)
+        return [Bar(*found) for found in self._rows(_OF_LISTING, MINUTES, row.symbol, row.exchange)]
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         return self._database.execute(query, values or None).fetchall()
