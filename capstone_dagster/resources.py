@@ -8,11 +8,12 @@ start a run, perhaps through the UI's port, must not be able to replace them.
 
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from capstone_dagster.assets.jobs import WAREHOUSE
+from capstone_dagster.assets.page import PAGES
 from capstone_dagster.assets.table_assets import NOTHING, QUALITY_JUDGEMENT, RETRIES, STEP_LAUNCHER, TRADING_DAY
 from capstone_dagster.deliveries.preconditions import GuardedRawFolder
 from capstone_dagster.runs.day_guard import trading_day
@@ -26,6 +27,9 @@ from spark_code.lake import Lake
 from spark_code.quality import Circumstances
 from spark_code.raw_files import RawFolder
 from spark_code.session import local_conf
+
+if TYPE_CHECKING:
+    from capstone_dagster.pages.publishing import Pages
 
 
 def _local(settings: Settings) -> dict[str, Any]:
@@ -63,6 +67,7 @@ def _storage(settings: Settings, spark: Callable[[], StepSpark]) -> dict[str, An
         RETRIES: Retries.configure_at_launch(max_retries=settings.max_retries, first_seconds=FIRST_SECONDS),
         TRADING_DAY: trading_day(settings.first_trading_day),
         QUALITY_JUDGEMENT: _quality_judgement(settings),
+        PAGES: _pages(settings),
         "io_manager": _no_io_manager,
     }
 
@@ -86,6 +91,16 @@ def _raw_folder(settings: Settings) -> dg.ResourceDefinition:
         return GuardedRawFolder(settings.raw_uri, settings.preconditions)
 
     return raw_folder
+
+
+def _pages(settings: Settings) -> dg.ResourceDefinition:
+    @dg.resource(config_schema=NOTHING, description="Makes the pages of published days, without Spark.")
+    def pages(_: dg.InitResourceContext) -> "Pages":
+        from capstone_dagster.pages.publishing import Pages  # noqa: PLC0415 - loads DuckDB and vl-convert
+
+        return Pages(settings)
+
+    return pages
 
 
 def _lake(settings: Settings) -> dg.IOManagerDefinition:

@@ -114,6 +114,8 @@ class Settings(
     backfill_days: values.Days | None = None
     """None: all days of a range in one run."""
     ui_url: values.WebAddress = "http://127.0.0.1:3000"
+    pages_url: values.WebAddress | None = None
+    """Where the lake is served, for links to the pages of the report; None: as files."""
     ui_hosts: values.HostNames = ()
     """Further names under which people open the UI."""
     alert_urls: values.AlertUrls = Field((), repr=False)

@@ -43,3 +43,6 @@ else
     echo "See it in the Dagster UI:    CAPSTONE_HOME='$CAPSTONE_HOME' make dev, then open http://127.0.0.1:3000"
 fi
 echo "Read it with your own tools: capstone paths report/quote_analytics 2020-08-07   (capstone is in .venv/bin)"
+
+say "The page of the last day, with charts (again: capstone open 2020-08-07)"
+capstone open 2020-08-07

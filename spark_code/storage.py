@@ -25,7 +25,7 @@ from spark_code.locations import StorageError, location, s3_region, s3_store, sh
 from spark_code.object_file import ObjectFile
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta, UpdateVersion
+    from obstore import Attributes, ObjectMeta, UpdateVersion
 
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 # Two writers of one object collide at most a few times; more means that something else keeps writing.
@@ -34,6 +34,8 @@ _MAX_REPLACE_TRIES = 20
 _PAGE = 1000
 # How many answers of the store are waited for at once: they take no core.
 _AT_ONCE = 16
+# What browsers must be told of a page on S3.
+_HTML: "Attributes" = {"Content-Type": "text/html; charset=utf-8"}
 _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
 
@@ -229,7 +231,8 @@ class Storage:
                 found = self._get(key)
             content = revise(found and found[0])
             with self._explaining(key), suppress(AlreadyExistsError, PreconditionError):
-                self._store.put(key, content, mode=found[1] if found else "create")
+                told = _HTML if key.endswith(".html") else None
+                self._store.put(key, content, mode=found[1] if found else "create", attributes=told)
                 return
         raise StorageError(f"{self.uri(key)} was replaced by others {_MAX_REPLACE_TRIES} times in a row; try again")
 

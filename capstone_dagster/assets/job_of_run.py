@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 import dagster as dg
 
-from capstone_dagster.assets.jobs import ASSETS, JOB_NAMES, WAREHOUSE, JobName, job_id
+from capstone_dagster.assets.jobs import ASSETS, BESIDE_TABLES, JOB_NAMES, JobName, job_id
 from capstone_dagster.run_tags import PARTITION_TAG, RANGE_TAGS, RESUME_TAGS, is_over_days
 from spark_code.flow import steps_of
 
@@ -31,8 +31,8 @@ def job_of_assets(run: dg.DagsterRun) -> JobName | None:
     An empty selection is none: the runs of ``execute_in_process`` have one.
     """
     if run.asset_selection:
-        of_lake = {key for key in run.asset_selection if key.path[0] != WAREHOUSE}
-        return next((job for job in JOB_NAMES if ASSETS[job] == of_lake), None)
+        tables = run.asset_selection - BESIDE_TABLES
+        return next((job for job in JOB_NAMES if ASSETS[job] == tables), None)
     if run.asset_check_selection:
         return None
     if run.job_name.startswith(_ALL_ASSETS):

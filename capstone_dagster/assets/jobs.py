@@ -5,26 +5,34 @@ from typing import Any, Literal, get_args
 
 import dagster as dg
 
+from capstone_dagster.assets import page
 from capstone_dagster.assets.checks import CHECK_KEYS
 from capstone_dagster.assets.table_assets import asset_key
 from capstone_dagster.run_tags import MAX_RETRIES_TAG
+from capstone_dagster.warehouse.tables import tables
 from spark_code.flow import WHOLE, steps_of, tables_of
 
 JobName = Literal["daily_pipeline", "preprocessing", "analytical"]
 JOB_NAMES: tuple[JobName, ...] = get_args(JobName)
 
-# The step, the group and the layer of the tables in Postgres: if it is switched on, the last step of these jobs.
+# The step, the group and the layer of the tables in Postgres, if they are switched on.
 WAREHOUSE = "warehouse"
-_INTO_WAREHOUSE: frozenset[JobName] = frozenset({"analytical", "daily_pipeline"})
+# What is made beside the tables of the lake, with the report, by step: `flow` knows those tables alone.
+_BESIDE: Mapping[str, frozenset[dg.AssetKey]] = {
+    page.STEP: frozenset({page.PAGE, page.INDEX}),
+    WAREHOUSE: frozenset(dg.AssetKey([WAREHOUSE, table.name]) for table in tables(quotes=True)),
+}
+BESIDE_TABLES: frozenset[dg.AssetKey] = frozenset(key for keys in _BESIDE.values() for key in keys)
+_WITH_REPORT: frozenset[JobName] = frozenset({"analytical", "daily_pipeline"})
 
 # The steps of the two halves of `daily_pipeline`.
 HALVES: Mapping[JobName, tuple[str, ...]] = {
-    job: (*(step.name for step in steps_of(job)), *((WAREHOUSE,) if job in _INTO_WAREHOUSE else ()))
+    job: (*(step.name for step in steps_of(job)), *(_BESIDE if job in _WITH_REPORT else ()))
     for job in JOB_NAMES
     if job != WHOLE
 }
 
-# The tables of the lake that the jobs make. A run is a job by these alone, whether or not it loads the warehouse.
+# The tables of the lake that the jobs make. A run is a job by these alone, whatever it makes beside them.
 ASSETS: Mapping[JobName, frozenset[dg.AssetKey]] = {
     job: frozenset(asset_key(table) for table in tables_of(job)) for job in JOB_NAMES
 }
@@ -46,9 +54,9 @@ def backfills(days_per_run: int | None) -> dg.BackfillPolicy:
 def all_jobs(max_retries: int) -> list[Any]:
     """The three jobs; what ``define_asset_job`` returns has no public name, hence Any."""
     texts: dict[JobName, str] = {
-        "daily_pipeline": "Raw files to report, one run",
+        "daily_pipeline": "Raw files to report and page, one run",
         "preprocessing": "Raw files to the end-of-day load",
-        "analytical": "The end-of-day load to the report; preprocessing must have run",
+        "analytical": "The end-of-day load to the report and its page; preprocessing must have run",
     }
     return [
         # How often Dagster's daemon starts a run again whose process was lost.
@@ -63,5 +71,7 @@ def all_jobs(max_retries: int) -> list[Any]:
 
 
 def _selection(job: JobName) -> dg.AssetSelection:
-    tables: dg.AssetSelection = dg.AssetSelection.assets(*ASSETS[job])
-    return tables | dg.AssetSelection.groups(WAREHOUSE) if job in _INTO_WAREHOUSE else tables
+    made: dg.AssetSelection = dg.AssetSelection.assets(*ASSETS[job])
+    if job in _WITH_REPORT:
+        made = made | dg.AssetSelection.assets(page.PAGE, page.INDEX) | dg.AssetSelection.groups(WAREHOUSE)
+    return made

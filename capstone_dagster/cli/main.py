@@ -18,6 +18,7 @@ _COMMANDS = {
     "status": ("status_commands:status", "Print where a job stands, or the jobs of the last days."),
     "history": ("status_commands:history", "Print all attempts at a job, and why they failed."),
     "track": ("track_command:track", "Run a command as an attempt at a job, outside Dagster."),
+    "open": ("page_command:open_", "Open the page of a trading day, or of all days."),
     "show": ("lake_commands:show", "Print published rows of a day, a range or all days."),
     "days": ("days_command:days", "Say whether each trading day can be used."),
     "paths": ("lake_commands:paths", "Print the published parquet files of these days."),

@@ -162,9 +162,28 @@ def _report_published(
             event = dg.DagsterEvent(what.value, work.job, event_specific_data=data)
             instance.report_dagster_event(event, run_id)
         provenance.was_reported(table)
+    if set(published) & set(tables_of("analytical")):
+        _make_page(instance, work, run_id)
     if not published:
         nothing = f"The command has published nothing of {work.id}."
         instance.report_engine_event(nothing, instance.get_run_by_id(run_id))
+
+
+def _make_page(instance: dg.DagsterInstance, work: TrackedJob, run_id: str) -> None:
+    """Make the page of the published report, as a run of Dagster does; if that fails, the work is still done."""
+    from capstone_dagster.pages.publishing import Pages  # noqa: PLC0415 - loads DuckDB and vl-convert
+
+    try:
+        made = Pages(work.settings).publish(work.day, run_id)
+    except (ExpectedError, dg.Failure) as error:
+        reason = error.description if isinstance(error, dg.Failure) else error
+        instance.report_engine_event(f"The page was not made: {reason}", instance.get_run_by_id(run_id))
+        return
+    for key, metadata in made.metadata().items():
+        materialization = dg.AssetMaterialization(key, partition=work.day.isoformat(), metadata=metadata)
+        data = StepMaterializationData(materialization)
+        event = dg.DagsterEvent(dg.DagsterEventType.ASSET_MATERIALIZATION.value, work.job, event_specific_data=data)
+        instance.report_dagster_event(event, run_id)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

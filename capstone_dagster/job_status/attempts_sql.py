@@ -8,7 +8,7 @@ single run in Python; a test compares the two.
 from collections.abc import Iterable
 
 from capstone_dagster.assets.job_of_run import table_steps
-from capstone_dagster.assets.jobs import ASSETS, HALVES, JOB_NAMES, WAREHOUSE
+from capstone_dagster.assets.jobs import ASSETS, BESIDE_TABLES, HALVES, JOB_NAMES
 from capstone_dagster.run_tags import OUTSIDE_TAG, REFUSED_TAG, RESUME_TAGS, WORKER_TAG
 from capstone_dagster.runs.day_slot import IN_PROGRESS
 
@@ -97,7 +97,7 @@ subjects AS (
             WHEN starts_with(origin.pipeline_name, '__ASSET_JOB') THEN 'daily_pipeline' ELSE origin.pipeline_name END
         ELSE jobs.assets = ARRAY(
             SELECT asset FROM unnest(origin.selection) WITH ORDINALITY AS selected (asset, number)
-            WHERE NOT starts_with(asset, {warehouse}) ORDER BY number
+            WHERE asset NOT IN ({beside}) ORDER BY number
         ) END
     CROSS JOIN LATERAL (
         SELECT origin.step_keys IS NOT NULL AND NOT coalesce(origin.step_keys @> jobs.step_keys, false) AS lacks_steps
@@ -226,7 +226,7 @@ def attempts(of_days: str) -> str:
         in_progress=listed(status.value for status in IN_PROGRESS),
         beginning=quoted(BEGINNING),
         failure=quoted(FAILURE),
-        warehouse=quoted(f"{WAREHOUSE}/"),
+        beside=listed(sorted(key.to_user_string() for key in BESIDE_TABLES)),
         outside=quoted(OUTSIDE_TAG),
         refused=quoted(REFUSED_TAG),
         worker=quoted(WORKER_TAG),

@@ -69,6 +69,8 @@ class Only:
     symbols: Sequence[str] | None = None
     exchanges: Sequence[str] | None = None
     columns: Sequence[str] | None = None
+    minutes: Sequence[int] | None = None
+    """The lengths of bars, for ``report/bars``."""
 
 
 def read(  # noqa: PLR0913 - one for each thing that people may want less of
@@ -129,11 +131,9 @@ def _condition(only: Only) -> "pc.Expression | None":
     import pyarrow as pa  # noqa: PLC0415 - the same
     import pyarrow.compute as pc  # noqa: PLC0415 - the same
 
-    wanted = [
-        pc.field(name).isin(pa.array(list(values), pa.string()))
-        for name, values in (("symbol", only.symbols), ("exchange", only.exchanges))
-        if values is not None
-    ]
+    texts, whole = pa.string(), pa.int64()
+    asked = (("symbol", only.symbols, texts), ("exchange", only.exchanges, texts), ("minutes", only.minutes, whole))
+    wanted = [pc.field(name).isin(pa.array(list(values), kind)) for name, values, kind in asked if values is not None]
     return reduce(and_, wanted) if wanted else None
 
 

@@ -9,13 +9,14 @@ import time
 
 import dagster as dg
 
+from capstone_dagster.assets import page
 from capstone_dagster.assets.jobs import WAREHOUSE
 from capstone_dagster.runs.failure_reasons import failure_reason, retry_reason
 from capstone_dagster.wording import printable
 from spark_code.flow import STEPS
 
 # The other steps are checks, which are fast and print nothing.
-_STEPS = {*(step.name.replace("__", "/") for step in STEPS), WAREHOUSE}
+_STEPS = {*(step.name.replace("__", "/") for step in STEPS), page.STEP, WAREHOUSE}
 
 # Messages of the launcher: clusters take minutes to start, in which people would see nothing.
 _NEWS = "EMR: "

@@ -25,14 +25,17 @@ eod/trades <- ingested/events
 quality/measures <- eod/closes eod/quotes eod/trades ingested/events
 report/bars <- eod/closes eod/quotes eod/trades quality/measures
 report/daily_summary <- eod/closes eod/quotes eod/trades quality/measures
+report/index <- report/page
+report/page <- ingested/events quality/measures report/bars report/daily_summary report/quote_analytics
 report/quote_analytics <- eod/closes eod/quotes eod/trades quality/measures
 warehouse/bars_30m <- report/bars
 warehouse/daily_summary <- report/daily_summary
 warehouse/quality_measures <- quality/measures
-job analytical: quality/measures report/bars report/daily_summary report/quote_analytics warehouse/bars_30m \
-warehouse/daily_summary warehouse/quality_measures
+job analytical: quality/measures report/bars report/daily_summary report/index report/page report/quote_analytics \
+warehouse/bars_30m warehouse/daily_summary warehouse/quality_measures
 job daily_pipeline: eod/closes eod/quotes eod/trades ingested/events quality/measures report/bars \
-report/daily_summary report/quote_analytics warehouse/bars_30m warehouse/daily_summary warehouse/quality_measures
+report/daily_summary report/index report/page report/quote_analytics warehouse/bars_30m warehouse/daily_summary \
+warehouse/quality_measures
 job preprocessing: eod/closes eod/quotes eod/trades ingested/events
 check eod/closes: prices in no job
 check eod/quotes: quotes in no job

@@ -110,13 +110,16 @@ def test_the_two_halves_make_what_the_whole_makes(two_days: Platform, platform: 
         assert platform.rows(table, TUESDAY) == two_days.rows(table, TUESDAY), table.path
 
 
-def test_every_materialization_says_what_was_published(again: Again) -> None:
+def test_every_materialization_says_what_was_published(two_days: Platform, again: Again) -> None:
     by_key = {
         event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata
         for event in again.result.get_asset_materialization_events()
         if event.asset_key
     }
-    assert sorted(by_key) == sorted(TABLES)
+    assert sorted(by_key) == sorted([*TABLES, "report/index", "report/page"])
+    assert by_key["report/page"]["page"].value == (two_days.folder / f"lake/report/page/{TUESDAY}.html").as_uri()
+    assert by_key["report/page"]["word"].value in ("available", "degraded")
+    assert by_key["report/index"]["days"].value == 2
     for table in TABLES.values():
         metadata, (manifest, _) = by_key[table.path], again.after[table]
         assert metadata["dagster/partition_row_count"].value == manifest.rows
@@ -333,6 +336,6 @@ def test_a_run_that_missed_the_previous_closes_is_re_executed_from_its_report_on
             assert again.success
             begun = [event.step_key for event in again.all_events if event.is_step_start]
 
-    assert begun == ["quality", "report"]
+    assert set(begun) == {"page", "quality", "report"}
     assert {table: platform.manifest(table, TUESDAY) for table in loaded} == loaded
     assert platform.rows(QUOTE_ANALYTICS, TUESDAY) == two_days.rows(QUOTE_ANALYTICS, TUESDAY)

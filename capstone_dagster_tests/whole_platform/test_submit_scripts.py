@@ -93,6 +93,12 @@ def submitted(platform: Platform) -> Iterator[Submitted]:
         yield Submitted(instance, found)
 
 
+def test_the_scripts_make_the_pages_too(platform: Platform, submitted: Submitted) -> None:
+    page = dg.AssetKey(["report", "page"])
+    assert submitted.instance.get_materialized_partitions(page) == {f"{FRIDAY}", f"{TUESDAY}"}
+    assert (platform.folder / f"lake/report/page/{TUESDAY}.html").exists()
+
+
 def test_the_jobs_of_the_scripts_are_shown_as_done(platform: Platform, submitted: Submitted) -> None:
     assert submitted
 

@@ -12,7 +12,7 @@ from capstone_dagster_tests.builders.run_histories import FAILURE, STARTED, Hist
 
 LOADED = ["eod/closes", "eod/quotes", "eod/trades", "ingested/events"]
 REPORTED = ["quality/measures", "report/bars", "report/daily_summary", "report/quote_analytics"]
-COPIED = ["warehouse/bars_30m", "warehouse/daily_summary", "warehouse/quality_measures"]
+COPIED = ["report/page", "warehouse/bars_30m", "warehouse/daily_summary", "warehouse/quality_measures"]
 FROM_FAILURE = {"dagster/is_resume_retry": "true"}
 FROM_ASSET_FAILURE = {"dagster/is_asset_resume_retry": "true"}
 OF_SOME_DAYS = {

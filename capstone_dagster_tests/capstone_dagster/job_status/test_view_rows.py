@@ -158,7 +158,7 @@ TICKS = [timedelta(0), timedelta(microseconds=333_333), timedelta(minutes=1)]
 
 LOADED = ["ingested/events", "eod/closes", "eod/quotes", "eod/trades"]
 REPORTED = ["quality/measures", "report/bars", "report/daily_summary", "report/quote_analytics"]
-COPIED = ["warehouse/bars_30m", "warehouse/daily_summary", "warehouse/quality_measures"]
+COPIED = ["report/index", "report/page", "warehouse/bars_30m", "warehouse/daily_summary"]
 SELECTIONS = [
     *(None, None, [*LOADED, *REPORTED], LOADED, REPORTED, LOADED[:1], ["eod/trades", *REPORTED], []),
     *([*LOADED, *REPORTED, *COPIED], [*REPORTED, *COPIED], COPIED, [*LOADED, *COPIED]),

@@ -218,7 +218,7 @@ def test_a_page_that_an_operator_opens_elsewhere_launches_nothing(
 def test_the_pages_of_the_ui_are_shown(ui: Services, tmp_path: Path) -> None:
     with browser(tmp_path) as chromium:
         chromium.open(f"http://localhost:{ui.port}/asset-groups")
-        eventually(lambda: chromium.text, lambda text: "Materialize all (8)" in text, seconds=90)
+        eventually(lambda: chromium.text, lambda text: "Materialize all (10)" in text, seconds=90)
 
 
 @needs_chromium

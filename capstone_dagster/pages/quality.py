@@ -1,0 +1,93 @@
+"""How good a day is, as its page says it: its word, what became of its lines, and measures that deserve a look."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from capstone_dagster.assets.metadata import rejects_by_reason
+from capstone_dagster.pages.sources import Sources
+from capstone_dagster.readers.rows import Only
+from spark_code.quality_limits import Verdict
+from spark_code.schemas import EVENTS, QUALITY, QUOTES, TRADES
+
+State = Literal["available", "degraded"]
+_BEYOND = (Verdict.WARN, Verdict.ERROR)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is beyond its limits, in a sentence."""
+
+    exchange: str | None
+    verdict: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Word:
+    """What people may think of a day, in one word, and why."""
+
+    state: State
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Reject:
+    """How many lines were rejected for one reason, with one of them."""
+
+    reason: str
+    lines: int
+    file: str | None
+    line: str | None
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What became of the day's lines."""
+
+    lines_in: int
+    accepted: int
+    rejected: int
+    rejects: Sequence[Reject]
+    corrections: int | None
+    """Accepted lines of which a later arrival has replaced the event; None if the load is of another ingest."""
+    late: int
+    """Events that arrived after their trading day."""
+
+    @property
+    def rejected_percent(self) -> float:
+        """The share of the lines that was rejected."""
+        return 100 * self.rejected / self.lines_in if self.lines_in else 0.0
+
+
+def quality(sources: Sources) -> Quality:
+    """Of the published lines, with an example for each reason that occurred."""
+    events = sources.manifests[EVENTS]
+    rejected = events.measures["rejected"]
+    examples: dict[str, Mapping[str, Any]] = {}
+    for row in sources.rejects() if rejected else ():
+        examples.setdefault(row["reject_reason"], row)
+    rejects = [
+        Reject(reason, lines, *(examples.get(reason, {}).get(name) for name in ("source_file", "line")))
+        for reason, lines in rejects_by_reason(events).items()
+    ]
+    loaded = sum(sources.manifests[table].rows for table in (TRADES, QUOTES))
+    corrections = events.rows - rejected - loaded if sources.is_of_latest_ingest else None
+    late = sum(row["value"] for row in sources.rows(QUALITY).to_pylist() if row["measure"] == "late")
+    return Quality(events.rows, events.rows - rejected, rejected, rejects, corrections, int(late))
+
+
+def measures_of(sources: Sources) -> list[Measure]:
+    """The measures of the day that are beyond their limits."""
+    rows = sources.rows(QUALITY, Only(columns=["exchange", "verdict", "sentence"])).to_pylist()
+    measures = [Measure(**row) for row in rows if row["verdict"] in _BEYOND]
+    if not sources.is_of_latest_ingest:
+        sentence = "the day was ingested again after this report was made; run the report again"
+        measures.append(Measure(None, Verdict.WARN, sentence))
+    return measures
+
+
+def word_of(measures: Sequence[Measure]) -> Word:
+    """Of a day whose report is published: degraded if a measure warns, with the reasons."""
+    bad = "; ".join(measure.sentence for measure in measures)
+    return Word("degraded", bad) if bad else Word("available")
