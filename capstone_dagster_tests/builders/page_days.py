@@ -114,7 +114,7 @@ def publish_day(
     measures = [{"exchange": "NYSE", "measure": "late", "value": Decimal(3), "verdict": "ok"}]
     for is_beyond, sentence in (
         (bad, f"{len(bad)} of {len(bad)} lines rejected"),
-        (with_close < len(analytics), "quotes without a close of the day before"),
+        (0 < with_close < len(analytics), "quotes without a close of the day before"),
     ):
         if is_beyond:
             measures.append({"exchange": "NYSE", "verdict": "warn", "sentence": sentence})

@@ -103,7 +103,7 @@ def project(tmp_path: Path) -> Path:
     (code / "most_active.py").write_text(EDGE)
     imports, table = flow.read_text().split("STEPS = (\n")
     names = imports.replace("import eod_to_report,", "import eod_to_report, most_active,").replace(
-        "EVENTS, QUOTE_ANALYTICS,", "EVENTS, MOST_ACTIVE, QUOTE_ANALYTICS,"
+        "EVENTS, QUALITY,", "EVENTS, MOST_ACTIVE, QUALITY,"
     )
     flow.write_text(names + "STEPS = (\n" + table.replace("\n)\n", f"\n{STEP})\n", 1))
     (tmp_path / "capstone_dagster" / "assets" / "most_active.py").write_text(ASSET)
@@ -147,6 +147,6 @@ def test_every_table_is_made_by_one_step() -> None:
 def test_what_a_job_makes_and_needs() -> None:
     assert tables_of("preprocessing") == (EVENTS, TRADES, QUOTES, CLOSES)
     assert inputs_of("preprocessing") == ()
-    assert inputs_of("analytical") == (Read(TRADES), Read(QUOTES), Read(CLOSES, of_previous_day=True))
+    assert inputs_of("analytical") == (Read(EVENTS), Read(TRADES), Read(QUOTES), Read(CLOSES, of_previous_day=True))
     assert inputs_of("daily_pipeline") == (Read(CLOSES, of_previous_day=True),)
     assert maker_of(CLOSES).name == "eod"

@@ -58,6 +58,7 @@ def test_a_wrong_query_is_refused(capstone: Run, query: str, reason: str) -> Non
     assert reason in err
 
 
+@pytest.mark.slow
 def test_the_prompt_answers_goes_on_after_an_error_and_ends_with_the_input(home: Path) -> None:
     terminal, end = pty.openpty()
     pipe = subprocess.PIPE
@@ -83,6 +84,7 @@ def test_more_rows_than_people_read_are_left_to_a_file(capstone: Run) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_query_is_stopped_by_ctrl_c(home: Path) -> None:
     query = "SELECT count(*) FROM range(1000000000) AS a, range(1000000) AS b WHERE a.range + b.range = 7"
     with subprocess.Popen([CAPSTONE, "sql", query], stderr=subprocess.PIPE, text=True) as run:

@@ -84,6 +84,7 @@ def test_a_limit_that_leaves_rows_out_is_said(capstone: Run) -> None:
     assert out.splitlines()[2:] == ["there are more rows; --limit shows them"]
 
 
+@pytest.mark.slow
 def test_csv_reaches_a_terminal_without_what_steers_it(home: Path) -> None:
     publish(Lake(f"{home / 'lake'}"), CLOSES, {"part-0.parquet": [close("\x1b]0;title\x07SYM")]})
     terminal, end = pty.openpty()

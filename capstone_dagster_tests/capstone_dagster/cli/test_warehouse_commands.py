@@ -203,6 +203,7 @@ def test_what_is_no_query_that_only_reads_is_refused(
     assert two_days.closes() == [("A", "1.500000"), ("B", "2.500000")]
 
 
+@pytest.mark.slow
 def test_the_embedded_database_is_started_for_it(
     capstone: Run, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,7 +112,7 @@ def test_headlines_are_compared_with_the_day_before(lake: Lake, pages: Pages) ->
         ([], {}, "The exchanges delivered no lines.", "available"),
         ([], BAD, "Nothing was accepted: 3 lines came, and all were rejected.", "degraded"),
         ([Stock("A", is_traded=False)], {}, "Nothing was traded; 1 symbol had 3 quotes.", "available"),
-        ([Stock("A", ["5"], None)], {}, "1 symbol traded 100 shares for $500.", "degraded"),
+        ([Stock("A", ["5"], None)], {}, "1 symbol traded 100 shares for $500.", "available"),
     ],
     ids=["nothing", "rejects only", "no trades", "no previous close"],
 )

@@ -110,7 +110,7 @@ def test_a_run_is_of_a_day_or_of_a_range_and_names_it_once() -> None:
     [
         ({}, True),
         ({"asset_selection": frozenset({_EVENTS})}, True),
-        ({"step_keys_to_execute": ["ingested__events", "eod", "report"]}, True),
+        ({"step_keys_to_execute": ["ingested__events", "eod", "quality", "report"]}, True),
         ({"step_keys_to_execute": ["eod"]}, False),
         ({"asset_check_selection": frozenset({LANDED})}, False),
     ],
