@@ -1,6 +1,8 @@
 """Limits as people write them, and what a measure within or beyond them is called."""
 
+import re
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +137,18 @@ def test_what_is_no_limit_is_refused(text: str) -> None:
 def test_an_unknown_measure_is_refused_with_the_names_of_all() -> None:
     with pytest.raises(LimitsError, match=r"'croosed' is no measure of a day's quality; they are lines, rejected, "):
         Limits.parse("croosed=1")
+
+
+def test_the_document_says_the_limits_and_all_measures() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "data_flow.md").read_text()
+    rows = re.findall(r"^\| (`.+?`) \| (at most|0\.3 to 3 times) ?([\d.]*)", document, re.MULTILINE)
+    told = {name: (words, high) for names, words, high in rows for name in re.findall(r"`(\w+)`", names)}
+
+    assert told == {
+        name: ("0.3 to 3 times", "") if limit.of_median else ("at most", f"{limit.high}")
+        for name, limit in DEFAULT_LIMITS.items()
+    }
+    counts = {name.removesuffix("_ratio") for name in DEFAULT_LIMITS}
+    rest = {name for name in BY_NAME if not name.startswith("rejected_")} - DEFAULT_LIMITS.keys() - counts
+    assert rest == {"superseded", "late", "sequence_missing", "symbols", "new_symbols"}
+    assert all(f"`{name}`" in document for name in rest)

@@ -26,7 +26,7 @@ from capstone_dagster_tests.builders.command_line import CAPSTONE
 from capstone_dagster_tests.builders.published_files import first_rows
 from capstone_dagster_tests.servers.job_status_database import job_status_database
 from capstone_dagster_tests.servers.platform import ALL_ROWS, Platform
-from spark_code import eod_to_report, ingested_to_eod, raw_to_ingested
+from spark_code import eod_to_report, ingested_to_eod, quality, raw_to_ingested
 from spark_code.schemas import BARS, EVENTS, TABLES
 
 ROOT = Path(__file__).parents[2]
@@ -154,12 +154,13 @@ MADE: Mapping[str, tuple[str, list[str | None]]] = {
         "1",
         ["40f9285d55ddae4bb61c5bb7c8a4449b", "b5d19815bedf89612b0a62fb105183c4", "8a6754373ef0c5cf63e7744831e5346c"],
     ),
+    "quality": ("1", ["867d2aae99fd227b1a32b43d1353c658"]),
     "report": (
         "1",
         ["823030d4b2372b7b32a20de4710189db", "fe39bf8d5f7402d9ad2fe040fec2e045", "dabc73b49b9b63742c4fc3609637eecd"],
     ),
 }
-EDGES = {"ingested": raw_to_ingested, "eod": ingested_to_eod, "report": eod_to_report}
+EDGES = {"ingested": raw_to_ingested, "eod": ingested_to_eod, "quality": quality, "report": eod_to_report}
 
 
 @pytest.mark.parametrize("layer", MADE)
