@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import asdict
 from datetime import timedelta
+from itertools import groupby
 
 import click
 
@@ -36,9 +37,9 @@ def days(span: str | None, as_json: bool, require: str | None) -> None:
     else:
         rows = [[f"{day.trade_dt}", day.exchange, day.word, (day.since or "")[:19], day.version] for day in found]
         say(as_text(["day", "exchange", "word", "since (UTC)", "version"], rows))
-        for day in found:
-            if day.reason:
-                say(f"{day.trade_dt} {day.exchange}: {printable(day.reason)}")
+        for (day, reason), alike in groupby(found, lambda one: (one.trade_dt, one.reason)):
+            if reason:
+                say(f"{day} {' and '.join(one.exchange for one in alike)}: {printable(reason)}")
         first, last = parse_range(span) if span and ".." in span else (wanted[0], wanted[-1])
         for offset in range((last - first).days + 1):
             closed = first + timedelta(days=offset)

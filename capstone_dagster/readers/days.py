@@ -118,9 +118,9 @@ def _word(published: _Published, raw: RawFolder, source: Source) -> tuple[Word, 
     return (Word.DEGRADED, "; ".join(beyond)) if beyond else (Word.AVAILABLE, None)
 
 
-def _delivered(raw: RawFolder, source: Source, day: date) -> tuple[Word, str]:
+def _delivered(raw: RawFolder, source: Source, day: date) -> tuple[Word, str | None]:
     if raw.delivery(source, day, raw.storage.objects(source.folder(day))).files:
         return Word.PENDING, "it is delivered, and not ingested yet"
     if day == datetime.now(NEW_YORK).date():
         return Word.PENDING, "it is today, and nothing is delivered yet"
-    return Word.MISSING, "nothing is delivered"
+    return Word.MISSING, None
