@@ -1,11 +1,13 @@
 """What the documents say is so: the worked day's numbers, and every command, path and setting."""
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import click
 import duckdb
@@ -112,6 +114,19 @@ def test_the_programs_that_read_published_days_run(
     monkeypatch.setenv("PATH", f"{CAPSTONE.parent}", prepend=os.pathsep)
 
     exec(program, {})  # noqa: S102 -- it is ours
+
+
+def test_the_notebook_runs(worked_days: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPSTONE_LAKE_URI", worked_days.lake.storage.root)
+    cells = json.loads((ROOT / "examples" / "published_days.ipynb").read_text())["cells"]
+    known: dict[str, Any] = {}
+
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), known)  # noqa: S102 -- it is ours
+
+    assert (known["day"], list(known["active"]["symbol"])) == (DAYS[1], ["ABC"])
+    assert all(not cell.get("outputs") for cell in cells)
 
 
 def test_the_query_of_the_document_finds_the_last_trade_of_the_report(worked_days: Platform) -> None:
