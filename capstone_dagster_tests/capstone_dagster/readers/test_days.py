@@ -1,0 +1,120 @@
+"""The word for each trading day of each exchange, from manifests and from what lies in the raw folder."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from capstone_dagster import days
+from capstone_dagster.readers.days import Day, words
+from capstone_dagster.settings import Settings
+from capstone_dagster_tests.builders.lakes import deliver, point
+from capstone_dagster_tests.builders.manifests import manifest_of
+from spark_code.lake import Lake
+from spark_code.raw_files import SOURCES
+from spark_code.schemas import DAILY_SUMMARY, EVENTS, QUALITY, TRADES
+
+DAY, HALF_DAY = date(2020, 8, 6), date(2020, 11, 27)
+BEYOND = {"NYSE": ["4 lines rejected", "2 symbols vanished"], "NASDAQ": []}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.from_mapping({"CAPSTONE_HOME": f"{tmp_path}"})
+
+
+@pytest.fixture
+def lake(settings: Settings) -> Lake:
+    return Lake(settings.lake_uri)
+
+
+def said(settings: Settings, day: date = DAY) -> dict[str, tuple[str, str | None]]:
+    return {one.exchange: (one.word, one.reason) for one in words(settings, [day])}
+
+
+def load(lake: Lake, version: str = "t1") -> None:
+    point(lake, EVENTS, DAY)
+    point(lake, TRADES, DAY, version)
+
+
+def report(lake: Lake, trades: str = "t1") -> None:
+    point(lake, DAILY_SUMMARY, DAY, "s1", {TRADES.path: trades})
+
+
+def measure(lake: Lake, trades: str = "t1", beyond: dict[str, list[str]] | None = None) -> None:
+    facts = {"beyond_limits": {"NYSE": [], "NASDAQ": []} if beyond is None else beyond}
+    known = replace(manifest_of(DAY, "q1", {TRADES.path: trades}), facts=facts)
+    lake.storage.write(f"{QUALITY.path}/_published/{DAY}.json", known.to_json())
+
+
+def test_a_day_whose_measures_are_as_expected_is_available(settings: Settings, lake: Lake) -> None:
+    load(lake)
+    report(lake)
+    measure(lake)
+
+    assert list(words(settings, [DAY])) == [
+        Day(DAY, exchange, "available", None, "2020-08-06T23:00:00.000+00:00", "s1") for exchange in ("NYSE", "NASDAQ")
+    ]
+
+
+def test_a_measure_beyond_its_limit_degrades_the_day_of_its_exchange(settings: Settings, lake: Lake) -> None:
+    load(lake)
+    report(lake)
+    measure(lake, beyond=BEYOND)
+
+    assert said(settings) == {
+        "NYSE": ("degraded", "4 lines rejected; 2 symbols vanished"),
+        "NASDAQ": ("available", None),
+    }
+
+
+@pytest.mark.parametrize(
+    ("made", "word", "reason"),
+    [
+        ([load], "pending", "it is ingested, and its report is not published yet"),
+        (
+            [load, report, lambda lake: load(lake, "t2")],
+            "pending",
+            "a correction is loaded, and its report is not published yet",
+        ),
+        ([load, report], "degraded", "its quality is not measured: capstone run 2020-08-06 --job analytical"),
+        (
+            [load, report, lambda lake: measure(lake, "t0")],
+            "degraded",
+            "its quality is not measured: capstone run 2020-08-06 --job analytical",
+        ),
+    ],
+)
+def test_a_day_that_is_under_way_says_at_what_it_is(
+    settings: Settings, lake: Lake, made: Sequence[Callable[[Lake], None]], word: str, reason: str
+) -> None:
+    for make in made:
+        make(lake)
+
+    assert said(settings) == dict.fromkeys(("NYSE", "NASDAQ"), (word, reason))
+
+
+def test_of_what_is_not_ingested_the_raw_folder_says_whether_it_is_delivered(settings: Settings) -> None:
+    deliver(Path(settings.raw_uri), DAY, sources=[source for source in SOURCES if source.exchange == "NYSE"])
+
+    assert said(settings) == {
+        "NYSE": ("pending", "it is delivered, and not ingested yet"),
+        "NASDAQ": ("missing", None),
+    }
+
+
+def test_a_day_on_which_the_exchange_closes_early_says_so(settings: Settings) -> None:
+    assert said(settings, HALF_DAY)["NYSE"] == ("missing", "closes at 13:00")
+
+
+def test_days_are_an_arrow_table_of_trading_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPSTONE_HOME", f"{tmp_path}")
+
+    found = days("2020-08-07", date(2020, 8, 10))
+
+    assert found.column_names == ["trade_dt", "exchange", "word", "reason", "since", "version"]
+    assert found["trade_dt"].to_pylist() == [date(2020, 8, 7)] * 2 + [date(2020, 8, 10)] * 2
+    assert set(found["word"].to_pylist()) == {"missing"}
+    assert days()["trade_dt"][0].as_py() == date(2020, 8, 5)
