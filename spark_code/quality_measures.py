@@ -11,6 +11,8 @@ from typing import Any
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, Reject, Table
 
 _NAMES_SHOWN = 5
+# A feed may write anything as a name.
+_LONGEST_NAME = 40
 _NO_CLOSES = "there are no closes of the day before to compare with"
 
 
@@ -48,6 +50,10 @@ class Measure:
 def percent(ratio: Decimal) -> str:
     """A share as people read it: 10.1 %."""
     return f"{float(ratio * 100):.3g} %"
+
+
+def _named(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
 
 
 def _ratio(part: int, whole: int) -> Decimal:
@@ -96,7 +102,7 @@ def _of_closes(name: str, what: str) -> Measure:
     def says(sums: Sums) -> str:
         if not sums.has_closes:
             return _NO_CLOSES
-        named = f", the first of them {sums[f'first_{name}']}" if sums[name] else ""
+        named = f", the first of them {_named(sums[f'first_{name}'])}" if sums[name] else ""
         return f"{sums[name]:,} symbols {what}{named}"
 
     return Measure(CLOSES, name, lambda sums: sums[name] if sums.has_closes else None, says)
@@ -118,7 +124,7 @@ def _jump(name: str, what: str, *, of_closes: bool) -> Measure:
             return "there is no price to compare"
         symbol, before, after = sums[name]
         moved = what.format(before=f"{before.normalize():f}", after=f"{after.normalize():f}")
-        return f"{symbol} {moved} ({percent(change(sums) or Decimal(0))})"
+        return f"{_named(symbol)} {moved} ({percent(change(sums) or Decimal(0))})"
 
     return Measure(CLOSES, name, change, says)
 
@@ -130,7 +136,7 @@ def _how_many_fields(sums: Sums) -> int | None:
 def _which_fields(sums: Sums) -> str:
     if sums.field_names is None:
         return "an older release has ingested the day: it did not look for unknown fields"
-    names = ", ".join(sums.field_names[:_NAMES_SHOWN])
+    names = ", ".join(map(_named, sums.field_names[:_NAMES_SHOWN]))
     return f"{len(sums.field_names)} fields that the contract does not know" + (f": {names}" if names else "")
 
 

@@ -26,9 +26,10 @@ class NodeHealth:
     clock: Callable[[], float]
     warn: Callable[[str], None]
     _asked: float = field(init=False)
+    _since: datetime = field(init=False)
 
     def __post_init__(self) -> None:
-        self._asked = self.clock()
+        self._asked, self._since = self.clock(), datetime.now(UTC)
 
     def complaint(self) -> str | None:
         """What is wrong, if it has been for long; asks CloudWatch only once in five minutes."""
@@ -55,7 +56,7 @@ class NodeHealth:
             Namespace="AWS/ElasticMapReduce",
             MetricName="MRUnhealthyNodes",
             Dimensions=[{"Name": "JobFlowId", "Value": self.cluster_id}],
-            StartTime=now - timedelta(seconds=_REPORT_SECONDS * (_REPORTS + 2)),
+            StartTime=max(self._since, now - timedelta(seconds=_REPORT_SECONDS * (_REPORTS + 2))),
             EndTime=now,
             Period=_REPORT_SECONDS,
             Statistics=["Minimum"],

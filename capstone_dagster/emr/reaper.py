@@ -63,11 +63,12 @@ def _given_up(emr: Emr, instance: dg.DagsterInstance, lake: Lake, cluster_id: st
     for step in emr.pages("list_steps", "Steps", ClusterId=cluster_id, StepStates=list(_UNENDED_STEPS)):
         if run := _ended_run(instance, step["Name"]):
             left[step["Id"]] = run.run_id
-            day, attempt = date.fromisoformat(run.tags[PARTITION_TAG]), step["Name"].split()[-1]
+            attempt = step["Name"].split()[-1]
             try:
+                day = date.fromisoformat(run.tags[PARTITION_TAG])
                 for table in TABLES.values():  # the name of the step does not say which it makes
                     lake.give_up(table, day, f"{run.run_id}/{attempt}")
-            except (LakeError, StorageError) as error:
+            except (LakeError, StorageError, KeyError, ValueError) as error:
                 sentences.append(f"step {step['Id']} of run {run.run_id} may still publish if it goes on: {error}")
     return left, sentences
 

@@ -1,12 +1,15 @@
 """What the index says of a day: it stands in the head of the day's page, so that the two cannot disagree."""
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 from datetime import date
 from html.parser import HTMLParser
 from typing import Self
 
-from spark_code.lake import Lake, LakeError
+from spark_code.lake import Lake
+
+_log = logging.getLogger(__name__)
 
 META = "capstone-day"
 # The entry is among the first elements of a page; it is looked for no further than here.
@@ -22,11 +25,6 @@ class Entry:
     reason: str
     sentence: str
     picture: str
-    turnover: float
-    shares: int
-    advancers: int
-    decliners: int
-    rejected_percent: float
 
     def to_json(self) -> str:
         """As the page holds it."""
@@ -40,7 +38,10 @@ class Entry:
 
 
 def entry_of(lake: Lake, key: str) -> Entry | None:
-    """What the page of this key says; None if the page has gone in the meantime."""
+    """What the page of this key says; None if the page has gone in the meantime, or says nothing of a day.
+
+    So what somebody else has put there, or an older release, is left out of the index, and stops no other day.
+    """
     page = lake.storage.open(key, at_once=_HEAD_BYTES)
     if page is None:
         return None
@@ -49,7 +50,10 @@ def entry_of(lake: Lake, key: str) -> Entry | None:
     try:
         return Entry.from_json(head.content)
     except (ValueError, TypeError, KeyError) as error:
-        raise LakeError(f"{lake.storage.uri(key)} is no page of a trading day: {error!r}; delete it") from None
+        _log.warning(
+            "%s is no page of a trading day, and not in the index: %r; delete it", lake.storage.uri(key), error
+        )
+        return None
 
 
 class _Head(HTMLParser):

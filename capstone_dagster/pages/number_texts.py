@@ -47,7 +47,7 @@ def percent(value: float | None, decimals: int = 2) -> str:
 
 def bps(value: float | None) -> str:
     """Basis points, with one decimal."""
-    return NOTHING if value is None else f"{value:,.1f}"
+    return NOTHING if value is None else f"{value:,.1f}".replace("-", _MINUS)
 
 
 def clock(minute: int) -> str:

@@ -68,11 +68,6 @@ def render(contents: Contents) -> tuple[str, Entry]:
         reason=contents.word.reason,
         sentence=sentence(contents),
         picture=charts.picture(numbers.by_time, hours) if numbers.totals.shares else "",
-        turnover=numbers.totals.turnover,
-        shares=int(numbers.totals.shares),
-        advancers=numbers.totals.advancers,
-        decliners=numbers.totals.decliners,
-        rejected_percent=contents.quality.rejected_percent,
     )
     html = (
         environment()

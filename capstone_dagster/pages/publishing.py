@@ -92,7 +92,9 @@ class Pages:
             lake=self._lake.storage.root,
             run_url=f"{self._settings.ui_url}/runs/{run_id}" if run_id else None,
             made_at=datetime.now(UTC),
-            has_previous_page=previous is not None and self._lake.storage.exists(page_key(previous)),
+            has_previous_page=previous is not None
+            and sources.before is not None
+            and self._lake.storage.exists(page_key(previous)),
         )
         html, entry = render(contents)
         content = html.encode()

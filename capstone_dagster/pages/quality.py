@@ -7,11 +7,14 @@ from typing import Any, Literal
 from capstone_dagster.assets.metadata import rejects_by_reason
 from capstone_dagster.pages.sources import Sources
 from capstone_dagster.readers.rows import Only
+from capstone_dagster.wording import printable, shortened
 from spark_code.quality_limits import Verdict
 from spark_code.schemas import EVENTS, QUALITY, QUOTES, TRADES
 
 State = Literal["available", "degraded"]
 _BEYOND = (Verdict.WARN, Verdict.ERROR)
+# The index reads the reason in the head of the page.
+_LONGEST_REASON = 1000
 
 
 @dataclass(frozen=True)
@@ -82,12 +85,12 @@ def measures_of(sources: Sources) -> list[Measure]:
     rows = sources.rows(QUALITY, Only(columns=["exchange", "verdict", "sentence"])).to_pylist()
     measures = [Measure(**row) for row in rows if row["verdict"] in _BEYOND]
     if not sources.is_of_latest_ingest:
-        sentence = "the day was ingested again after this report was made; run the report again"
+        sentence = "the day was ingested again after its quality was measured and reported; run analytical again"
         measures.append(Measure(None, Verdict.WARN, sentence))
     return measures
 
 
 def word_of(measures: Sequence[Measure]) -> Word:
     """Of a day whose report is published: degraded if a measure warns, with the reasons."""
-    bad = "; ".join(measure.sentence for measure in measures)
-    return Word("degraded", bad) if bad else Word("available")
+    bad = "; ".join(f"{each.exchange}: {each.sentence}" if each.exchange else each.sentence for each in measures)
+    return Word("degraded", shortened(printable(bad), _LONGEST_REASON)) if bad else Word("available")

@@ -34,7 +34,7 @@ _REJECTS_READ = 50_000
 
 
 class MixedVersionsError(LakeError):
-    """The tables of the report come from different end-of-day loads: one is being made right now."""
+    """The tables of the report come from different end-of-day loads or closes: one is being made right now."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Sources:
     def published(cls, lake: Lake, day: date, previous: date | None) -> "Sources":
         """What is published now; an error if a table is missing, or if the report's tables do not belong together."""
         manifests = {table: lake.require(table, day) for table in OF_DAY}
-        loads = {tuple(manifests[table].inputs.get(of.path) for of in (TRADES, QUOTES)) for table in _REPORT}
-        if len(loads) > 1:
+        inputs = {tuple(sorted(manifests[table].inputs.items())) for table in _REPORT}
+        if len(inputs) > 1:
             raise MixedVersionsError(
-                f"the tables of the report of {day} come from different end-of-day loads; "
+                f"the tables of the report of {day} come from different end-of-day loads or closes; "
                 f"run it to its end: capstone run {day} --job analytical"
             )
         return cls(lake, day, manifests, lake.manifest(DAILY_SUMMARY, previous) if previous else None)
@@ -65,13 +65,10 @@ class Sources:
 
     @property
     def is_of_latest_ingest(self) -> bool:
-        """Whether the report was made from the lines that are published now, and not from an earlier ingest."""
-        loads = [(self.manifests[table], table) for table in (TRADES, QUOTES)]
-        events, report = self.manifests[EVENTS].version, self.manifests[DAILY_SUMMARY]
-        return all(
-            load.inputs.get(EVENTS.path) == events and report.inputs.get(table.path) == load.version
-            for load, table in loads
-        )
+        """Whether report and measures were made from the lines that are published now, not from an earlier ingest."""
+        made = [(self.manifests[table], EVENTS) for table in (TRADES, QUOTES)]
+        made += [(self.manifests[table], of) for table in (DAILY_SUMMARY, QUALITY) for of in (TRADES, QUOTES)]
+        return all(manifest.was_made_from(of.path, self.manifests[of]) for manifest, of in made)
 
     def are_published(self) -> bool:
         """Whether these are still the versions that count."""

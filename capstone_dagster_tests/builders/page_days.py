@@ -95,6 +95,7 @@ def publish_day(
     rejects: Mapping[Reject, Sequence[str]] | None = None,
     version: str = "v1",
     corrections: int = 0,
+    sentence: str = "",
 ) -> dict[Table, Manifest]:
     """Publish a day of these symbols and rejected lines."""
     bad = [
@@ -112,12 +113,13 @@ def publish_day(
     with_close = sum(len(stock.prices) for stock in stocks if stock.prev_close is not None)
     summary = [stock.summary() for stock in stocks]
     measures = [{"exchange": "NYSE", "measure": "late", "value": Decimal(3), "verdict": "ok"}]
-    for is_beyond, sentence in (
+    for is_beyond, said in (
         (bad, f"{len(bad)} of {len(bad)} lines rejected"),
+        (sentence, sentence),
         (0 < with_close < len(analytics), "quotes without a close of the day before"),
     ):
         if is_beyond:
-            measures.append({"exchange": "NYSE", "verdict": "warn", "sentence": sentence})
+            measures.append({"exchange": "NYSE", "verdict": "warn", "sentence": said})
     bars = [row for stock in stocks for row in stock.bars(day)]
     manifests = {
         EVENTS: replace(events, rows=trades + len(analytics) + corrections + len(bad), measures=lines),

@@ -12,7 +12,7 @@ from capstone_dagster.pages.publishing import Pages
 from capstone_dagster_tests.builders.html_pages import HtmlPage
 from capstone_dagster_tests.builders.page_days import DAY, NEXT_DAY, Stock, publish_day
 from capstone_dagster_tests.capstone_dagster.pages.conftest import pages_below
-from spark_code.lake import Lake, LakeError
+from spark_code.lake import Lake
 from spark_code.schemas import DAILY_SUMMARY, Reject
 
 DAYS = [date(2020, 8, day) for day in (4, 5, 6, 7, 10)]
@@ -64,12 +64,26 @@ def test_a_removed_day_is_gone_with_the_next_page(lake: Lake, pages: Pages) -> N
     assert listed(lake) == [f"{DAYS[2]}"]
 
 
-def test_another_file_among_the_pages_is_named(lake: Lake, pages: Pages) -> None:
+def test_another_file_among_the_pages_is_named_and_stops_no_other_day(
+    lake: Lake, pages: Pages, caplog: pytest.LogCaptureFixture
+) -> None:
     publish_day(lake, DAY, [Stock("SYMA", ["10"])])
+    publish_day(lake, NEXT_DAY, [Stock("SYMA", ["10"])])
     lake.storage.write(page_key(DAY), b"<p>notes")
 
-    with pytest.raises(LakeError, match=f"{page_key(DAY)} is no page of a trading day"):
-        pages.publish_index()
+    pages.publish(NEXT_DAY)
+
+    assert listed(lake) == [f"{NEXT_DAY}"]
+    assert f"{page_key(DAY)} is no page of a trading day" in caplog.text
+
+
+def test_an_endless_reason_is_cut_off_and_hides_no_day(lake: Lake, pages: Pages) -> None:
+    publish_day(lake, DAY, [Stock("SYMA", ["10"])], sentence='"\u202e' * 70_000)
+
+    pages.publish(DAY)
+
+    assert listed(lake) == [f"{DAY}"]
+    assert "\u202e" not in (lake.storage.read(INDEX_KEY) or b"").decode()
 
 
 def test_on_s3_pages_are_html_for_a_browser(tmp_path: Path, s3_uri: str) -> None:
