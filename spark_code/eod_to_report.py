@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from spark_code.bars import bars
 from spark_code.drafts import Draft, Published
-from spark_code.lake import require_common_inputs
+from spark_code.lake import require_common_inputs, require_made_from
 from spark_code.quality import require_good
 from spark_code.schemas import BARS, DAILY_SUMMARY, QUOTE_ANALYTICS, conform
 from spark_code.sums import sums_of_quotes, sums_of_trades, with_averages
@@ -78,6 +78,8 @@ def build(
     measures: Published, trades: Published, quotes: Published, previous_closes: Published
 ) -> tuple[Draft, Draft, Draft]:
     """Draft ``report/quote_analytics``, ``report/daily_summary`` and ``report/bars`` of the day."""
+    for table in (trades, quotes):
+        require_made_from(measures, table)
     require_good(measures)
     require_common_inputs(trades, quotes)
     inputs = trades.as_input() | quotes.as_input() | previous_closes.as_input()

@@ -49,7 +49,7 @@ class MissingFilesError(LakeError):
     """Files of a published day are gone."""
 
     def __init__(self, table: Table, day: date, gone: list[str]) -> None:
-        job = "analytical" if table.layer == "report" else "preprocessing"
+        job = _job_of(table)
         more = f", and so are {len(gone) - 1} more" if gone[1:] else ""
         super().__init__(
             f"{gone[0]} is gone{more}; publish {table.path} of {day} again: capstone run {day} --job {job}"
@@ -75,13 +75,17 @@ def require_common_inputs(*tables: Published) -> None:
 
 
 def require_made_from(made: Published, source: Published) -> None:
-    """Refuse a table that was computed from another version of its input than this one."""
+    """Refuse a table that was computed from other rows of its input than these."""
     path = source.table.path
-    if made.manifest and source.manifest and made.manifest.inputs.get(path) != source.manifest.version:
+    if made.manifest and source.manifest and not made.manifest.was_made_from(path, source.manifest):
         raise LakeError(
-            f"{made.table.path} of {made.day} was made from another version of {path} than is published now; "
-            f"run preprocessing_{made.day} to its end"
+            f"{made.table.path} of {made.day} was made from other rows of {path} than are published now; "
+            f"run {_job_of(made.table)}_{made.day} to its end"
         )
+
+
+def _job_of(table: Table) -> str:
+    return "preprocessing" if table.layer in ("ingested", "eod") else "analytical"
 
 
 class Catalog(Protocol):

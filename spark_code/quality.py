@@ -23,7 +23,7 @@ CODE_VERSION = "1"
 
 # Of the days before, as their manifests tell it: exchange -> measure -> value.
 Totals = Mapping[str, Mapping[str, int]]
-_TOTALS, _STOPS = "totals", "stops"
+_TOTALS, STOPS = "totals", "stops"
 # And for whoever wants a word for the day: exchange -> sentences of the measures beyond their limits.
 BEYOND = "beyond_limits"
 # More days than 20 trading days can take.
@@ -46,7 +46,7 @@ class Circumstances:
     def of(cls, lake: Lake, day: date, hours: tuple[time, time], limits: Limits) -> "Circumstances":
         """With the days before that are in the lake."""
         before = lake.published(QUALITY, day - _SPAN, day - timedelta(days=1))
-        return cls(hours, limits, [manifest.facts[_TOTALS] for manifest in before[-PAST_DAYS:]], lake.storage)
+        return cls(hours, limits, [manifest.facts.get(_TOTALS, {}) for manifest in before[-PAST_DAYS:]], lake.storage)
 
 
 def build(
@@ -78,7 +78,7 @@ def build(
         conform(measures.coalesce(1), QUALITY),
         inputs={name: version for table in read for name, version in table.as_input().items()},
         expected_rows=len(rows),
-        facts=lambda: {_TOTALS: totals, BEYOND: beyond, _STOPS: stops},
+        facts=lambda: {_TOTALS: totals, BEYOND: beyond, STOPS: stops},
         day=events.day,
         input_digests={name: digest for table in read for name, digest in table.digest_as_input().items()},
     )
@@ -87,7 +87,7 @@ def build(
 
 def require_good(measures: Published) -> None:
     """Refuse to go on with a day whose measures are beyond a limit that stops it."""
-    if stops := measures.manifest and measures.manifest.facts.get(_STOPS):
+    if stops := measures.manifest and measures.manifest.facts.get(STOPS):
         raise BadDayError(
             f"{measures.day} is beyond limits that stop a day (CAPSTONE_QUALITY_LIMITS): {'; '.join(stops)}"
         )

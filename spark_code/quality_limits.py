@@ -5,7 +5,7 @@ Limits are text, such as ``crossed_ratio=0.02 rejected_ratio=0.1:error volume=0.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from enum import StrEnum
 from statistics import median
 from typing import Self
@@ -15,7 +15,9 @@ from spark_code.quality_measures import MEASURES, Measure, Sums, percent
 
 # The days before that a median is of, and how many of them there must be.
 PAST_DAYS, FEWEST_PAST_DAYS = 20, 5
-_SIX_DECIMALS = Decimal("0.000001")
+# Sums of absurd sizes, too, must not stop a day.
+_SIX_DECIMALS, _EXACT = Decimal("0.000001"), Context(prec=38)
+_HIGHEST_LIMIT = 10**12
 _NAMES = [measure.name for measure in MEASURES]
 
 
@@ -98,7 +100,11 @@ def _limit(part: str, text: str) -> Limit:
     except InvalidOperation:
         limit = Limit()
     bounds = [bound for bound in (limit.low, limit.high) if bound is not None]
-    is_right = limit.high is not None and all(bound.is_finite() for bound in bounds) and bounds == sorted(bounds)
+    is_right = (
+        limit.high is not None
+        and all(bound.is_finite() and abs(bound) <= _HIGHEST_LIMIT for bound in bounds)
+        and bounds == sorted(bounds)
+    )
     if not is_right or severity not in ("", "warn", "error"):
         raise LimitsError(f"{part!r} is no limit; write NAME=0.05, NAME=0.5..2, NAME=0.05:error or NAME=off")
     return limit
@@ -121,7 +127,8 @@ def judge(measure: Measure, sums: Sums, limit: Limit | None, past: Sequence[int]
     value = measure.value(sums)
     exact = None if value is None else _rounded(Decimal(value))
     says, limit = measure.says(sums), limit or Limit()
-    low, high, verdict = limit.low, limit.high, Verdict.OK
+    low, high = (None if bound is None else _rounded(bound) for bound in (limit.low, limit.high))
+    verdict = Verdict.OK
     if exact is None:
         verdict = Verdict.UNKNOWN
     elif limit.of_median and len(past) < FEWEST_PAST_DAYS:
@@ -130,7 +137,7 @@ def judge(measure: Measure, sums: Sums, limit: Limit | None, past: Sequence[int]
     else:
         if limit.of_median:
             usual = Decimal(median(past))
-            low, high = (None if bound is None else _rounded(bound * usual) for bound in (low, high))
+            low, high = (None if bound is None else _rounded(_EXACT.multiply(bound, usual)) for bound in (low, high))
             says = f"{says} (the median of {len(past)} days before is {usual:,.0f})"
         if (low is not None and exact < low) or (high is not None and exact > high):
             verdict = Verdict.ERROR if limit.stops else Verdict.WARN
@@ -150,7 +157,7 @@ def _shown(measure: Measure, bound: Decimal) -> str:
 
 
 def _rounded(exact: Decimal) -> Decimal:
-    return exact.quantize(_SIX_DECIMALS, ROUND_HALF_UP)
+    return exact.quantize(_SIX_DECIMALS, ROUND_HALF_UP, _EXACT)
 
 
 # Whose values of the days before are needed.

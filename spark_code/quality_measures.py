@@ -49,7 +49,8 @@ class Measure:
 
 def percent(ratio: Decimal) -> str:
     """A share as people read it: 10.1 %."""
-    return f"{float(ratio * 100):.3g} %"
+    percents = float(ratio * 100)
+    return f"{percents:,.0f} %" if percents >= 100 else f"{percents:.3g} %"
 
 
 def _named(name: str) -> str:

@@ -10,6 +10,7 @@ from datetime import date, datetime, time, timedelta
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from spark_code.locations import StorageError
 from spark_code.schemas import CLOSES, EVENT_KEY, EVENTS, QUOTES, TRADES, Reject, Table
 from spark_code.storage import Storage
 from spark_code.windows import INSTRUMENT
@@ -100,20 +101,25 @@ def summed_up(
     reasons = ", ".join(f"count(*) FILTER (reject_reason = '{reason}') AS rejected_{reason}" for reason in Reject)
     added_up = ", ".join(f"coalesce(sum({name}), 0)::HUGEINT AS {name}" for name in _ADDED_UP)
     sums: dict[str, dict[str, Any]] = defaultdict(lambda: dict(_NOTHING))
-    with TemporaryDirectory() as spill, duckdb.connect(config={"temp_directory": spill}) as database:
-        database.execute(f"SET memory_limit = '{_MEMORY}'")
-        named = names_for(database, storage)
-        for table, paths in files.items():
-            columns = ", ".join(f"{name}::{sql_type(table.schema[name])} AS {name}" for name in _NEEDED[table])
-            quoted = ", ".join("'" + named(path).replace("'", "''") + "'" for path in paths)
-            nothing = f"(SELECT {', '.join(f'NULL AS {name}' for name in _NEEDED[table])} WHERE false)"
-            source = f"read_parquet([{quoted}], hive_partitioning = false)" if paths else nothing
-            database.execute(f"CREATE VIEW {table.name} AS SELECT {columns} FROM {source}")  # noqa: S608 - our names
-        moments = {"opens": opens, "closes": closes, "midnight": midnight}
-        for sql, parameters in ((_LINES.format(reasons=reasons), {}), (_SUMS.format(added_up=added_up), moments)):
-            found = database.execute(sql, parameters)
-            names = [column[0] for column in found.description or ()]
-            for row in found.fetchall():
-                of = dict(zip(names, row, strict=True))
-                sums[of.pop("exchange")] |= of
+    try:
+        with TemporaryDirectory() as spill, duckdb.connect(config={"temp_directory": spill}) as database:
+            database.execute(f"SET memory_limit = '{_MEMORY}'")
+            named = names_for(database, storage)
+            for table, paths in files.items():
+                columns = ", ".join(f"{name}::{sql_type(table.schema[name])} AS {name}" for name in _NEEDED[table])
+                quoted = ", ".join("'" + named(path).replace("'", "''") + "'" for path in paths)
+                nothing = f"(SELECT {', '.join(f'NULL AS {name}' for name in _NEEDED[table])} WHERE false)"
+                source = f"read_parquet([{quoted}], hive_partitioning = false)" if paths else nothing
+                database.execute(f"CREATE VIEW {table.name} AS SELECT {columns} FROM {source}")  # noqa: S608 - our names
+            moments = {"opens": opens, "closes": closes, "midnight": midnight}
+            for sql, parameters in ((_LINES.format(reasons=reasons), {}), (_SUMS.format(added_up=added_up), moments)):
+                found = database.execute(sql, parameters)
+                names = [column[0] for column in found.description or ()]
+                for row in found.fetchall():
+                    of = dict(zip(names, row, strict=True))
+                    sums[of.pop("exchange")] |= of
+    except duckdb.Error as error:
+        fault = StorageError(f"what is published of {day} cannot be summed up: {error}".split("\n", 1)[0])
+        # Whatever S3 has answered, DuckDB tells it as text.
+        raise fault from (error if storage.is_local else ConnectionError(f"{error}"))
     return sums

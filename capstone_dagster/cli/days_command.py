@@ -11,7 +11,7 @@ import click
 from capstone_dagster.cli.text_table import as_text
 from capstone_dagster.readers.days import Word, until_today, words
 from capstone_dagster.settings import Settings
-from capstone_dagster.trading_days import parse_range, trading_days
+from capstone_dagster.trading_days import NoTradingDayError, parse_range, trading_days
 from capstone_dagster.wording import printable, say
 
 _GOOD_ENOUGH = {"available": {Word.AVAILABLE}, "degraded": {Word.AVAILABLE, Word.DEGRADED}}
@@ -30,6 +30,8 @@ def days(span: str | None, as_json: bool, require: str | None) -> None:
     settings = Settings.from_environment()
     calendar = trading_days(settings.first_trading_day)
     wanted = calendar.parse(span) if span else until_today(calendar)[-_LATEST:]
+    if not wanted:
+        raise NoTradingDayError(f"the first trading day, {calendar.first}, has not begun (CAPSTONE_FIRST_TRADING_DAY)")
     found = list(words(settings, wanted))
     if as_json:
         for day in found:

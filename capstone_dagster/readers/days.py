@@ -2,7 +2,7 @@
 
     available   its report is published, and every measure of its quality is within its limits
     degraded    its report is published, and something is not as expected
-    pending     it is under way: delivered or loaded, and its report is not made from that yet; or it is today
+    pending     it is under way: delivered, or ingested and its report is not made from that; or it is today
     missing     nothing of it is published, and nothing is delivered
 
 It looks at manifests, and at the raw folder for days of which nothing is published.
@@ -15,17 +15,21 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from capstone_dagster.settings import Settings
-from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
+from capstone_dagster.trading_days import NEW_YORK, NoTradingDayError, TradingDays, trading_days
 from spark_code.lake import Lake
+from spark_code.locations import StorageError
 from spark_code.manifest import Manifest
-from spark_code.quality import BEYOND
-from spark_code.raw_files import SOURCES, RawFolder, Source
-from spark_code.schemas import DAILY_SUMMARY, EVENTS, QUALITY, TRADES, Table
+from spark_code.quality import BEYOND, STOPS
+from spark_code.raw_files import SOURCES, RawFolder, Source, UnreadableNameError
+from spark_code.schemas import BARS, DAILY_SUMMARY, EVENTS, QUALITY, QUOTES, TRADES, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _CLOSE = time(16)
+# The report is whole with its last table.
+_REPORT = (DAILY_SUMMARY, BARS)
+_LOOKED_AT = (EVENTS, TRADES, QUOTES, QUALITY, *_REPORT)
 
 
 class Word(StrEnum):
@@ -62,6 +66,22 @@ class _Published:
     def __getitem__(self, table: Table) -> Manifest | None:
         return self.of[table].get(self.day.isoformat())
 
+    def are_made_from(self, made: Sequence[Table], sources: Sequence[Table]) -> bool:
+        """Whether all of them are published, and made from what is published of their sources."""
+        known = [(self[table], source, self[source]) for table in made for source in sources]
+        return all(one and other and one.was_made_from(source.path, other) for one, source, other in known)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the end-of-day load was made from the lines that are published."""
+        return self.are_made_from((TRADES, QUOTES), (EVENTS,))
+
+    @property
+    def measures(self) -> Manifest | None:
+        """The measures of what is loaded; None if they are of other rows."""
+        is_of_these = self.is_loaded and self.are_made_from((QUALITY,), (EVENTS, TRADES, QUOTES))
+        return self[QUALITY] if is_of_these else None
+
 
 def days(first: str | date | None = None, last: str | date | None = None) -> "pa.Table":
     """A word for each trading day and exchange, as an Arrow table: one day, a range, or all until today."""
@@ -69,6 +89,8 @@ def days(first: str | date | None = None, last: str | date | None = None) -> "pa
 
     settings = Settings.from_environment()
     calendar = trading_days(settings.first_trading_day)
+    if first is None and last is not None:
+        raise NoTradingDayError(f"the last day is {last}, and the first is missing")
     spec = None if first is None else f"{first}" if last is None else f"{first}..{last}"
     found = list(words(settings, calendar.parse(spec) if spec else until_today(calendar)))
     types = {field.name: pa.date32() if field.name == "trade_dt" else pa.string() for field in fields(Day)}
@@ -82,9 +104,12 @@ def until_today(calendar: TradingDays) -> list[date]:
 
 def words(settings: Settings, wanted: Sequence[date]) -> Iterator[Day]:
     """A word for each of these days and each exchange."""
+    if not wanted:
+        return
     lake, raw, calendar = Lake(settings.lake_uri), RawFolder(settings.raw_uri), trading_days(settings.first_trading_day)
-    tables = (EVENTS, TRADES, QUALITY, DAILY_SUMMARY)
-    of = {table: {found.trade_dt: found for found in lake.published(table, wanted[0], wanted[-1])} for table in tables}
+    of = {
+        table: {found.trade_dt: found for found in lake.published(table, wanted[0], wanted[-1])} for table in _LOOKED_AT
+    }
     for day in wanted:
         published = _Published(of, day)
         _, closes = calendar.hours(day)
@@ -103,24 +128,33 @@ def words(settings: Settings, wanted: Sequence[date]) -> Iterator[Day]:
 
 
 def _word(published: _Published, raw: RawFolder, source: Source) -> tuple[Word, str | None]:
-    events, trades, measures, summary = (published[table] for table in (EVENTS, TRADES, QUALITY, DAILY_SUMMARY))
-    if events is None:
-        return _delivered(raw, source, published.day)
-    if summary is None or trades is None:
-        return Word.PENDING, "it is ingested, and its report is not published yet"
-    if not summary.was_made_from(TRADES.path, trades):
-        return Word.PENDING, "a correction is loaded, and its report is not published yet"
-    if measures is None or not measures.was_made_from(TRADES.path, trades):
+    if not any(published[table] for table in _REPORT):
+        return _unreported(published) if published[EVENTS] else _delivered(raw, source, published.day)
+    if not published[EVENTS]:
+        return Word.DEGRADED, "its events are no longer published"
+    if not published.is_loaded or not published.are_made_from(_REPORT, (TRADES, QUOTES)):
+        return Word.PENDING, "a correction is ingested, and its report is not published yet"
+    measures = published.measures
+    if not measures:
         return Word.DEGRADED, f"its quality is not measured: capstone run {published.day} --job analytical"
-    beyond = measures.facts[BEYOND].get(source.exchange)
+    beyond = measures.facts.get(BEYOND, {}).get(source.exchange)
     if beyond is None:
         return Word.MISSING, "the exchange was unknown when the day was made"
     return (Word.DEGRADED, "; ".join(beyond)) if beyond else (Word.AVAILABLE, None)
 
 
+def _unreported(published: _Published) -> tuple[Word, str | None]:
+    if published.measures and (stops := published.measures.facts.get(STOPS)):
+        return Word.PENDING, f"it is beyond limits that stop it: {'; '.join(stops)}"
+    return Word.PENDING, "it is ingested, and its report is not published yet"
+
+
 def _delivered(raw: RawFolder, source: Source, day: date) -> tuple[Word, str | None]:
-    if raw.delivery(source, day, raw.storage.objects(source.folder(day))).files:
-        return Word.PENDING, "it is delivered, and not ingested yet"
+    try:
+        if raw.delivery(source, day, raw.storage.objects(source.folder(day))).files:
+            return Word.PENDING, "it is delivered, and not ingested yet"
+    except (StorageError, UnreadableNameError) as error:
+        return Word.PENDING, f"whether it is delivered cannot be seen: {error}"
     if day == datetime.now(NEW_YORK).date():
         return Word.PENDING, "it is today, and nothing is delivered yet"
     return Word.MISSING, None

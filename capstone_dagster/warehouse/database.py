@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg2
 
@@ -14,6 +14,8 @@ from spark_code.errors import ExpectedError
 READER = "warehouse_reader"
 
 _CONNECT_SECONDS = 10
+# What a URL may also say of its user behind the question mark.
+_OF_THE_OWNER = ("user", "password", "passfile", "sslpassword")
 # Longer than any load of a day waits for another load of the same day. A lost client's locks are released when the
 # server misses it: by these keepalives after about two minutes, and at once where its process was killed.
 _SESSION = """
@@ -38,7 +40,8 @@ def reader_url(url: str) -> str:
     """The same database for the role that only reads; it holds no password."""
     parts = urlsplit(url)
     place = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{quote(READER)}@{place}"))
+    kept = [(name, value) for name, value in parse_qsl(parts.query) if name not in _OF_THE_OWNER]
+    return urlunsplit(parts._replace(netloc=f"{quote(READER)}@{place}", query=urlencode(kept, safe="/")))
 
 
 @contextmanager

@@ -143,7 +143,7 @@ def _reader(cursor: Any, tables: Sequence[WarehouseTable]) -> Iterator[sql.Compo
     role, schema = sql.Identifier(READER), sql.Identifier(SCHEMA)
     names = [table.name for table in tables if _is_there(cursor, table.name)]
     unreadable = [table.name for table in tables]
-    if is_there and len(names) == len(tables):
+    if is_there and len(names) == len(tables) and _is_there(cursor, "loads"):
         cursor.execute(_UNREADABLE, [[f"{SCHEMA}.{name}" for name in (*names, "loads")], READER, SCHEMA, READER])
         unreadable = cursor.fetchall()
     if not is_there:

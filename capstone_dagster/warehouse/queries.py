@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg2 import sql
 
-from capstone_dagster.warehouse.database import connected
+from capstone_dagster.warehouse.database import WarehouseError, connected
 from capstone_dagster.warehouse.tables import SCHEMA
 
 if TYPE_CHECKING:
@@ -34,8 +34,15 @@ def write(url: str | None, query: str, file: Path) -> None:
         import duckdb  # noqa: PLC0415 - takes 0.1 s, for those who ask for parquet
 
         with duckdb.connect() as database:
-            rows = database.read_csv(
-                str(text), header=True, dtype=dict.fromkeys(types, "VARCHAR"), na_values="", allow_quoted_nulls=False
+            rows = database.read_csv(  # said in full, so that DuckDB does not guess from the rows
+                str(text),
+                header=True,
+                delimiter=",",
+                quotechar='"',
+                escapechar='"',
+                dtype=dict.fromkeys(types, "VARCHAR"),
+                na_values="",
+                allow_quoted_nulls=False,
             )
             _typed(rows, types).write_parquet(str(file), compression="zstd")
 
@@ -48,6 +55,9 @@ def _as_csv(url: str | None, query: str, file: Path) -> dict[str, str | None]:
         with connection, connection.cursor() as cursor, file.open("wb") as out:
             cursor.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(SCHEMA)))
             cursor.execute(sql.SQL("SELECT * FROM {} AS query LIMIT 0").format(only))
+            names = [column.name.casefold() for column in cursor.description]
+            if repeated := next((name for name in names if names.count(name) > 1), None):
+                raise WarehouseError(f"two columns of the query are named {repeated!r}; give each a name of its own")
             types = {column.name: _type(column) for column in cursor.description}
             cursor.copy_expert(sql.SQL("COPY {} TO STDOUT (FORMAT csv, HEADER)").format(only), out)
     return types

@@ -125,7 +125,9 @@ def publish_day(
         EVENTS: replace(events, rows=trades + len(analytics) + corrections + len(bad), measures=lines),
         TRADES: replace(publish(lake, TRADES, {}, version, day), rows=trades, inputs=loaded_from),
         QUOTES: replace(publish(lake, QUOTES, {}, version, day), rows=len(analytics), inputs=loaded_from),
-        QUALITY: publish(lake, QUALITY, _file(measures), version, day, schema=arrow_schema(QUALITY)),
+        QUALITY: publish(
+            lake, QUALITY, _file(measures), version, day, inputs=loaded_from | made_from, schema=arrow_schema(QUALITY)
+        ),
         QUOTE_ANALYTICS: replace(
             publish(lake, QUOTE_ANALYTICS, _file(analytics), version, day),
             measures={"with_close": with_close},

@@ -303,7 +303,7 @@ def test_the_summary_has_one_row_per_instrument_seen_today(spark: SparkSession) 
 
 
 def measures(spark: SparkSession) -> Published:
-    return published(QUALITY, frame(spark, QUALITY, []))
+    return published(QUALITY, frame(spark, QUALITY, []), inputs={"eod/trades": "t1", "eod/quotes": "q1"})
 
 
 def published_eod(spark: SparkSession, trades_from: str, quotes_from: str) -> tuple[Published, Published]:
@@ -335,6 +335,14 @@ def test_the_drafts_name_what_they_were_computed_from_and_how_many_rows_are_due(
     ]
     assert_table(analytics.rows, QUOTE_ANALYTICS, [reported(quote("11:00", "4", "6"), "5", "5", "4", "0", "2")])
     assert_table(daily.rows, DAILY_SUMMARY, [summary("IBM", *["5"] * 4, 100, 1, "5", 1, "2", "4", "1", "25")])
+
+
+def test_measures_of_other_rows_let_no_report_be_made(spark: SparkSession) -> None:
+    eod = published_eod(spark, trades_from="v1", quotes_from="v1")
+    stale = published(QUALITY, frame(spark, QUALITY, []), inputs={"eod/trades": "t1", "eod/quotes": "q0"})
+
+    with pytest.raises(LakeError, match=r"quality/measures of .* was made from other rows of eod/quotes .*analytical"):
+        build(stale, *eod, published(CLOSES, frame(spark, CLOSES, [])))
 
 
 def test_the_first_day_has_no_previous_closes_and_names_none(spark: SparkSession) -> None:

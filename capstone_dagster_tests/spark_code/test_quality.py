@@ -146,7 +146,7 @@ def test_a_measure_beyond_a_limit_that_stops_lets_no_report_be_made(day: Day) ->
 def test_events_that_the_load_was_not_made_from_are_not_measured(day: Day) -> None:
     day.eod_from = "v0"
 
-    with pytest.raises(LakeError, match=r"eod/trades of 2020-08-06 was made from another version of ingested/events"):
+    with pytest.raises(LakeError, match=r"eod/trades of 2020-08-06 was made from other rows of ingested/events"):
         day.draft()
 
 

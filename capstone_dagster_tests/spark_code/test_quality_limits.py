@@ -107,6 +107,15 @@ def test_four_days_are_too_few_to_know_what_is_usual() -> None:
     assert found.sentence == ("5,000,000 shares traded; what is usual is known from 5 days before on, and there are 4")
 
 
+def test_absurd_sizes_are_only_numbers() -> None:
+    absurd = Sums({**SUMS.of, "volume": 10**27}, ["x" * 70_000], has_closes=True)
+
+    assert judged("volume", "", (10**27,) * 5, absurd).value == Decimal(10**27)
+    assert judged("unknown_fields", sums=absurd).sentence == (
+        f"1 fields that the contract does not know: {'x' * 40}...; expected at most 0"
+    )
+
+
 @pytest.mark.parametrize("name", ["vanished_symbols", "quotes_without_close_ratio", "jump_at_open"])
 def test_without_closes_of_the_day_before_nothing_is_known_of_them(name: str) -> None:
     found = judged(name, sums=Sums(SUMS.of, [], has_closes=False))
@@ -127,7 +136,7 @@ def test_every_limit_is_of_a_measure() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "2..1", "nan", "inf", "0..inf", "1..", "..1", "0.1:stop"],
+    ["", "x", "2..1", "nan", "inf", "0..inf", "1e13", "1..", "..1", "0.1:stop"],
 )
 def test_what_is_no_limit_is_refused(text: str) -> None:
     with pytest.raises(LimitsError, match=r"is no limit; write NAME=0\.05"):

@@ -13,7 +13,7 @@ from capstone_dagster.assets.raw import arrival, record_arrivals
 from capstone_dagster_tests.servers.platform import Platform
 from spark_code import eod_to_report
 from spark_code.raw_files import RawFolder
-from spark_code.schemas import TABLES
+from spark_code.schemas import QUALITY, TABLES
 
 # Labor Day lies between.
 FRIDAY, TUESDAY = date(2020, 9, 4), date(2020, 9, 8)
@@ -90,8 +90,12 @@ def test_a_day_is_up_to_date_until_other_lines_are_delivered_and_again_when_it_h
 
     run(platform, instance, FRIDAY, "preprocessing")
     reports = ("report/quote_analytics", "report/daily_summary", "report/bars")
-    assert out_of_date(platform, instance, FRIDAY) == {report: [f"{NEW} eod/trades"] for report in reports}
-    assert out_of_date(platform, instance, TUESDAY) == {report: [f"{NEW} eod/closes"] for report in reports}
+    assert out_of_date(platform, instance, FRIDAY) == {
+        QUALITY.path: [f"{NEW} eod/trades", f"{NEW} ingested/events"],
+        **{report: [f"{NEW} eod/trades"] for report in reports},
+    }
+    of_closes = {key: [f"{NEW} eod/closes"] for key in (QUALITY.path, *reports)}
+    assert out_of_date(platform, instance, TUESDAY) == of_closes
 
     run(platform, instance, FRIDAY, "analytical")
     run(platform, instance, TUESDAY, "analytical")

@@ -25,7 +25,7 @@ from capstone_dagster_tests.whole_platform.test_out_of_date import (
     run,
     trade,
 )
-from spark_code.schemas import TABLES
+from spark_code.schemas import QUALITY, TABLES
 from spark_code.session import local_conf
 
 # Labor Day lies between.
@@ -137,7 +137,10 @@ def test_tables_that_were_made_outside_dagster_are_judged_like_those_of_its_step
     reports = [table.path for table in TABLES.values() if table.layer == "report"]
     assert submitted.out_of_date == {
         f"analytical_{FRIDAY}": NOTHING,
-        f"preprocessing_{TUESDAY}": {report: [f"{NEW} eod/trades"] for report in reports},
+        f"preprocessing_{TUESDAY}": {
+            QUALITY.path: [f"{NEW} eod/trades", f"{NEW} ingested/events"],
+            **{report: [f"{NEW} eod/trades"] for report in reports},
+        },
         f"analytical_{TUESDAY}": NOTHING,
     }
 

@@ -38,6 +38,9 @@ case $job in
         else
             arguments+=(--first-day)
         fi
+        # The later of two limits of one measure counts.
+        limits="rejected_ratio=${CAPSTONE_MAX_REJECT_RATIO:-0.05} ${CAPSTONE_QUALITY_LIMITS:-}"
+        arguments+=(--quality-limits "$limits")
         ;;
 esac
 exec "${SPARK_SUBMIT:-spark-submit}" "${conf[@]}" "$@" spark_code/submit.py "$job" "${arguments[@]}"

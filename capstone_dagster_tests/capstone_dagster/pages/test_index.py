@@ -35,7 +35,7 @@ def test_it_lists_the_days_with_sentence_word_and_picture_the_newest_first(lake:
     page = HtmlPage((lake.storage.read(INDEX_KEY) or b"").decode())
     text = " ".join(page.text.split())
     assert "2 trading days" in text
-    assert "moved most: +1.00 %. 8 of 8 lines rejected." in text
+    assert "moved most: +1.00 %. NYSE: 8 of 8 lines rejected." in text
     assert [given["class"] for tag, given in page.elements if (given.get("class") or "").startswith("word")] == [
         *("word available", "word degraded")
     ]

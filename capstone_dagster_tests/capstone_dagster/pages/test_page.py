@@ -63,7 +63,9 @@ def test_the_numbers_of_a_page_are_those_of_the_tables(lake: Lake, pages: Pages)
     ]
     lines = 2 * sum(len(stock.prices) for stock in stocks) + 2
     text = " ".join(page.text.split())
-    assert f"Lines in{lines + 3}Accepted{lines}Rejected3 {300 / (lines + 3):.2f} %Corrections applied2" in text
+    assert (
+        f"Lines in{lines + 3}Accepted{lines}Rejected3 {300 / (lines + 3):.2f} %Corrections applied2Late events3" in text
+    )
     assert page.table("Reason", "For example") == [["bad number", "2", "", "a,b,NaN"], ["blank", "1", "", "–"]]  # noqa: RUF001
 
 
@@ -232,7 +234,9 @@ def test_a_report_of_an_earlier_ingest_says_so(lake: Lake, pages: Pages) -> None
     entry = pages.publish(DAY).entry
 
     assert entry.word == "degraded"
-    assert entry.reason == "the day was ingested again after this report was made; run the report again"
+    assert (
+        entry.reason == "the day was ingested again after its quality was measured and reported; run analytical again"
+    )
 
 
 def test_a_day_that_is_not_published_says_what_to_run(pages: Pages) -> None:

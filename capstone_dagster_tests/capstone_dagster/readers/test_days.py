@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from capstone_dagster_tests.builders.lakes import deliver, point
 from capstone_dagster_tests.builders.manifests import manifest_of
 from spark_code.lake import Lake
 from spark_code.raw_files import SOURCES
-from spark_code.schemas import DAILY_SUMMARY, EVENTS, QUALITY, TRADES
+from spark_code.schemas import BARS, DAILY_SUMMARY, EVENTS, QUALITY, QUOTES, TRADES
 
 DAY, HALF_DAY = date(2020, 8, 6), date(2020, 11, 27)
 BEYOND = {"NYSE": ["4 lines rejected", "2 symbols vanished"], "NASDAQ": []}
@@ -34,18 +35,28 @@ def said(settings: Settings, day: date = DAY) -> dict[str, tuple[str, str | None
     return {one.exchange: (one.word, one.reason) for one in words(settings, [day])}
 
 
-def load(lake: Lake, version: str = "t1") -> None:
-    point(lake, EVENTS, DAY)
-    point(lake, TRADES, DAY, version)
+def ingest(lake: Lake, version: str = "e1") -> None:
+    point(lake, EVENTS, DAY, version)
 
 
-def report(lake: Lake, trades: str = "t1") -> None:
-    point(lake, DAILY_SUMMARY, DAY, "s1", {TRADES.path: trades})
+def load(lake: Lake, quotes: str = "q1") -> None:
+    ingest(lake)
+    point(lake, TRADES, DAY, "t1", {EVENTS.path: "e1"})
+    point(lake, QUOTES, DAY, quotes, {EVENTS.path: "e1"})
 
 
-def measure(lake: Lake, trades: str = "t1", beyond: dict[str, list[str]] | None = None) -> None:
-    facts = {"beyond_limits": {"NYSE": [], "NASDAQ": []} if beyond is None else beyond}
-    known = replace(manifest_of(DAY, "q1", {TRADES.path: trades}), facts=facts)
+def report(lake: Lake) -> None:
+    for table in (DAILY_SUMMARY, BARS):
+        point(lake, table, DAY, "s1", {TRADES.path: "t1", QUOTES.path: "q1"})
+
+
+def measure(lake: Lake, quotes: str = "q1", beyond: dict[str, list[str]] | None = None, stops: str = "") -> None:
+    facts: dict[str, Any] = {
+        "beyond_limits": {"NYSE": [], "NASDAQ": []} if beyond is None else beyond,
+        "stops": stops and [stops],
+    }
+    inputs = {EVENTS.path: "e1", TRADES.path: "t1", QUOTES.path: quotes}
+    known = replace(manifest_of(DAY, "m1", inputs), facts=facts)
     lake.storage.write(f"{QUALITY.path}/_published/{DAY}.json", known.to_json())
 
 
@@ -74,14 +85,27 @@ def test_a_measure_beyond_its_limit_degrades_the_day_of_its_exchange(settings: S
     ("made", "word", "reason"),
     [
         ([load], "pending", "it is ingested, and its report is not published yet"),
+        *(
+            ([load, report, measure, after], "pending", "a correction is ingested, and its report is not published yet")
+            for after in (
+                lambda lake: load(lake, "q2"),
+                lambda lake: ingest(lake, "e2"),
+                lambda lake: point(lake, BARS, DAY, "s0", {TRADES.path: "t0", QUOTES.path: "q1"}),
+            )
+        ),
         (
-            [load, report, lambda lake: load(lake, "t2")],
+            [load, lambda lake: measure(lake, stops="half of all lines rejected")],
             "pending",
-            "a correction is loaded, and its report is not published yet",
+            "it is beyond limits that stop it: half of all lines rejected",
+        ),
+        (
+            [load, report, measure, lambda lake: lake.storage.delete([f"{EVENTS.path}/_published/{DAY}.json"])],
+            "degraded",
+            "its events are no longer published",
         ),
         ([load, report], "degraded", "its quality is not measured: capstone run 2020-08-06 --job analytical"),
         (
-            [load, report, lambda lake: measure(lake, "t0")],
+            [load, report, lambda lake: measure(lake, "q0")],
             "degraded",
             "its quality is not measured: capstone run 2020-08-06 --job analytical",
         ),
@@ -103,6 +127,20 @@ def test_of_what_is_not_ingested_the_raw_folder_says_whether_it_is_delivered(set
         "NYSE": ("pending", "it is delivered, and not ingested yet"),
         "NASDAQ": ("missing", None),
     }
+
+
+def test_a_raw_folder_that_cannot_be_read_is_a_reason_and_hides_no_day(settings: Settings) -> None:
+    deliver(Path(settings.raw_uri), DAY)
+    Path(settings.raw_uri, SOURCES[0].folder(DAY), "x.csv.zst").touch()
+
+    word, reason = said(settings)["NYSE"]
+
+    assert (word, said(settings)["NASDAQ"][0]) == ("pending", "pending")
+    assert str(reason).startswith("whether it is delivered cannot be seen: ")
+
+
+def test_before_the_first_trading_day_there_are_no_words(settings: Settings) -> None:
+    assert list(words(settings, [])) == []
 
 
 def test_a_day_on_which_the_exchange_closes_early_says_so(settings: Settings) -> None:
