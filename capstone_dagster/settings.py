@@ -175,7 +175,9 @@ class Settings(
         del given["emr"]
         del given["alert_urls"]  # they hold passwords, and only Dagster's own processes send alerts
         return {
-            f"CAPSTONE_{name.upper()}": as_text(value) for name, value in given.items() if value not in (None, (), {})
+            f"CAPSTONE_{name.upper()}": as_text(value)
+            for name, value in given.items()
+            if value not in (None, (), {}, "")
         }
 
     @property

@@ -68,7 +68,7 @@ def test_the_graph_is_the_one_of_the_picture(defs: dg.Definitions) -> None:
     lines = [
         f"{key.to_user_string()} <- {_keys(graph.get(key).parent_keys)}".strip() for key in graph.toposorted_asset_keys
     ]
-    layers = ["raw", "ingested", "eod", "report", "warehouse"]
+    layers = ["raw", "ingested", "eod", "quality", "report", "warehouse"]
     lines.sort(key=lambda line: (layers.index(line.split("/")[0]), line))
     jobs = {job: defs.resolve_job_def(job).asset_layer for job in ("analytical", "daily_pipeline", "preprocessing")}
     lines += [f"job {job}: {_keys(layer.selected_asset_keys)}" for job, layer in jobs.items()]

@@ -1,6 +1,7 @@
 """HotSpot compiles all code that Spark generates from the edges, and no stage goes without generated code."""
 
 from collections.abc import Iterator
+from datetime import time
 
 import pytest
 from pyspark.sql import SparkSession
@@ -12,12 +13,13 @@ from capstone_dagster_tests.spark_code.generated_code import (
     code_faults_of_publishing,
     plan_of,
 )
-from spark_code import eod_to_report, ingested_to_eod
+from spark_code import eod_to_report, ingested_to_eod, quality
 from spark_code.audit import counting
 from spark_code.drafts import Draft
 from spark_code.lake import Lake
 from spark_code.manifest import Attempt
-from spark_code.schemas import CLOSES, EVENTS, QUOTE_ANALYTICS, QUOTES, TABLES, TRADES, Table
+from spark_code.quality_limits import Limits
+from spark_code.schemas import CLOSES, EVENTS, QUALITY, QUOTE_ANALYTICS, QUOTES, TABLES, TRADES, Table
 from spark_code.session import ENGINE_CONF
 
 EDGES = [path for path in TABLES if path != EVENTS.path]
@@ -32,8 +34,13 @@ def drafts(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dic
     eod = ingested_to_eod.build(lake.read(spark, EVENTS, DAY))
     for draft in eod:
         lake.publish(draft, DAY, attempt)
-    inputs = (lake.read(spark, table, DAY) for table in (TRADES, QUOTES, CLOSES))
-    return {draft.table.path: draft for draft in (*eod, *eod_to_report.build(*inputs))}
+    events_read, trades, quotes, closes = (lake.read(spark, table, DAY) for table in (EVENTS, TRADES, QUOTES, CLOSES))
+    judged_by = quality.Circumstances.of(lake, DAY, (time(9, 30), time(16)), Limits())
+    measured = quality.build(events_read, trades, quotes, closes, judged_by)
+    for draft in measured:
+        lake.publish(draft, DAY, attempt)
+    report = eod_to_report.build(lake.read(spark, QUALITY, DAY), trades, quotes, closes)
+    return {draft.table.path: draft for draft in (*eod, *measured, *report)}
 
 
 @pytest.fixture

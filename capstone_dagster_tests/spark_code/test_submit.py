@@ -46,7 +46,7 @@ def test_what_is_missing_is_one_line_and_exit_code_one(tmp_path: Path, capsys: p
     no_files += "wait for the delivery, or check the raw folder"
     assert capsys.readouterr().err.splitlines() == [
         f"preprocessing_{FIRST}: {no_files}",
-        f"analytical_{SECOND}: eod/trades of {SECOND} is not published in {platform.settings.lake_uri}",
+        f"analytical_{SECOND}: ingested/events of {SECOND} is not published in {platform.settings.lake_uri}",
     ]
 
 

@@ -68,7 +68,7 @@ def test_the_prompt_answers_goes_on_after_an_error_and_ends_with_the_input(home:
         out, _ = run.communicate(timeout=60)
     os.close(terminal)
 
-    assert "DuckDB over eod.closes, eod.quotes, eod.trades, ingested.events, report.bars" in out
+    assert "DuckDB over eod.closes, eod.quotes, eod.trades, ingested.events, quality.days, quality.measures" in out
     assert "the query failed: Parser Error" in out
     assert "symbol\nB\n1 row" in out
     assert run.returncode == 0

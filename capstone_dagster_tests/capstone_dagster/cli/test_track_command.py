@@ -263,7 +263,8 @@ def test_without_its_inputs_the_report_is_not_run_and_says_which_jobs_it_waits_f
     assert status.status == "FAILURE"
     assert status.error
     assert status.error.startswith(
-        f"not published: eod/trades of {TUESDAY}, eod/quotes of {TUESDAY}, eod/closes of {FRIDAY}. Run first: "
+        f"not published: ingested/events of {TUESDAY}, eod/trades of {TUESDAY}, eod/quotes of {TUESDAY}, "
+        f"eod/closes of {FRIDAY}. Run first: "
         f"preprocessing_{FRIDAY} (capstone run {FRIDAY} --job preprocessing), then preprocessing_{TUESDAY} ("
     )
     assert not trace.exists()

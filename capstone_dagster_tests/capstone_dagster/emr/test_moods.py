@@ -191,7 +191,7 @@ def test_a_report_without_its_inputs_asks_emr_nothing(platform: EmrPlatform) -> 
     ended = platform.run_here("analytical")
 
     assert ended.reason is not None
-    assert ended.reason.startswith("not published: eod/")
+    assert ended.reason.startswith("not published: ingested/events of ")
     assert "preprocessing_2020-08-05" in ended.reason
     assert platform.emr.calls() == []
 

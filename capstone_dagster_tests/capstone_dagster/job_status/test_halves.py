@@ -163,8 +163,8 @@ def test_a_half_that_is_done_is_as_old_as_its_last_step(histories: Histories, tr
 
     found = tracker.get_job_status(PREPROCESSING)
 
-    eight_step_events_later = FIRST_EVENT + timedelta(minutes=8)
-    assert (found.run_id, found.updated_time, found.attempts) == (run_id, eight_step_events_later, 1)
+    four_step_events_later = FIRST_EVENT + timedelta(minutes=4)
+    assert (found.run_id, found.updated_time, found.attempts) == (run_id, four_step_events_later, 1)
 
 
 def test_a_half_that_goes_on_is_as_old_as_the_status_of_the_run(histories: Histories, tracker: Tracker) -> None:

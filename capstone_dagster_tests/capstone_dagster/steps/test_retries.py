@@ -117,7 +117,7 @@ def test_what_is_tried_again_says_why(on_s3: OnS3, faults: Faults) -> None:
 
     (event,) = [event for event in checked(on_s3.defs).all_events if event.is_step_up_for_retry]
 
-    key = f"{on_s3.lake_uri}/ingested/events/_published/{DAY}.json"
+    key = f"{on_s3.lake_uri}/quality/measures/_published/{DAY}.json"
     assert retry_reason(event).startswith(f"{key}: GenericError: ")
     assert "status code: 503" in retry_reason(event)
 

@@ -99,7 +99,7 @@ def test_the_same_version_is_loaded_once(warehouse: TestedWarehouse) -> None:
 
     again = warehouse.load(run_id="second")
 
-    assert [(done.state, done.rows) for done in again] == [("present", 1), ("present", 1)]
+    assert [(done.state, done.rows) for done in again] == [("present", 1)] * 3
     assert {row[-1] for row in warehouse.loads()} == {"first"}
     assert warehouse.closes() == [("A", "1.250000")]
 
@@ -129,14 +129,14 @@ def test_an_older_version_does_not_replace_a_newer_one(warehouse: TestedWarehous
     warehouse.publish(DAY, summary("A", "1"), version="v1", token=1)
     late = warehouse.load()
 
-    assert [done.state for done in late] == ["newer", "newer"]
+    assert [done.state for done in late] == ["newer"] * 3
     assert warehouse.closes() == [("A", "2.000000")]
 
 
 def test_a_day_without_rows_is_loaded_as_one(warehouse: TestedWarehouse) -> None:
     warehouse.publish(DAY)
 
-    assert [(done.state, done.rows) for done in warehouse.load()] == [("loaded", 0), ("loaded", 0)]
+    assert [(done.state, done.rows) for done in warehouse.load()] == [("loaded", 0), ("loaded", 0), ("loaded", 1)]
 
 
 def test_a_day_that_is_not_published_changes_nothing(warehouse: TestedWarehouse) -> None:
