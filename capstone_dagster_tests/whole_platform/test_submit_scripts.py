@@ -195,6 +195,7 @@ def test_the_glue_database_of_the_settings_reaches_the_job(tmp_path: Path, datab
     settings = {
         "CAPSTONE_LAKE_URI": "s3://bucket/lake",
         "CAPSTONE_GLUE_DATABASE": database,
+        "CAPSTONE_QUALITY_LIMITS": "zero_ratio=off",
         "SPARK_MASTER": "yarn",
     }
 
@@ -202,7 +203,8 @@ def test_the_glue_database_of_the_settings_reaches_the_job(tmp_path: Path, datab
 
     job = arguments[arguments.index("spark_code/submit.py") + 1 :]
     expected = ["analytical", "--date", "2020-09-04", "--lake", "s3://bucket/lake", "--run-id", "run"]
-    assert job == [*expected, *options, "--first-day"]
+    limits = ["--quality-limits", "rejected_ratio=0.05 zero_ratio=off"]
+    assert job == [*expected, *options, "--first-day", *limits]
 
 
 @pytest.mark.parametrize("master", ["local[2]", "yarn"])
