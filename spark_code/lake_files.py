@@ -1,6 +1,6 @@
 """The objects of a lake as files that DuckDB reads: as they are, or on S3 through a file system of fsspec."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +8,7 @@ from fsspec import AbstractFileSystem
 from pyspark.sql.types import StructField
 
 from spark_code.locations import StorageError
+from spark_code.schemas import Table
 from spark_code.storage import Storage
 
 if TYPE_CHECKING:
@@ -20,15 +21,27 @@ _SPECIAL = frozenset("*?[=")
 
 
 def names_for(database: "duckdb.DuckDBPyConnection", storage: Storage) -> Callable[[str], str]:
-    """How the database names an object of the storage, once it can read it."""
+    """How the database names an object of the storage, which it can read from now on."""
     if storage.is_local and not _SPECIAL & set(storage.root):
         return storage.uri
     database.register_filesystem(LakeFiles(storage))
     return lambda key: f"lake://{key}"
 
 
-def sql_type(column: StructField) -> str:
-    """The type of a column, as DuckDB calls it."""
+def rows_in(files: Sequence[str], table: Table, columns: Sequence[str]) -> str:
+    """The query for columns of a table, in files as the database names them; without files it finds nothing."""
+    types = {name: _sql_type(table.schema[name]) for name in columns}
+    if not files:
+        return f"SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in types.items())} WHERE false"
+    # Of the folders, only these are columns: one above the lake may look like one, too.
+    in_path = {name: types[name] for name in ("trade_dt", *table.split) if name in types}
+    of_path = ", ".join(f"'{name}': {kind}" for name, kind in in_path.items())
+    quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    folders = f"hive_partitioning = true, hive_types = {{{of_path}}}" if in_path else "hive_partitioning = false"
+    return f"SELECT {', '.join(columns)} FROM read_parquet([{quoted}], {folders})"  # noqa: S608 - our names
+
+
+def _sql_type(column: StructField) -> str:
     name: str = column.dataType.simpleString()
     return _TYPES.get(name, name)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from spark_code.drafts import Draft, Published
 from spark_code.lake import Lake, require_common_inputs, require_made_from
-from spark_code.quality_limits import OF_MEDIAN, PAST_DAYS, BadDayError, Limits, Verdict, judge
+from spark_code.quality_limits import BEYOND_LIMITS, OF_MEDIAN, PAST_DAYS, BadDayError, Limits, Verdict, judge
 from spark_code.quality_measures import MEASURES, Sums
 from spark_code.quality_sums import summed_up
 from spark_code.raw_files import SOURCES
@@ -68,7 +68,7 @@ def build(
     rows = list(_rows(events.day, of_exchanges, circumstances))
     beyond: dict[str, list[str]] = {exchange: [] for exchange in of_exchanges}
     for row in rows:
-        if row["verdict"] in (Verdict.WARN, Verdict.ERROR):
+        if row["verdict"] in BEYOND_LIMITS:
             beyond[row["exchange"]].append(row["sentence"])
     stops = [row["sentence"] for row in rows if row["verdict"] == Verdict.ERROR]
     totals = {exchange: {name: int(of[name]) for name in OF_MEDIAN} for exchange, of in of_exchanges.items()}
@@ -95,8 +95,8 @@ def require_good(measures: Published) -> None:
 
 def _rows(day: date, of_exchanges: Mapping[str, Sums], circumstances: Circumstances) -> Iterator[dict[str, Any]]:
     for exchange, sums in of_exchanges.items():
+        totals = [before.get(exchange, {}) for before in circumstances.past]
         for measure in MEASURES:
-            totals = [before.get(exchange, {}) for before in circumstances.past]
             past = [of[measure.name] for of in totals if measure.name in of]
             found = judge(measure, sums, circumstances.limits.of.get(measure.name), past)
             severity = Verdict.ERROR if found.stops else Verdict.WARN

@@ -30,6 +30,10 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
+# What deserves a look.
+BEYOND_LIMITS = (Verdict.WARN, Verdict.ERROR)
+
+
 class LimitsError(ExpectedError):
     """A text of limits that cannot be used."""
 

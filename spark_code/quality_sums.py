@@ -94,7 +94,7 @@ def summed_up(
     """The sums of each exchange, from the files of its events, and of the closes of the day before."""
     import duckdb  # noqa: PLC0415 - takes 0.1 s, for those who judge a day; commands import ``flow``
 
-    from spark_code.lake_files import names_for, sql_type  # noqa: PLC0415 - loads fsspec
+    from spark_code.lake_files import names_for, rows_in  # noqa: PLC0415 - loads fsspec
 
     opens, closes = (datetime.combine(day, moment) for moment in hours)
     midnight = datetime.combine(day + timedelta(days=1), time())
@@ -106,11 +106,8 @@ def summed_up(
             database.execute(f"SET memory_limit = '{_MEMORY}'")
             named = names_for(database, storage)
             for table, paths in files.items():
-                columns = ", ".join(f"{name}::{sql_type(table.schema[name])} AS {name}" for name in _NEEDED[table])
-                quoted = ", ".join("'" + named(path).replace("'", "''") + "'" for path in paths)
-                nothing = f"(SELECT {', '.join(f'NULL AS {name}' for name in _NEEDED[table])} WHERE false)"
-                source = f"read_parquet([{quoted}], hive_partitioning = false)" if paths else nothing
-                database.execute(f"CREATE VIEW {table.name} AS SELECT {columns} FROM {source}")  # noqa: S608 - our names
+                rows = rows_in([named(path) for path in paths], table, _NEEDED[table])
+                database.execute(f"CREATE VIEW {table.name} AS {rows}")
             moments = {"opens": opens, "closes": closes, "midnight": midnight}
             for sql, parameters in ((_LINES.format(reasons=reasons), {}), (_SUMS.format(added_up=added_up), moments)):
                 found = database.execute(sql, parameters)

@@ -18,7 +18,7 @@ from capstone_dagster.trading_days import parse_day, trading_days
 from capstone_dagster.wording import counted, printable
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
-from spark_code.quality_limits import Verdict
+from spark_code.quality_limits import BEYOND_LIMITS, Verdict
 from spark_code.schemas import CLOSES, EVENTS, QUALITY, QUOTES, TRADES, Table
 
 # Their names are those in the UI.
@@ -32,7 +32,6 @@ _TEXTS: Mapping[Table, str] = {
     QUOTES: "Their number is usual, and few are crossed, locked, without a price, or outside trading hours.",
     CLOSES: "The symbols of the day before are here, and no price has jumped.",
 }
-_BEYOND = (Verdict.WARN, Verdict.ERROR)
 _SHOWN = ("exchange", "measure", "value", "expected_low", "expected_high", "sentence")
 
 
@@ -41,7 +40,7 @@ def evaluations(lake: Lake, manifest: Manifest) -> Iterator[dg.AssetCheckEvaluat
     rows = [row for batch in batches(lake, QUALITY, [manifest]) for row in batch.to_pylist()]
     for table, name in CHECKS.items():
         of_table = [row for row in rows if row["subject"] == table.path]
-        beyond = [row for row in of_table if row["verdict"] in _BEYOND]
+        beyond = [row for row in of_table if row["verdict"] in BEYOND_LIMITS]
         unknown = sum(row["verdict"] == Verdict.UNKNOWN for row in of_table)
         is_error = any(row["verdict"] == Verdict.ERROR for row in beyond)
         yield dg.AssetCheckEvaluation(

@@ -150,12 +150,8 @@ def environment() -> jinja2.Environment:
     )
     made.filters |= {
         **{
-            each.__name__: each
-            for each in (number_texts.whole, number_texts.price, number_texts.compact, number_texts.signed)
-        },
-        **{
-            each.__name__: each
-            for each in (number_texts.percent, number_texts.bps, number_texts.clock, number_texts.link)
+            each: getattr(number_texts, each)
+            for each in ("whole", "price", "compact", "signed", "percent", "bps", "clock", "link")
         },
         "name": name,
         "week_day": week_day,

@@ -6,13 +6,11 @@ from typing import Any, Literal
 
 from capstone_dagster.assets.metadata import rejects_by_reason
 from capstone_dagster.pages.sources import Sources
-from capstone_dagster.readers.rows import Only
 from capstone_dagster.wording import printable, shortened
-from spark_code.quality_limits import Verdict
-from spark_code.schemas import EVENTS, QUALITY, QUOTES, TRADES
+from spark_code.quality_limits import BEYOND_LIMITS, Verdict
+from spark_code.schemas import EVENTS, QUOTES, TRADES
 
 State = Literal["available", "degraded"]
-_BEYOND = (Verdict.WARN, Verdict.ERROR)
 # The index reads the reason in the head of the page.
 _LONGEST_REASON = 1000
 
@@ -76,14 +74,17 @@ def quality(sources: Sources) -> Quality:
     ]
     loaded = sum(sources.manifests[table].rows for table in (TRADES, QUOTES))
     corrections = events.rows - rejected - loaded if sources.is_of_latest_ingest else None
-    late = sum(row["value"] for row in sources.rows(QUALITY).to_pylist() if row["measure"] == "late")
+    late = sum(row["value"] for row in sources.measures if row["measure"] == "late")
     return Quality(events.rows, events.rows - rejected, rejected, rejects, corrections, int(late))
 
 
 def measures_of(sources: Sources) -> list[Measure]:
     """The measures of the day that are beyond their limits."""
-    rows = sources.rows(QUALITY, Only(columns=["exchange", "verdict", "sentence"])).to_pylist()
-    measures = [Measure(**row) for row in rows if row["verdict"] in _BEYOND]
+    measures = [
+        Measure(row["exchange"], row["verdict"], row["sentence"])
+        for row in sources.measures
+        if row["verdict"] in BEYOND_LIMITS
+    ]
     if not sources.is_of_latest_ingest:
         sentence = "the day was ingested again after its quality was measured and reported; run analytical again"
         measures.append(Measure(None, Verdict.WARN, sentence))

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from capstone_dagster.readers.days import are_made_from
 from capstone_dagster.readers.rows import Only, arrow_schema, batches, rows_of
 from spark_code.lake import Lake, LakeError
 from spark_code.manifest import Manifest
@@ -66,14 +68,20 @@ class Sources:
     @property
     def is_of_latest_ingest(self) -> bool:
         """Whether report and measures were made from the lines that are published now, not from an earlier ingest."""
-        made = [(self.manifests[table], EVENTS) for table in (TRADES, QUOTES)]
-        made += [(self.manifests[table], of) for table in (DAILY_SUMMARY, QUALITY) for of in (TRADES, QUOTES)]
-        return all(manifest.was_made_from(of.path, self.manifests[of]) for manifest, of in made)
+        return are_made_from(self.manifests, (TRADES, QUOTES), (EVENTS,)) and are_made_from(
+            self.manifests, (DAILY_SUMMARY, QUALITY), (TRADES, QUOTES)
+        )
 
     def are_published(self) -> bool:
         """Whether these are still the versions that count."""
         now = {table: self.lake.manifest(table, self.day) for table in OF_DAY}
         return all(found is not None and found.version == self.manifests[table].version for table, found in now.items())
+
+    @cached_property
+    def measures(self) -> Sequence[Mapping[str, Any]]:
+        """What was measured of the day's quality."""
+        rows: list[Mapping[str, Any]] = self.rows(QUALITY).to_pylist()
+        return rows
 
     def rows(self, table: Table, only: Only | None = None) -> pa.Table:
         """The rows of a table of the day."""

@@ -14,8 +14,9 @@ from datetime import date, datetime, time
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from capstone_dagster.readers.rows import spec_of
 from capstone_dagster.settings import Settings
-from capstone_dagster.trading_days import NEW_YORK, NoTradingDayError, TradingDays, trading_days
+from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
 from spark_code.lake import Lake
 from spark_code.locations import StorageError
 from spark_code.manifest import Manifest
@@ -56,30 +57,31 @@ class Day:
     """The version of report/daily_summary that is published."""
 
 
+def are_made_from(of: Mapping[Table, Manifest], made: Sequence[Table], sources: Sequence[Table]) -> bool:
+    """Whether tables of a day are all published, and made from what is published of their sources."""
+    known = [(of.get(table), source, of.get(source)) for table in made for source in sources]
+    return all(one and other and one.was_made_from(source.path, other) for one, source, other in known)
+
+
 @dataclass(frozen=True)
 class _Published:
     """What is published of a day."""
 
-    of: Mapping[Table, Mapping[str, Manifest]]
+    of: Mapping[Table, Manifest]
     day: date
 
     def __getitem__(self, table: Table) -> Manifest | None:
-        return self.of[table].get(self.day.isoformat())
-
-    def are_made_from(self, made: Sequence[Table], sources: Sequence[Table]) -> bool:
-        """Whether all of them are published, and made from what is published of their sources."""
-        known = [(self[table], source, self[source]) for table in made for source in sources]
-        return all(one and other and one.was_made_from(source.path, other) for one, source, other in known)
+        return self.of.get(table)
 
     @property
     def is_loaded(self) -> bool:
         """Whether the end-of-day load was made from the lines that are published."""
-        return self.are_made_from((TRADES, QUOTES), (EVENTS,))
+        return are_made_from(self.of, (TRADES, QUOTES), (EVENTS,))
 
     @property
     def measures(self) -> Manifest | None:
         """The measures of what is loaded; None if they are of other rows."""
-        is_of_these = self.is_loaded and self.are_made_from((QUALITY,), (EVENTS, TRADES, QUOTES))
+        is_of_these = self.is_loaded and are_made_from(self.of, (QUALITY,), (EVENTS, TRADES, QUOTES))
         return self[QUALITY] if is_of_these else None
 
 
@@ -89,9 +91,7 @@ def days(first: str | date | None = None, last: str | date | None = None) -> "pa
 
     settings = Settings.from_environment()
     calendar = trading_days(settings.first_trading_day)
-    if first is None and last is not None:
-        raise NoTradingDayError(f"the last day is {last}, and the first is missing")
-    spec = None if first is None else f"{first}" if last is None else f"{first}..{last}"
+    spec = spec_of(first, last)
     found = list(words(settings, calendar.parse(spec) if spec else until_today(calendar)))
     types = {field.name: pa.date32() if field.name == "trade_dt" else pa.string() for field in fields(Day)}
     return pa.Table.from_pylist([asdict(day) for day in found], pa.schema(list(types.items())))
@@ -111,7 +111,7 @@ def words(settings: Settings, wanted: Sequence[date]) -> Iterator[Day]:
         table: {found.trade_dt: found for found in lake.published(table, wanted[0], wanted[-1])} for table in _LOOKED_AT
     }
     for day in wanted:
-        published = _Published(of, day)
+        published = _Published({table: found[f"{day}"] for table, found in of.items() if f"{day}" in found}, day)
         _, closes = calendar.hours(day)
         early = f"closes at {closes:%H:%M}" if closes < _CLOSE else None
         for source in SOURCES:
@@ -132,7 +132,7 @@ def _word(published: _Published, raw: RawFolder, source: Source) -> tuple[Word, 
         return _unreported(published) if published[EVENTS] else _delivered(raw, source, published.day)
     if not published[EVENTS]:
         return Word.DEGRADED, "its events are no longer published"
-    if not published.is_loaded or not published.are_made_from(_REPORT, (TRADES, QUOTES)):
+    if not published.is_loaded or not are_made_from(published.of, _REPORT, (TRADES, QUOTES)):
         return Word.PENDING, "a correction is ingested, and its report is not published yet"
     measures = published.measures
     if not measures:

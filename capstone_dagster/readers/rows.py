@@ -93,12 +93,16 @@ def read(  # noqa: PLR0913 - one for each thing that people may want less of
     known, only = TABLES[table], Only(_texts(symbols), _texts(exchanges), _texts(columns))
     if unknown := [name for name in only.columns or () if name not in known.columns]:
         raise UnknownNameError(f"{unknown[0]!r} is not a column of {table}; its columns are {', '.join(known.columns)}")
+    lake = Lake(Settings.from_environment().lake_uri)
+    found = batches(lake, known, Days.parse(spec_of(first, last)).published(lake, known), only)
+    return pa.Table.from_batches(found, arrow_schema(known, only))
+
+
+def spec_of(first: str | date | None, last: str | date | None) -> str | None:
+    """``DATE`` or ``FROM..TO``, as commands take it; None for all days."""
     if first is None and last is not None:
         raise NoTradingDayError(f"the last day is {last}, and the first is missing")
-    span = None if first is None else f"{first}" if last is None else f"{first}..{last}"
-    lake = Lake(Settings.from_environment().lake_uri)
-    found = batches(lake, known, Days.parse(span).published(lake, known), only)
-    return pa.Table.from_batches(found, arrow_schema(known, only))
+    return None if first is None else f"{first}" if last is None else f"{first}..{last}"
 
 
 def rows_of(found: "Iterator[pa.RecordBatch]") -> Iterator[list[Any]]:

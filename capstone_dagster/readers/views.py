@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from capstone_dagster.settings import Settings
 from spark_code.errors import ExpectedError
 from spark_code.lake import Lake
-from spark_code.lake_files import names_for, sql_type
-from spark_code.schemas import TABLES, Table
+from spark_code.lake_files import names_for, rows_in
+from spark_code.schemas import TABLES
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,7 +38,7 @@ def connect(lake: Lake | None = None) -> "duckdb.DuckDBPyConnection":
         files = [named(path) for version in versions for path in version.paths]
         database.execute(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
         try:
-            database.execute(f"CREATE VIEW {table.layer}.{table.name} AS {_rows(table, files)}")
+            database.execute(f"CREATE VIEW {table.layer}.{table.name} AS {rows_in(files, table, table.columns)}")
         except duckdb.Error as error:
             for version in versions:
                 lake.require_files(table, version)
@@ -59,15 +59,3 @@ def write(found: "duckdb.DuckDBPyRelation", file: Path) -> None:
         found.write_parquet(str(file), compression="zstd")
     else:
         found.write_csv(str(file))
-
-
-def _rows(table: Table, files: list[str]) -> str:
-    types = {column.name: sql_type(column) for column in table.schema}
-    if not files:
-        return f"SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in types.items())} WHERE false"
-    of_folders = ", ".join(f"'{name}': {types[name]}" for name in ("trade_dt", *table.split))
-    named = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    return (
-        f"SELECT {', '.join(table.columns)} FROM read_parquet([{named}], hive_partitioning = true, "  # noqa: S608 - our names
-        f"hive_types = {{{of_folders}}})"
-    )

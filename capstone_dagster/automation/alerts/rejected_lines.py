@@ -1,7 +1,7 @@
 """The sensor that alerts people of every published day of which too many lines were rejected.
 
-It reads what the run storage knows of every published version, and asks the lake nothing. The check ``reject_ratio``
-shows the same beside the asset.
+It reads what the run storage knows of every published version, and asks the lake nothing. The check ``lines`` shows
+the same beside the asset, within the limits of a day's quality.
 """
 
 import time
