@@ -21,6 +21,7 @@ from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
 from capstone_dagster_tests.servers.processes import eventually, heard
 from capstone_dagster_tests.servers.s3_server import s3_client
 from fake_aws.emr import FakeEmr
+from spark_code.flow import STEPS
 from spark_code.schemas import EVENTS, TABLES
 
 CANARY = "canary-5f1c07"
@@ -99,7 +100,7 @@ def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_
     assert kinds.count(dg.DagsterEventType.STEP_UP_FOR_RETRY) == 1
     assert kinds.count(dg.DagsterEventType.ASSET_MATERIALIZATION) == len(TABLES) + 2  # and the page and the index
     assert platform.states == ["TERMINATED"]
-    assert [step.state for step in platform.emr.clusters[0].steps] == ["FAILED", *["COMPLETED"] * 4]
+    assert [step.state for step in platform.emr.clusters[0].steps] == ["FAILED", *["COMPLETED"] * len(STEPS)]
     for made, of in (("ingested/events", "raw/nyse"), ("eod/closes", "ingested/events")):
         of_its_partitions = sha256(versions[of]["dagster/data_version"].encode()).hexdigest()
         assert versions[made][f"dagster/input_data_version/{of}"] == of_its_partitions
@@ -118,7 +119,7 @@ def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_
     on_s3 = {key: content.decode(errors="replace") for key, content in everything_on_s3(platform.bucket)}
     # Spark's own log of each step that has run, in the folder of its attempt.
     event_logs = {key.split("/eventlog_v2_")[0] for key in on_s3 if "/events_1_" in key}
-    assert len(event_logs) == 3
+    assert len(event_logs) == len(STEPS)
     assert {key.split("/")[:3] == ["staging", "runs", run.run_id] for key in event_logs} == {True}
     assert f"its logs: {platform.bucket}/staging/logs/{platform.emr.clusters[0].id}/" in said
     shown |= on_s3
