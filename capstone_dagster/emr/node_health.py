@@ -19,17 +19,16 @@ _REPORT_SECONDS, _REPORTS = 300, 3
 
 @dataclass
 class NodeHealth:
-    """The machines of one cluster, from the moment in which somebody begins to wait for a step."""
+    """The machines of one cluster, while somebody waits for a step: also what was reported of them before that."""
 
     region: str
     cluster_id: str
     clock: Callable[[], float]
     warn: Callable[[str], None]
     _asked: float = field(init=False)
-    _since: datetime = field(init=False)
 
     def __post_init__(self) -> None:
-        self._asked, self._since = self.clock(), datetime.now(UTC)
+        self._asked = self.clock()
 
     def complaint(self) -> str | None:
         """What is wrong, if it has been for long; asks CloudWatch only once in five minutes."""
@@ -56,7 +55,7 @@ class NodeHealth:
             Namespace="AWS/ElasticMapReduce",
             MetricName="MRUnhealthyNodes",
             Dimensions=[{"Name": "JobFlowId", "Value": self.cluster_id}],
-            StartTime=max(self._since, now - timedelta(seconds=_REPORT_SECONDS * (_REPORTS + 2))),
+            StartTime=now - timedelta(seconds=_REPORT_SECONDS * (_REPORTS + 2)),
             EndTime=now,
             Period=_REPORT_SECONDS,
             Statistics=["Minimum"],
