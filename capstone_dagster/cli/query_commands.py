@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from capstone_dagster.cli.text_table import as_text
+from capstone_dagster.cli.text_table import print_table
 from capstone_dagster.readers.views import QueryError, connect, reason_of, write
 from capstone_dagster.wording import counted, say
 from spark_code.errors import ExpectedError
@@ -120,7 +120,7 @@ def _print(database: "duckdb.DuckDBPyConnection", query: str) -> None:
     if found is None:
         return
     columns, rows = found
-    say(as_text(columns, rows[:_MOST_ROWS]))
+    print_table(columns, rows[:_MOST_ROWS])
     if len(rows) > _MOST_ROWS:
         say(f"the first {_MOST_ROWS:,} rows; choose with LIMIT, or write all to a file: capstone export --help")
     else:
