@@ -14,11 +14,12 @@ from capstone_dagster.cli.text_table import print_table
 from capstone_dagster.readers.rows import Days, Only, arrow_schema, batches, rows_of
 from capstone_dagster.settings import Settings, SettingsError
 from capstone_dagster.trading_days import trading_days
-from capstone_dagster.wording import counted, printable, say
+from capstone_dagster.wording import printable, say
 from spark_code.errors import ExpectedError
 from spark_code.glue import GlueCatalog
 from spark_code.lake import Lake
 from spark_code.schemas import TABLES, Table
+from spark_code.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa

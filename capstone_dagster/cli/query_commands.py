@@ -12,9 +12,10 @@ import click
 
 from capstone_dagster.cli.text_table import print_table
 from capstone_dagster.readers.views import QueryError, connect, reason_of, write
-from capstone_dagster.wording import counted, say
+from capstone_dagster.wording import say
 from spark_code.errors import ExpectedError
 from spark_code.storage import Storage
+from spark_code.wording import counted
 
 if TYPE_CHECKING:
     import duckdb
