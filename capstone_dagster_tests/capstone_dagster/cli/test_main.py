@@ -163,10 +163,13 @@ def test_an_unknown_job_is_refused_with_the_jobs_there_are(capstone: Run) -> Non
     assert usage_error(err).endswith("'nightly' is not one of 'daily_pipeline', 'preprocessing', 'analytical'.")
 
 
-def test_without_java_a_run_is_refused_in_one_line(capstone: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", [["run", "2020-08-05"], ["dev"]])
+def test_without_java_nothing_that_runs_days_is_started(
+    capstone: Run, home: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
     monkeypatch.setenv("JAVA_HOME", "/nowhere")
 
-    code, out, err = capstone("run", "2020-08-05")
+    code, out, err = capstone(*command)
 
     assert (code, out) == (1, "")
     assert re.fullmatch(
