@@ -27,6 +27,9 @@ _PATHS = ("CAPSTONE_HOME", "CAPSTONE_RAW_URI", "CAPSTONE_LAKE_URI")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
+# CAPSTON, CAPSTOEN and CAPSTONES are more alike to CAPSTONE than this, KEYSTONE and CORNERSTONE are less.
+_ALIKE = 0.85
+
 
 class SettingsError(ExpectedError):
     """A variable with a value that cannot be used; names it and says what it takes."""
@@ -209,14 +212,20 @@ def given_variables() -> Mapping[str, str | None]:
 
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:
-    """One sentence for every CAPSTONE_* variable that is none of the settings: it is probably misspelt."""
+    """One sentence for every variable that looks like CAPSTONE_* and is none of the settings: it is misspelt."""
     known = Settings.variables()
     sentences = []
-    for name in sorted(name for name in environment if name.startswith("CAPSTONE_") and name not in known):
-        alike = difflib.get_close_matches(name, known, n=1)
+    for name in sorted(name for name in environment if _looks_like_ours(name) and name not in known):
+        alike = difflib.get_close_matches(name.upper(), known, n=1)
         hint = f"; did you mean {alike[0]}?" if alike else ""
         sentences.append(f"{name} is no setting of this platform{hint}")
     return sentences
+
+
+def _looks_like_ours(name: str) -> bool:
+    """Whether its first word is CAPSTONE, give or take a letter."""
+    prefix, underscore, _ = name.upper().partition("_")
+    return bool(underscore) and difflib.SequenceMatcher(None, prefix, "CAPSTONE").ratio() > _ALIKE
 
 
 def _fields() -> dict[str, FieldInfo]:

@@ -1,4 +1,4 @@
-"""Text for people: foreign text made safe to show, long lists and texts cut short, exit codes in words.
+"""Text for people: foreign text made safe to show, long lists cut short, exit codes in words.
 
 A file name, a line or the output of another program may contain characters that control a terminal or reorder what
 people read. So print for people with ``say``, and give logs and metadata ``printable`` text.
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 from spark_code.locations import shown
+from spark_code.wording import counted
 
 
 def printable(text: str) -> str:
@@ -28,19 +29,9 @@ def few(sentences: Sequence[str], most: int, between: str = "; ") -> str:
     return between.join([*sentences[:most], *more])
 
 
-def counted(number: int, what: str) -> str:
-    """A number of things: 1 row, 1,000 rows."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def lasting(seconds: float) -> str:
     """How long something takes, in seconds if that is less than a minute."""
     return counted(round(seconds), "second") if seconds < 60 else counted(round(seconds / 60), "minute")
-
-
-def shortened(text: str, length: int) -> str:
-    """The text, cut off after so many characters."""
-    return text if len(text) <= length else f"{text[:length]}..."
 
 
 def end_in_words(exit_code: int) -> str:

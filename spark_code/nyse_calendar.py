@@ -10,6 +10,7 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from spark_code.errors import ExpectedError
+from spark_code.wording import shortened
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -71,7 +72,7 @@ def why_to_come(day: date, now: datetime) -> str | None:
 
 def parse_day(text: str) -> date:
     """Read a date in the form yyyy-mm-dd, and no other form."""
-    shown = repr(text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}...")
+    shown = repr(shortened(text, _SHOWN_LENGTH))
     try:
         if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
             return date.fromisoformat(text)

@@ -19,7 +19,7 @@ from spark_code.schemas import QUALITY, conform
 from spark_code.storage import Storage
 
 # Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 # Of the days before, as their manifests tell it: exchange -> measure -> value.
 Totals = Mapping[str, Mapping[str, int]]
@@ -70,7 +70,7 @@ def build(
     for row in rows:
         if row["verdict"] in BEYOND_LIMITS:
             beyond[row["exchange"]].append(row["sentence"])
-    stops = [row["sentence"] for row in rows if row["verdict"] == Verdict.ERROR]
+    stops = [f"{row['exchange']}: {row['sentence']}" for row in rows if row["verdict"] == Verdict.ERROR]
     totals = {exchange: {name: int(of[name]) for name in OF_MEDIAN} for exchange, of in of_exchanges.items()}
     measures = events.rows.sparkSession.createDataFrame([tuple(row.values()) for row in rows], QUALITY.schema)
     draft = Draft(

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, Reject, Table
+from spark_code.wording import counted, shortened
 
 _NAMES_SHOWN = 5
 # A feed may write anything as a name.
@@ -54,7 +55,7 @@ def percent(ratio: Decimal) -> str:
 
 
 def _named(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+    return shortened(name, _LONGEST_NAME)
 
 
 def _ratio(part: int, whole: int) -> Decimal:
@@ -89,8 +90,8 @@ def _shares(  # noqa: PLR0913 - what most of them do not need comes last
     ]
 
 
-def _count(subject: Table, name: str, what: str) -> Measure:
-    return Measure(subject, name, lambda sums: sums[name], lambda sums: f"{sums[name]:,} {what}")
+def _count(subject: Table, name: str, what: str, such: str = "") -> Measure:
+    return Measure(subject, name, lambda sums: sums[name], lambda sums: f"{counted(sums[name], what)}{such}")
 
 
 def _mostly(sums: Sums) -> str:
@@ -104,7 +105,7 @@ def _of_closes(name: str, what: str) -> Measure:
         if not sums.has_closes:
             return _NO_CLOSES
         named = f", the first of them {_named(sums[f'first_{name}'])}" if sums[name] else ""
-        return f"{sums[name]:,} symbols {what}{named}"
+        return f"{counted(sums[name], 'symbol')} {what}{named}"
 
     return Measure(CLOSES, name, lambda sums: sums[name] if sums.has_closes else None, says)
 
@@ -138,12 +139,12 @@ def _which_fields(sums: Sums) -> str:
     if sums.field_names is None:
         return "an older release has ingested the day: it did not look for unknown fields"
     names = ", ".join(map(_named, sums.field_names[:_NAMES_SHOWN]))
-    return f"{len(sums.field_names)} fields that the contract does not know" + (f": {names}" if names else "")
+    return f"{counted(len(sums.field_names), 'field')} unknown to the contract" + (f": {names}" if names else "")
 
 
 # In the order in which people look at a day.
 MEASURES: Sequence[Measure] = (
-    _count(EVENTS, "lines", "lines"),
+    _count(EVENTS, "lines", "line"),
     *_shares(EVENTS, "rejected", "lines", "rejected", _mostly),
     *(
         measure
@@ -151,22 +152,22 @@ MEASURES: Sequence[Measure] = (
         for measure in _shares(EVENTS, f"rejected_{reason}", "lines", f"rejected as {reason}")
     ),
     Measure(EVENTS, "unknown_fields", _how_many_fields, _which_fields),
-    _count(EVENTS, "superseded", "events replaced by a later arrival"),
-    _count(EVENTS, "late", "events arrived after their trading day"),
-    _count(EVENTS, "sequence_missing", "sequence numbers missing between the first and the last of their symbol"),
-    _count(EVENTS, "sequence_repeated", "events with a sequence number that another event of their symbol has"),
-    _count(TRADES, "trades", "trades"),
-    _count(TRADES, "volume", "shares traded"),
+    _count(EVENTS, "superseded", "event", " replaced by a later arrival"),
+    _count(EVENTS, "late", "event", " arrived after the trading day"),
+    _count(EVENTS, "sequence_missing", "sequence number", " missing between the first and the last of a symbol"),
+    _count(EVENTS, "sequence_repeated", "event", " with a sequence number that another event of the symbol has"),
+    _count(TRADES, "trades", "trade"),
+    _count(TRADES, "volume", "share", " traded"),
     *_shares(TRADES, "trades_outside_hours", "trades", "outside trading hours"),
-    _count(QUOTES, "quotes", "quotes"),
+    _count(QUOTES, "quotes", "quote"),
     *_shares(QUOTES, "quotes_outside_hours", "quotes", "outside trading hours"),
     *_shares(QUOTES, "crossed", "quotes", "crossed (bid above ask)"),
     *_shares(QUOTES, "locked", "quotes", "locked (bid equal to ask)"),
     *_shares(QUOTES, "zero", "quotes", "without a price on either side"),
     *_shares(QUOTES, "one_sided", "quotes", "with a price on one side only"),
-    _count(CLOSES, "symbols", "symbols seen"),
-    _of_closes("vanished_symbols", "traded the day before and are not seen"),
-    _of_closes("new_symbols", "trade that did not the day before"),
+    _count(CLOSES, "symbols", "symbol", " seen"),
+    _of_closes("vanished_symbols", "not seen that traded the day before"),
+    _of_closes("new_symbols", "with trades that had none the day before"),
     *_shares(
         CLOSES, "quotes_without_close", "quotes", "of symbols without a close of the day before", needs_closes=True
     ),

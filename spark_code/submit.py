@@ -13,6 +13,7 @@ import sys
 import uuid
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 
 from pyspark.sql import SparkSession
 
@@ -56,7 +57,7 @@ class Work:
     def _judged_by(self, step: Step) -> tuple[Circumstances, ...]:
         if not step.judges:
             return ()
-        hours = NyseCalendar(self.day).hours(self.day)
+        hours = _calendar().hours(self.day)
         return (Circumstances.of(self.lake, self.day, hours, self.limits),)
 
     def _published(self, spark: SparkSession, read: Read) -> Published:
@@ -93,9 +94,15 @@ def _day(text: str) -> date:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+@cache
+def _calendar() -> NyseCalendar:
+    """Built once, which takes half a second."""
+    return NyseCalendar()
+
+
 def _require_trading_days(day: date, previous_day: date | None) -> None:
     """Refuse a day that cannot have data, and a previous day that is not the trading day before it."""
-    calendar = NyseCalendar()
+    calendar = _calendar()
     calendar.require(day)
     before = max((known for known in calendar.days if known < day), default=None)
     if previous_day not in (None, before):

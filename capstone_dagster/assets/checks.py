@@ -15,11 +15,12 @@ from capstone_dagster.readers.rows import batches
 from capstone_dagster.run_tags import PARTITION_TAG
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import parse_day, trading_days
-from capstone_dagster.wording import counted, printable
+from capstone_dagster.wording import printable
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
 from spark_code.quality_limits import BEYOND_LIMITS, Verdict
 from spark_code.schemas import CLOSES, EVENTS, QUALITY, QUOTES, TRADES, Table
+from spark_code.wording import counted
 
 # Their names are those in the UI.
 CHECKS: Mapping[Table, str] = {EVENTS: "lines", TRADES: "trades", QUOTES: "quotes", CLOSES: "prices"}

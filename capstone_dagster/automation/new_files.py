@@ -28,6 +28,7 @@ from capstone_dagster.wording import few, printable
 from spark_code.lake import Lake
 from spark_code.locations import StorageError, shown
 from spark_code.raw_files import Delivery, RawFolder
+from spark_code.wording import counted
 
 # Dagster gives a tick one minute for everything; the next tick judges the days that are left.
 _JUDGE_SECONDS = 2.0
@@ -188,7 +189,7 @@ class NewFilesTick:
     def _summary(self, scan: Scan) -> str:
         if not scan.watched:
             return f"no trading day has a folder below {self.raw.storage.root} yet"
-        watching = f"watching {len(scan.watched)} day{'s' if len(scan.watched) > 1 else ''}"
+        watching = f"watching {counted(len(scan.watched), 'day')}"
         if len(scan.days) < len(scan.watched):
             watching += f", {len(scan.days)} of them looked at this time"
         return f"{watching}; {few(self.waiting, _DAYS_SHOWN)}" if self.waiting else watching

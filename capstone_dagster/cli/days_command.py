@@ -8,7 +8,7 @@ from itertools import groupby
 
 import click
 
-from capstone_dagster.cli.text_table import as_text
+from capstone_dagster.cli.text_table import print_table
 from capstone_dagster.readers.days import Word, until_today, words
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NoTradingDayError, parse_range, trading_days
@@ -38,7 +38,7 @@ def days(span: str | None, as_json: bool, require: str | None) -> None:
             click.echo(json.dumps(asdict(day), default=str))
     else:
         rows = [[f"{day.trade_dt}", day.exchange, day.word, (day.since or "")[:19], day.version] for day in found]
-        say(as_text(["day", "exchange", "word", "since (UTC)", "version"], rows))
+        print_table(["day", "exchange", "word", "since (UTC)", "version"], rows)
         for (day, reason), alike in groupby(found, lambda one: (one.trade_dt, one.reason)):
             if reason:
                 say(f"{day} {' and '.join(one.exchange for one in alike)}: {printable(reason)}")

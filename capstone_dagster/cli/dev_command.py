@@ -25,6 +25,7 @@ from capstone_dagster.cli.child_process import (
     group_watched,
     start_child,
 )
+from capstone_dagster.cli.prerequisites import require_java
 from capstone_dagster.job_status.view import migrate
 from capstone_dagster.run_storage.instance import ready
 from capstone_dagster.settings import CHECKOUT, Settings
@@ -56,6 +57,8 @@ class RunsAlreadyError(ExpectedError):
 def dev(host: str, port: int) -> None:
     """Start the Dagster UI and the daemon, until Ctrl-C. CAPSTONE_UI_HOSTS lists the host names the UI answers to."""
     settings = Settings.from_environment()
+    if settings.deployment == "local":
+        require_java()
     _require_free(host, port)
     with (
         exiting_on_termination(),
@@ -117,7 +120,7 @@ def _code_location(instance: dg.DagsterInstance) -> Iterator[Path]:
 def _running(workspace: Path, listening: list[str]) -> Iterator[_Parts]:
     modules = {
         "the webserver": ["capstone_dagster.ui.server", *listening],
-        "the daemon": ["dagster._daemon", "run"],
+        "the daemon": ["capstone_dagster.cli.dev_daemon"],
     }
     parts: dict[str, subprocess.Popen[bytes]] = {}
     group = 0

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from capstone_dagster.cli.text_table import as_text
+from capstone_dagster.cli.text_table import print_table
 from capstone_dagster.readers.rows import Days, Only, arrow_schema, batches, rows_of
 from capstone_dagster.settings import Settings, SettingsError
 from capstone_dagster.trading_days import trading_days
-from capstone_dagster.wording import counted, printable, say
+from capstone_dagster.wording import printable, say
 from spark_code.errors import ExpectedError
 from spark_code.glue import GlueCatalog
 from spark_code.lake import Lake
 from spark_code.schemas import TABLES, Table
+from spark_code.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -115,7 +116,7 @@ def show(  # noqa: PLR0913 - one per option
         return
     most = limit or _SHOWN_ROWS
     rows = list(islice(rows_of(found), most + 1))
-    say(as_text(table.columns, rows[:most]))
+    print_table(table.columns, rows[:most])
     if not (symbols or exchanges):
         there = sum(version.rows for version in versions)
         say(f"{min(len(rows), most):,} of {there:,} rows")

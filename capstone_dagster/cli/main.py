@@ -1,40 +1,51 @@
 """The command line ``capstone``: its commands and its exit codes."""
 
+import difflib
 import sys
 from importlib import import_module
 
 import click
 
 from capstone_dagster.cli.prerequisites import MissingPrerequisite
-from capstone_dagster.settings import Settings, given_variables, unknown_variables
+from capstone_dagster.cli.setting_doubts import doubts
+from capstone_dagster.settings import Settings, given_variables
 from capstone_dagster.trading_days import NoTradingDayError, trading_days
 from capstone_dagster.wording import say
 from spark_code.errors import ExpectedError
 
-# Where each command is, and what the list of commands says of it. Dagster and Spark take seconds to load, so a command
-# is loaded when it is used.
-_COMMANDS = {
-    "run": ("run_command:run", "Run a trading day, or a range of them, through Dagster."),
-    "status": ("status_commands:status", "Print where a job stands, or the jobs of the last days."),
-    "history": ("status_commands:history", "Print all attempts at a job, and why they failed."),
-    "track": ("track_command:track", "Run a command as an attempt at a job, outside Dagster."),
-    "open": ("page_command:open_", "Open the page of a trading day, or of all days."),
-    "show": ("lake_commands:show", "Print published rows of a day, a range or all days."),
-    "days": ("days_command:days", "Say whether each trading day can be used."),
-    "paths": ("lake_commands:paths", "Print the published parquet files of these days."),
-    "sql": ("query_commands:sql", "Ask the published tables in DuckDB's SQL."),
-    "export": ("query_commands:export", "Write the result of a query to a file or to S3."),
-    "warehouse": ("warehouse_commands:warehouse", "Print how to reach the warehouse, or run psql... there."),
-    "warehouse-sync": ("warehouse_commands:warehouse_sync", "Load published days into the warehouse."),
-    "dev": ("dev_command:dev", "Start the Dagster UI and the daemon, until Ctrl-C."),
-    "exec": ("tool_commands:exec_", "Run dagster, dg, psql... with the run storage ready."),
-    "sample": ("tool_commands:sample", "Write raw files of invented trading days."),
-    "migrate": ("status_commands:migrate", "Bring the run storage up to this release."),
-    "test-alert": ("tool_commands:send_test_alert", "Send a message to every channel for alerts."),
-    "s3-jars": ("tool_commands:s3_jars", "Fetch the jars that Spark here needs for s3://."),
-    "spark-conf": ("tool_commands:spark_conf", "Print every setting of Spark on this machine."),
-    "glue-sync": ("lake_commands:glue_sync", "Register published days in the Glue catalog."),
+# Where each command is, and what the list of commands says of it, in the order of use. Dagster and Spark take seconds
+# to load, so a command is loaded when it is used.
+_GROUPS = {
+    "Make days": {
+        "sample": ("tool_commands:sample", "Write raw files of invented trading days."),
+        "run": ("run_command:run", "Run a trading day, or a range of them, through Dagster."),
+        "dev": ("dev_command:dev", "Start the Dagster UI and the daemon, until Ctrl-C."),
+        "track": ("track_command:track", "Run a command as an attempt at a job, outside Dagster."),
+    },
+    "See what was done": {
+        "status": ("status_commands:status", "Print where a job stands, or the jobs of the last days."),
+        "history": ("status_commands:history", "Print all attempts at a job, and why they failed."),
+        "days": ("days_command:days", "Say whether each trading day can be used."),
+    },
+    "Read published days": {
+        "open": ("page_command:open_", "Open the page of a trading day, or of all days."),
+        "show": ("lake_commands:show", "Print published rows of a day, a range or all days."),
+        "sql": ("query_commands:sql", "Ask the published tables in DuckDB's SQL."),
+        "export": ("query_commands:export", "Write the result of a query to a file or to S3."),
+        "paths": ("lake_commands:paths", "Print the published parquet files of these days."),
+        "warehouse": ("warehouse_commands:warehouse", "Print how to reach the warehouse, or run psql... there."),
+    },
+    "Set up and maintain": {
+        "migrate": ("status_commands:migrate", "Bring the run storage up to this release."),
+        "exec": ("tool_commands:exec_", "Run dagster, dg, psql... with the run storage ready."),
+        "test-alert": ("tool_commands:send_test_alert", "Send a message to every channel for alerts."),
+        "warehouse-sync": ("warehouse_commands:warehouse_sync", "Load published days into the warehouse."),
+        "glue-sync": ("lake_commands:glue_sync", "Register published days in the Glue catalog."),
+        "s3-jars": ("tool_commands:s3_jars", "Fetch the jars that Spark here needs for s3://."),
+        "spark-conf": ("tool_commands:spark_conf", "Print every setting of Spark on this machine."),
+    },
 }
+_COMMANDS = {name: where for group in _GROUPS.values() for name, (where, _) in group.items()}
 
 
 class _Commands(click.Group):
@@ -48,24 +59,41 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        module, name = _COMMANDS[cmd_name][0].split(":")
+        module, name = _COMMANDS[cmd_name].split(":")
         command: click.Command = getattr(import_module(f"capstone_dagster.cli.{module}"), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            for alike in difflib.get_close_matches(args[0], _COMMANDS, n=1):
+                raise click.UsageError(f"{error.message} Did you mean {alike}?", ctx) from None
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+        longest = max(map(len, _COMMANDS))
+        for title, group in _GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(longest), line) for name, (_, line) in group.items()])
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-def cli() -> None:
+@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(None, "-V", "--version", package_name="capstone", message="capstone %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Daily trades and quotes of NYSE and NASDAQ: from the exchanges' files to the analytical report.
 
-    Settings are CAPSTONE_* variables, listed in .env.example.
+    Settings are CAPSTONE_* variables, listed in .env.example. capstone COMMAND --help explains a command.
     """
-    for unknown in unknown_variables(given_variables()):
-        say(f"capstone: warning: {unknown}", err=True)
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+        return
+    for doubt in doubts(given_variables(), ctx.invoked_subcommand):
+        say(f"capstone: warning: {doubt}", err=True)
 
 
 def _remedy(error: Exception) -> str:

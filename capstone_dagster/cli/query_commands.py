@@ -10,11 +10,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from capstone_dagster.cli.text_table import as_text
+from capstone_dagster.cli.text_table import print_table
 from capstone_dagster.readers.views import QueryError, connect, reason_of, write
-from capstone_dagster.wording import counted, say
+from capstone_dagster.wording import say
 from spark_code.errors import ExpectedError
 from spark_code.storage import Storage
+from spark_code.wording import counted
 
 if TYPE_CHECKING:
     import duckdb
@@ -120,7 +121,7 @@ def _print(database: "duckdb.DuckDBPyConnection", query: str) -> None:
     if found is None:
         return
     columns, rows = found
-    say(as_text(columns, rows[:_MOST_ROWS]))
+    print_table(columns, rows[:_MOST_ROWS])
     if len(rows) > _MOST_ROWS:
         say(f"the first {_MOST_ROWS:,} rows; choose with LIMIT, or write all to a file: capstone export --help")
     else:

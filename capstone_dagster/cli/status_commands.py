@@ -3,19 +3,22 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 import dagster as dg
 
-from capstone_dagster.cli.text_table import as_text
+from capstone_dagster.cli.text_table import for_person, print_table
 from capstone_dagster.job_status import view
 from capstone_dagster.run_storage.instance import ready
 from capstone_dagster.settings import Settings
 from capstone_dagster.tracker import NeverRunError, Tracker, parse_job_id
 from capstone_dagster.trading_days import trading_days
-from capstone_dagster.wording import say
+from capstone_dagster.wording import printable, say
+
+# As in Dagster's UI; all of it is in `capstone status JOB_ID`, and for scripts.
+_RUN_ID_SHOWN = 8
 
 
 @contextmanager
@@ -47,21 +50,34 @@ def status(job_id: str | None, days: int, as_json: bool) -> None:
     if as_json:
         say(_as_json(found[0] if job_id else found))
     elif job_id:
-        facts = ((name, value) for name, value in found[0].items() if value is not None)
+        facts = [(name, value) for name, value in found[0].items() if value is not None]
+        facts += [("took", _took(found[0]))] if found[0]["seconds"] is not None else []
         say("\n".join(f"{name.replace('_', ' '):<13} {_shown(value)}" for name, value in facts))
+    elif found:
+        _list(found)
     else:
-        say(_listed(found) if found else "no job has been run yet; start one with: capstone run DATE")
+        say("no job has been run yet; start one with: capstone run DATE")
 
 
-def _listed(jobs: "list[dict[str, Any]]") -> str:
-    """A line for each job, and below it why it failed, a note, and the worker while it runs."""
-    columns = ["job_id", "status", "updated_time", "attempts", "seconds", "run_id"]
-    header = [name.replace("_", " ") for name in columns]
-    lines = as_text(header, [[_shown(job[name]) for name in columns] for job in jobs]).splitlines()
-    for number, job in enumerate(jobs, start=1):
-        below = [job["error"], job["note"], job["worker"] if job["ended"] is None else None]
-        lines[number] += "".join(f"\n    {text}" for text in below if text)
-    return "\n".join(lines)
+def _list(jobs: "list[dict[str, Any]]") -> None:
+    """Print a line for each job, and below it why it failed, a note, and the worker while it runs.
+
+    Scripts find columns by their place: new ones come last. A terminal is too narrow for all of them.
+    """
+    columns = ["job_id", "status", "updated_time", "attempts", "seconds", "run_id", "started", "took"]
+    if for_person():
+        columns = ["job_id", "status", "updated_time", "attempts", "started", "took", "run_id"]
+    rows, below = [], []
+    for job in jobs:
+        cells = job | {"took": _took(job), "run_id": job["run_id"][:_RUN_ID_SHOWN] if for_person() else job["run_id"]}
+        rows.append([cells[name] if isinstance(cells[name], int) else _shown(cells[name]) for name in columns])
+        texts = (job["error"], job["note"], job["worker"] if job["ended"] is None else None)
+        below.append(printable("".join(f"\n    {text}" for text in texts if text)))
+    print_table([name.replace("_", " ") for name in columns], rows, below)
+
+
+def _took(job: "dict[str, Any]") -> str | None:
+    return None if job["seconds"] is None else f"{timedelta(seconds=round(job['seconds']))}"
 
 
 @click.command()

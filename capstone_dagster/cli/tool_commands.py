@@ -18,6 +18,7 @@ from capstone_dagster.steps.s3_jars import fetch, jars
 from capstone_dagster.trading_days import parse_day, trading_days
 from capstone_dagster.wording import say
 from spark_code.session import local_conf, s3_conf
+from spark_code.wording import counted
 
 
 @click.command()
@@ -34,7 +35,7 @@ def sample(*, out: str, days: int, symbols: int, events: int, first_day: str | N
     configured = Settings.from_environment().first_trading_day
     first = parse_day(first_day) if first_day else trading_days(configured).first
     for day, files, size in Sample(symbols=symbols, events=events, seed=seed).write(out, first, days):
-        say(f"{day}  {events:,} lines in {files} files, {size / 1e6:.1f} MB")
+        say(f"{day}  {counted(events, 'line')} in {counted(files, 'file')}, {size / 1e6:.1f} MB")
 
 
 @click.command(name="test-alert")

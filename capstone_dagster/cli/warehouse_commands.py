@@ -17,10 +17,11 @@ from capstone_dagster.settings import Settings, SettingsError
 from capstone_dagster.trading_days import trading_days
 from capstone_dagster.warehouse.database import WarehouseAwayError, WarehouseError, reader_url
 from capstone_dagster.warehouse.loading import Warehouse
-from capstone_dagster.wording import counted, few, say
+from capstone_dagster.wording import few, say
 from spark_code.errors import ExpectedError
 from spark_code.lake import Lake, NotPublishedError
 from spark_code.schemas import DAILY_SUMMARY
+from spark_code.wording import counted
 
 _REASONS_SHOWN = 10
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from capstone_dagster.pages.number_texts import bps, clock, price, signed, whole
 from capstone_dagster.pages.numbers import MINUTES, Bar, Moment
 from capstone_dagster.pages.svg import Spec, draw, hover, panel
-from capstone_dagster.wording import counted
+from spark_code.wording import counted
 
 # When the NYSE opens, and when it closes on most days, in minutes.
 OPEN, CLOSE = 9 * 60 + 30, 16 * 60

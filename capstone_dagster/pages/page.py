@@ -15,9 +15,10 @@ from capstone_dagster.pages import charts, number_texts
 from capstone_dagster.pages.entries import Entry
 from capstone_dagster.pages.numbers import LISTED, MINUTES, Numbers, SymbolRow, Totals, week_day
 from capstone_dagster.pages.quality import Measure, Quality, Word
-from capstone_dagster.wording import counted, printable, shortened
+from capstone_dagster.wording import printable
 from spark_code.manifest import Manifest
 from spark_code.schemas import Table
+from spark_code.wording import counted, shortened
 
 _LONGEST_NAME, _LONGEST_LINE = 40, 160
 # How many of a table's files have links; the manifest names all of them.

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from capstone_dagster.assets.metadata import rejects_by_reason
 from capstone_dagster.pages.sources import Sources
-from capstone_dagster.wording import printable, shortened
+from capstone_dagster.wording import printable
 from spark_code.quality_limits import BEYOND_LIMITS, Verdict
 from spark_code.schemas import EVENTS, QUOTES, TRADES
+from spark_code.wording import shortened
 
 State = Literal["available", "degraded"]
 # The index reads the reason in the head of the page.

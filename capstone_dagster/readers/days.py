@@ -12,8 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, time
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from capstone_dagster.deliveries.listing import Arrival, DayReader, RawDay
 from capstone_dagster.readers.rows import spec_of
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
@@ -21,7 +23,7 @@ from spark_code.lake import Lake
 from spark_code.locations import StorageError
 from spark_code.manifest import Manifest
 from spark_code.quality import BEYOND, STOPS
-from spark_code.raw_files import SOURCES, RawFolder, Source, UnreadableNameError
+from spark_code.raw_files import SOURCES, RawFolder, Source
 from spark_code.schemas import BARS, DAILY_SUMMARY, EVENTS, QUALITY, QUOTES, TRADES, Table
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ def words(settings: Settings, wanted: Sequence[date]) -> Iterator[Day]:
     """A word for each of these days and each exchange."""
     if not wanted:
         return
-    lake, raw, calendar = Lake(settings.lake_uri), RawFolder(settings.raw_uri), trading_days(settings.first_trading_day)
+    lake, raw, calendar = Lake(settings.lake_uri), _Raw(settings.raw_uri), trading_days(settings.first_trading_day)
     of = {
         table: {found.trade_dt: found for found in lake.published(table, wanted[0], wanted[-1])} for table in _LOOKED_AT
     }
@@ -127,7 +129,7 @@ def words(settings: Settings, wanted: Sequence[date]) -> Iterator[Day]:
             )
 
 
-def _word(published: _Published, raw: RawFolder, source: Source) -> tuple[Word, str | None]:
+def _word(published: _Published, raw: "_Raw", source: Source) -> tuple[Word, str | None]:
     if not any(published[table] for table in _REPORT):
         return _unreported(published) if published[EVENTS] else _delivered(raw, source, published.day)
     if not published[EVENTS]:
@@ -149,12 +151,34 @@ def _unreported(published: _Published) -> tuple[Word, str | None]:
     return Word.PENDING, "it is ingested, and its report is not published yet"
 
 
-def _delivered(raw: RawFolder, source: Source, day: date) -> tuple[Word, str | None]:
+class _Raw:
+    """The raw folder: on S3, one list call per format says which days are there, and another lists many of them."""
+
+    def __init__(self, uri: str) -> None:
+        self._folder = RawFolder(uri)
+        self._read: dict[date, RawDay] = {}
+
+    def arrival(self, source: Source, day: date) -> Arrival:
+        """What the exchange has delivered for the day."""
+        if day not in self._read:
+            self._read[day] = self._days.read(day)
+        return self._read[day].arrivals[self._folder.sources.index(source)]
+
+    @cached_property
+    def _days(self) -> DayReader:
+        formats = dict.fromkeys(source.format for source in self._folder.sources)
+        return DayReader(self._folder, {top: frozenset(self._folder.storage.folders(top)) for top in formats})
+
+
+def _delivered(raw: _Raw, source: Source, day: date) -> tuple[Word, str | None]:
     try:
-        if raw.delivery(source, day, raw.storage.objects(source.folder(day))).files:
-            return Word.PENDING, "it is delivered, and not ingested yet"
-    except (StorageError, UnreadableNameError) as error:
+        arrival = raw.arrival(source, day)
+    except StorageError as error:
         return Word.PENDING, f"whether it is delivered cannot be seen: {error}"
+    if arrival.unreadable:
+        return Word.PENDING, f"whether it is delivered cannot be seen: {arrival.unreadable}"
+    if arrival.delivery.files:
+        return Word.PENDING, "it is delivered, and not ingested yet"
     if day == datetime.now(NEW_YORK).date():
         return Word.PENDING, "it is today, and nothing is delivered yet"
     return Word.MISSING, None

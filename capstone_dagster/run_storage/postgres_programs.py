@@ -7,6 +7,7 @@ user, which can traverse the folders above its data but not list them.
 import importlib.util
 import os
 import pwd
+import shutil
 import stat
 import subprocess
 from collections.abc import Mapping
@@ -42,12 +43,15 @@ def server_user() -> pwd.struct_passwd | None:
         return pwd.getpwnam(_USER_OF_ROOT)
     except KeyError:
         raise EmbeddedPostgresError(
-            f"Postgres does not run as root, and the user {_USER_OF_ROOT} for it could not be created: {made}"
+            f"Postgres does not run as root, and the user {_USER_OF_ROOT} for it could not be created: {made}; "
+            f"create it (useradd --system {_USER_OF_ROOT}), or work as another user"
         ) from None
 
 
 def _make_user() -> str:
-    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _USER_OF_ROOT]
+    # su and sudo may leave root with a PATH that lacks the folders of root's own commands.
+    useradd = shutil.which("useradd", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin")))
+    command = [useradd or "useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _USER_OF_ROOT]
     try:
         return " ".join(subprocess.run(command, capture_output=True, text=True, check=False).stderr.split())  # noqa: S603
     except OSError as error:

@@ -14,6 +14,7 @@ from capstone_dagster.assets.jobs import WAREHOUSE
 from capstone_dagster.runs.failure_reasons import failure_reason, retry_reason
 from capstone_dagster.wording import printable
 from spark_code.flow import STEPS
+from spark_code.wording import counted
 
 # The other steps are checks, which are fast and print nothing.
 _STEPS = {*(step.name.replace("__", "/") for step in STEPS), page.STEP, WAREHOUSE}
@@ -74,7 +75,7 @@ def _failed(step: str, event: dg.DagsterEvent) -> str:
 def _published(event: dg.DagsterEvent) -> str:
     materialization = event.step_materialization_data.materialization
     rows, seconds = (materialization.metadata.get(name) for name in ("dagster/partition_row_count", "seconds"))
-    counts = f": {rows.value:,} rows" if rows else ""
+    counts = f": {counted(int(f'{rows.value}'), 'row')}" if rows else ""
     return (
         f"published {materialization.asset_key.to_user_string()}{counts}{f' in {seconds.value} s' if seconds else ''}"
     )

@@ -19,8 +19,8 @@ from xml.sax.saxutils import quoteattr
 import pyspark
 
 from capstone_dagster.settings import CHECKOUT, Settings
-from capstone_dagster.wording import counted
 from spark_code.errors import ExpectedError
+from spark_code.wording import counted
 
 _LOCK_FILE = CHECKOUT / "deploy" / "s3-jars.lock"
 _FOLDER = CHECKOUT / ".jars"

@@ -114,7 +114,7 @@ def test_an_event_that_was_delivered_again_is_counted_as_superseded(day: Day) ->
 
     (row,) = day.draft().rows.where("measure = 'superseded' AND exchange = 'NYSE'").collect()
 
-    assert (row.value, row.sentence) == (1, "1 events replaced by a later arrival")
+    assert (row.value, row.sentence) == (1, "1 event replaced by a later arrival")
 
 
 def test_what_is_usual_comes_from_the_manifests_of_the_days_before(day: Day) -> None:

@@ -69,9 +69,9 @@ def test_what_is_beyond_its_limit_says_so_in_a_sentence() -> None:
             "vanished_symbols",
             "",
             Verdict.WARN,
-            "2 symbols traded the day before and are not seen, the first of them IBM; expected at most 0",
+            "2 symbols not seen that traded the day before, the first of them IBM; expected at most 0",
         ),
-        ("unknown_fields", "", Verdict.WARN, "1 fields that the contract does not know: venue; expected at most 0"),
+        ("unknown_fields", "", Verdict.WARN, "1 field unknown to the contract: venue; expected at most 0"),
         (
             "jump_at_open",
             "",
@@ -112,7 +112,7 @@ def test_absurd_sizes_are_only_numbers() -> None:
 
     assert judged("volume", "", (10**27,) * 5, absurd).value == Decimal(10**27)
     assert judged("unknown_fields", sums=absurd).sentence == (
-        f"1 fields that the contract does not know: {'x' * 40}...; expected at most 0"
+        f"1 field unknown to the contract: {'x' * 40}...; expected at most 0"
     )
 
 

@@ -257,7 +257,7 @@ def _new_field(raw: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"), [(_many_rejects, "rejected"), (_new_field, "fields that the contract does not know: venue")]
+    ("spoil", "says"), [(_many_rejects, "rejected"), (_new_field, "field unknown to the contract: venue")]
 )
 def test_odd_data_warns_of_its_day_and_stops_nothing(
     platform: Platform, spoil: Callable[[Path], None], says: str

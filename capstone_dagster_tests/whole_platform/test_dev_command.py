@@ -14,6 +14,8 @@ from capstone_dagster_tests.servers.dagster_services import Services, unused_por
 from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
 from capstone_dagster_tests.servers.processes import eventually
 
+DAEMON = "capstone_dagster.cli.dev_daemon"
+
 
 @contextmanager
 def _dev(folder: Path) -> Iterator[tuple[Services, "subprocess.Popen[bytes]", list[psutil.Process]]]:
@@ -23,7 +25,7 @@ def _dev(folder: Path) -> Iterator[tuple[Services, "subprocess.Popen[bytes]", li
         closing(ui.log.open("w")) as output,
         subprocess.Popen(
             [CAPSTONE, "dev", "--port", str(ui.port)],
-            env=os.environ | Platform(folder / "home", date(2020, 8, 5)).environment,
+            env=os.environ | Platform(folder / "home", date(2020, 8, 5), automation=True).environment,
             stdout=output,
             stderr=output,
         ) as process,
@@ -39,7 +41,7 @@ def _dev(folder: Path) -> Iterator[tuple[Services, "subprocess.Popen[bytes]", li
 @pytest.mark.faults
 def test_when_a_part_dies_the_others_are_ended_and_a_sentence_says_which_it_was(tmp_path: Path) -> None:
     with _dev(tmp_path) as (ui, process, parts):
-        (daemon,) = [part for part in parts if "dagster._daemon" in part.cmdline()]
+        (daemon,) = [part for part in parts if DAEMON in part.cmdline()]
 
         daemon.kill()
 
@@ -62,8 +64,11 @@ def test_it_runs_once_in_a_home_and_when_it_is_killed_the_ui_and_the_daemon_end_
         same_port = Platform(tmp_path / "other", date(2020, 8, 5)).capstone("dev", "--port", f"{ui.port}")
         assert same_port.returncode == 1
         assert f"cannot listen on port {ui.port} of 127.0.0.1: Address already in use" in same_port.stderr
-        ends_at_once = [part for part in parts if {"dagster._daemon", "capstone_dagster.ui.server"} & {*part.cmdline()}]
+        ends_at_once = [part for part in parts if {DAEMON, "capstone_dagster.ui.server"} & {*part.cmdline()}]
         assert len(ends_at_once) == 2
+        said = eventually(ui.log.read_text, lambda said: " - new_files: " in said)
+        assert "Checking for new runs" not in said
+        assert "\x1b" not in said
         process.kill()
 
     # The code location hears nothing from it any more, and ends by itself a little later.

@@ -59,6 +59,7 @@ def tags(instance: dg.DagsterInstance) -> dict[str, dict[str, str]]:
 def submit(platform: Platform, script: str, day: date) -> None:
     submitted = platform.capstone(f"{day}", "--conf", "spark.sql.shuffle.partitions=2", program=(script,))
     assert submitted.returncode == 0, submitted.stdout + submitted.stderr
+    assert "incubator" not in submitted.stderr
 
 
 @pytest.fixture(scope="module")

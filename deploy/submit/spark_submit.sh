@@ -43,4 +43,6 @@ case $job in
         arguments+=(--quality-limits "$limits")
         ;;
 esac
-exec "${SPARK_SUBMIT:-spark-submit}" "${conf[@]}" "$@" spark_code/submit.py "$job" "${arguments[@]}"
+# Java warns of the module that Spark asks it for, whatever anybody does.
+exec "${SPARK_SUBMIT:-spark-submit}" "${conf[@]}" "$@" spark_code/submit.py "$job" "${arguments[@]}" \
+    2> >(exec grep --line-buffered -vx 'WARNING: Using incubator modules: jdk.incubator.vector' >&2)

@@ -26,7 +26,8 @@ from capstone_dagster.run_tags import (
 from capstone_dagster.runs.failure_reasons import run_reason
 from capstone_dagster.runs.unfinished_runs import NEXT_ATTEMPT_SECONDS, attempt_after
 from capstone_dagster.settings import Settings
-from capstone_dagster.wording import few, shortened
+from capstone_dagster.wording import few
+from spark_code.wording import shortened
 
 _REASON_LENGTH = 1_000
 _DAYS_SHOWN = 20

@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from capstone_dagster.settings import Settings
-from capstone_dagster.wording import printable, shortened
+from capstone_dagster.wording import printable
+from spark_code.wording import shortened
 
 # How long to go on trying an alert that a channel did not take.
 TRIED_SECONDS = 3_600.0

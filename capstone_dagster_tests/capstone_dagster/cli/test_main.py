@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -57,6 +59,38 @@ def test_the_installed_command_answers_in_a_process_of_its_own() -> None:
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert re.findall(r"^  ([\w-]+)  ", ended.stdout, re.MULTILINE) == COMMANDS
+
+
+def test_without_a_command_the_overview_is_printed_whole_in_groups(capstone: Run) -> None:
+    code, out, err = capstone()
+
+    assert (code, err) == (0, "")
+    assert re.findall(r"^(\w.+):$", out, re.MULTILINE) == [
+        "Options",
+        "Make days",
+        "See what was done",
+        "Read published days",
+        "Set up and maintain",
+    ]
+    described = [line for line in out.splitlines() if line.startswith("  ") and line.split()[0] in COMMANDS]
+    assert [line.split()[0] for line in described] == COMMANDS
+    assert [line for line in described if not line.endswith(".")] == []
+
+
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_it_says_its_version(capstone: Run, option: str) -> None:
+    assert capstone(option) == (0, f"capstone {version('capstone')}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [("staus", " Did you mean status?"), ("shows", " Did you mean show?"), ("frobnicate", "")],
+)
+def test_for_a_misspelt_command_the_nearest_is_named(capstone: Run, typed: str, hint: str) -> None:
+    code, out, err = capstone(typed)
+
+    assert (code, out) == (2, "")
+    assert usage_error(err) == f"Error: No such command '{typed}'.{hint}"
 
 
 @pytest.mark.parametrize(
@@ -129,10 +163,13 @@ def test_an_unknown_job_is_refused_with_the_jobs_there_are(capstone: Run) -> Non
     assert usage_error(err).endswith("'nightly' is not one of 'daily_pipeline', 'preprocessing', 'analytical'.")
 
 
-def test_without_java_a_run_is_refused_in_one_line(capstone: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", [["run", "2020-08-05"], ["dev"]])
+def test_without_java_nothing_that_runs_days_is_started(
+    capstone: Run, home: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
     monkeypatch.setenv("JAVA_HOME", "/nowhere")
 
-    code, out, err = capstone("run", "2020-08-05")
+    code, out, err = capstone(*command)
 
     assert (code, out) == (1, "")
     assert re.fullmatch(
@@ -216,6 +253,62 @@ def test_a_misspelt_setting_is_named_with_what_it_may_have_meant(
     _, _, err = capstone("paths", "eod/trades", "2020-08-05")
     warning = "capstone: warning: CAPSTONE_LAKE_URL is no setting of this platform; did you mean CAPSTONE_LAKE_URI?"
     assert err.splitlines()[0] == warning
+
+
+@pytest.mark.parametrize(
+    ("settings", "warning"),
+    [
+        pytest.param(
+            {"CAPSTON_LAKE_URI": "/x"},
+            "CAPSTON_LAKE_URI is no setting of this platform; did you mean CAPSTONE_LAKE_URI?",
+            id="a misspelt prefix",
+        ),
+        pytest.param(
+            {"capstone_lake_uri": "/x"},
+            "capstone_lake_uri is no setting of this platform; did you mean CAPSTONE_LAKE_URI?",
+            id="small letters",
+        ),
+        pytest.param(
+            {"CAPSTONE_FIRST_TRADING_DAY": "2020-09-07"},
+            "CAPSTONE_FIRST_TRADING_DAY=2020-09-07: the NYSE is closed on Labor Day; the first trading day is "
+            "2020-09-08",
+            id="a first day that is a holiday",
+        ),
+        pytest.param(
+            {"CAPSTONE_SCHEDULE_TIME": "20:30"},
+            "CAPSTONE_LATE_TIME=20:00 is before CAPSTONE_SCHEDULE_TIME=20:30: a day that only the schedule runs is "
+            "reported late before it is run",
+            id="late before the schedule",
+        ),
+    ],
+)
+def test_a_setting_that_is_hardly_meant_is_warned_of(
+    capstone: Run, monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, str], warning: str
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+
+    code, _, err = capstone("days", "2020-09-09")
+
+    assert (code, err) == (0, f"capstone: warning: {warning}\n")
+
+
+def test_more_memory_than_the_machine_has_is_warned_of(capstone: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPSTONE_DRIVER_MEMORY", "999999g")
+
+    code, _, err = capstone("days", "2020-09-09")
+
+    assert code == 0
+    assert re.fullmatch(
+        r"capstone: warning: CAPSTONE_DRIVER_MEMORY=999999g is more than the \d+\.\dg of this machine: .+\n", err
+    )
+
+
+@pytest.mark.parametrize("name", ["KEYSTONE_HOME", "CORNERSTONE_LAKE_URI", "CAPSTONE"])
+def test_variables_of_other_programs_are_left_alone(capstone: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "/x")
+
+    assert capstone("days", "2020-09-09")[2] == ""
 
 
 # --- sample ---

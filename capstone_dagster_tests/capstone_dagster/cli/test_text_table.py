@@ -1,5 +1,8 @@
-"""Rows as aligned columns of printable cells."""
+"""Rows as aligned columns of printable cells, and what a person at a terminal gets of them."""
 
+import os
+import subprocess
+import sys
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -7,6 +10,16 @@ from typing import Any
 import pytest
 
 from capstone_dagster.cli.text_table import as_text
+
+PRINTED = """
+from decimal import Decimal
+from capstone_dagster.cli.text_table import print_table
+print_table(
+    ["word", "price", "volume", "event_seq_nb", "year"],
+    [["available", Decimal("9.50"), 1234567, 1234567, 2020], ["\x1b[31mred", None, 5, 8, 2021]],
+    ["", "\\n    below"],
+)
+"""
 
 
 def test_columns_are_aligned_under_their_names() -> None:
@@ -42,3 +55,38 @@ def test_without_rows_there_are_only_the_names() -> None:
 )
 def test_a_value_is_one_printable_cell(value: str | None, shown: str) -> None:
     assert as_text(["a", "b"], [[value, "end"]]) == f"{'a'.ljust(len(shown) or 1)}  b\n{shown.ljust(1)}  end"
+
+
+def printed_on_a_terminal(**variables: str) -> str:
+    """What a process prints whose output is a terminal."""
+    terminal, of_process = os.openpty()
+    given = {"PATH": os.defpath, "TERM": "xterm", **variables}
+    subprocess.run([sys.executable, "-c", PRINTED], stdout=of_process, env=given, check=True)
+    os.close(of_process)
+    with os.fdopen(terminal, "rb") as output:
+        return output.read1().decode().replace("\r\n", "\n")
+
+
+def test_a_person_at_a_terminal_gets_numbers_to_compare_and_colours() -> None:
+    assert printed_on_a_terminal().splitlines() == [
+        "\x1b[1mword         price     volume  event_seq_nb  year\x1b[0m",
+        "\x1b[32mavailable\x1b[0m     9.50  1,234,567       1234567  2020",
+        r"\x1b[31mred                 5             8  2021",
+        "    below",
+    ]
+
+
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_who_wants_no_colours_gets_none(variables: dict[str, str]) -> None:
+    assert "\x1b" not in printed_on_a_terminal(**variables)
+
+
+def test_a_pipe_gets_the_same_text_as_ever() -> None:
+    ended = subprocess.run([sys.executable, "-c", PRINTED], capture_output=True, text=True, check=True)
+
+    assert ended.stdout.splitlines() == [
+        "word         price  volume   event_seq_nb  year",
+        "available    9.50   1234567  1234567       2020",
+        r"\x1b[31mred         5        8             2021",
+        "    below",
+    ]

@@ -11,8 +11,10 @@ import pytest
 from capstone_dagster import days
 from capstone_dagster.readers.days import Day, words
 from capstone_dagster.settings import Settings
+from capstone_dagster.trading_days import trading_days
 from capstone_dagster_tests.builders.lakes import deliver, point
 from capstone_dagster_tests.builders.manifests import manifest_of
+from capstone_dagster_tests.capstone_dagster.deliveries.test_listing import counted, put_many
 from spark_code.lake import Lake
 from spark_code.raw_files import SOURCES
 from spark_code.schemas import BARS, DAILY_SUMMARY, EVENTS, QUALITY, QUOTES, TRADES
@@ -137,6 +139,25 @@ def test_a_raw_folder_that_cannot_be_read_is_a_reason_and_hides_no_day(settings:
 
     assert (word, said(settings)["NASDAQ"][0]) == ("pending", "pending")
     assert str(reason).startswith("whether it is delivered cannot be seen: ")
+
+
+def test_which_of_many_days_are_delivered_takes_a_few_calls_of_s3(
+    s3_uri: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings.from_mapping({"CAPSTONE_RAW_URI": f"{s3_uri}/raw", "CAPSTONE_LAKE_URI": f"{s3_uri}/lake"})
+    calendar = trading_days(settings.first_trading_day)
+    delivered = calendar.parse("2020-08-05..2020-08-14")
+    put_many(settings.raw_uri, delivered, files=3)
+    wanted = calendar.parse("2020-08-05..2020-12-31")
+    list(words(settings, wanted[:1]))
+    with counted(caplog) as calls_for_one:
+        list(words(settings, wanted[:1]))
+
+    with counted(caplog) as calls:
+        found = list(words(settings, wanted))
+
+    assert {one.trade_dt for one in found if one.word == "pending"} == {*delivered}
+    assert len(calls) == len(calls_for_one)
 
 
 def test_before_the_first_trading_day_there_are_no_words(settings: Settings) -> None:

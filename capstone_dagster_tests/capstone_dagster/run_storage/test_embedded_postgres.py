@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from capstone_dagster.run_storage import postgres_programs
 from capstone_dagster.run_storage.embedded_postgres import serving
 from capstone_dagster.run_storage.postgres_programs import EmbeddedPostgresError
 from capstone_dagster_tests.servers.processes import eventually
@@ -261,6 +262,16 @@ def test_an_error_of_the_user_stops_the_server_and_comes_through(home: Path) -> 
     with pytest.raises(ZeroDivisionError), serve(home):
         raise ZeroDivisionError
     assert server_pid(home) is None
+
+
+@pytest.mark.skipif(not Path("/usr/sbin/useradd").exists(), reason="this system has no useradd there")
+def test_the_command_that_makes_the_user_of_root_s_server_need_not_be_on_the_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(postgres_programs, "_USER_OF_ROOT", "root")  # whom it refuses to make again
+
+    assert "No such file" not in postgres_programs._make_user()
 
 
 def test_a_server_that_does_not_start_is_one_error_that_names_its_log(home: Path) -> None:

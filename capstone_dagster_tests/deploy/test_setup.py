@@ -1,0 +1,67 @@
+"""What `make setup` says while it makes the environment, and what Dagster's own commands then leave alone."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from capstone_dagster.settings import CHECKOUT
+
+PROGRESS = CHECKOUT / "deploy" / "install_progress.sh"
+LOCK = """\
+click==8.5.1 \\
+    --hash=sha256:00
+colorama==0.4.6 ; sys_platform == 'win32' \\
+    --hash=sha256:01
+PyYAML==6.0.3
+"""
+# What pip prints.
+PIP = """\
+Ignoring colorama: markers 'sys_platform == "win32"' don't match your environment
+Collecting click==8.5.1 (from -r requirements.lock (line 1))
+  Downloading click-8.5.1-py3-none-any.whl (108 kB)
+Collecting PyYAML==6.0.3 (from -r requirements.lock (line 4))
+  Downloading https://example.com/pyyaml-6.0.3.whl (800 kB)
+Installing collected packages: PyYAML, click
+
+Successfully installed PyYAML-6.0.3 click-8.5.1
+"""
+
+
+def progress(tmp_path: Path, output: int) -> "subprocess.CompletedProcess[str]":
+    (tmp_path / "lock").write_text(LOCK)
+    return subprocess.run([PROGRESS, tmp_path / "lock"], input=PIP, stdout=output, text=True, check=True)
+
+
+def test_in_a_terminal_one_line_says_which_package_of_how_many_is_fetched(tmp_path: Path) -> None:
+    terminal, of_script = os.openpty()
+    progress(tmp_path, of_script)
+    os.close(of_script)
+    with os.fdopen(terminal, "rb") as output:
+        shown = output.read1().decode()
+
+    assert [line.removeprefix("\x1b[K").strip() for line in shown.split("\r") if line.strip()] == [
+        "1 of 2 packages  click==8.5.1",
+        "1 of 2 packages  click-8.5.1-py3-none-any.whl",
+        "2 of 2 packages  PyYAML==6.0.3",
+        "2 of 2 packages  pyyaml-6.0.3.whl",
+        "2 of 2 packages  unpacking them",
+        "2 packages",
+    ]
+
+
+def test_elsewhere_it_says_little(tmp_path: Path) -> None:
+    assert progress(tmp_path, subprocess.PIPE).stdout == "  2 of 2 packages\n"
+
+
+def test_dg_leaves_the_home_alone_with_the_configuration_that_setup_names(tmp_path: Path) -> None:
+    subprocess.run(
+        [Path(sys.executable).with_name("dg"), "list", "projects"],
+        cwd=CHECKOUT,
+        env={"HOME": str(tmp_path), "PATH": os.defpath, "DG_CLI_CONFIG": str(CHECKOUT / "deploy" / "dg.toml")},
+        capture_output=True,
+        check=True,
+    )
+
+    assert list(tmp_path.iterdir()) == []
+    assert "'$(CURDIR)/deploy/dg.toml'" in (CHECKOUT / "Makefile").read_text()
