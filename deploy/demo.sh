@@ -20,7 +20,7 @@ say() { printf '\n== %s\n' "$1"; }
 
 python capstone_dagster/cli/prerequisites.py
 say "Sample files of three trading days"
-capstone sample "$CAPSTONE_RAW_URI" --days 3 --symbols 20 --events 100000 --first-day 2020-08-05 --seed 7
+capstone sample "$CAPSTONE_RAW_URI" --days 3 --symbols 12 --events 100000 --first-day 2020-08-05 --seed 7
 
 say "The run storage, with the view job_status"
 capstone migrate

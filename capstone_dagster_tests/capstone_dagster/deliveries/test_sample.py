@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -75,9 +76,10 @@ def is_good(line: str, folder: str) -> bool:
     return (
         tuple(fields) == (*HEAD, *numbers)
         and (fields["trade_dt"], fields["exchange"]) == (day, exchange)
-        and re.fullmatch("SYM[A-Z]+", fields["symbol"]) is not None
+        and re.fullmatch("[A-Z]+", fields["symbol"]) is not None
         and all(re.fullmatch(rf"{day} {CLOCK}", fields[name]) for name in ("file_tm", "event_tm"))
         and all(re.fullmatch(r"\d+(\.\d+)?", fields[name]) for name in (*numbers, "event_seq_nb"))
+        and re.fullmatch(r"\d+\.\d\d?", fields[numbers[0]]) is not None
         and float(fields[numbers[0]]) > 0
     )
 
@@ -194,6 +196,32 @@ def test_later_files_correct_events_and_bring_late_ones(day: dict[str, bytes], f
         assert correction["file_tm"] > corrected["file_tm"]
         price = NUMBERS[correction["event_type"]][0]
         assert correction[price] != corrected[price]
+
+
+def test_a_day_is_the_same_whatever_days_are_written_before_it(tmp_path: Path) -> None:
+    write(SMALL, tmp_path / "from friday", days=2)
+    write(SMALL, tmp_path / "monday", MONDAY)
+
+    both = files_of(tmp_path / "from friday")
+    assert {name: content for name, content in both.items() if f"{MONDAY}" in name} == files_of(tmp_path / "monday")
+
+
+def test_wrong_prices_of_a_day_are_all_corrected_by_the_later_file(tmp_path: Path) -> None:
+    tuesday = date(2020, 8, 4)  # QLMK has wrong prices then
+    write(Sample(symbols=12, events=LINES, seed=7), tmp_path, tuesday)
+
+    folder = f"csv/{tuesday}/NYSE"
+    right = {key(fields): float(fields["price"]) for fields in trades_of(tmp_path, folder, "later-")}
+    found = {key(fields): float(fields["price"]) for fields in trades_of(tmp_path, folder, "part-")}
+    usual = median(found.values())
+    wrong = [name for name, price in found.items() if price > 1.05 * usual]
+    assert len(wrong) > 5
+    assert all(1.07 < found[name] / right[name] < 1.09 for name in wrong)
+
+
+def trades_of(out: Path, folder: str, name: str) -> list[Record]:
+    records = good_records(files_of(out), folder, name)
+    return [fields for fields in records if (fields["event_type"], fields["symbol"]) == ("T", "QLMK")]
 
 
 @pytest.mark.parametrize("place", PLACES)
