@@ -6,14 +6,16 @@ gzipped file with corrections and late events, and half a percent of lines that 
 
 import gzip
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from capstone_dagster.trading_days import trading_days
+from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
 from spark_code.errors import ExpectedError
-from spark_code.raw_files import SOURCES, Source
+from spark_code.raw_files import SOURCES, RawFolder, Source
 from spark_code.storage import Storage
 
 if TYPE_CHECKING:
@@ -24,8 +26,10 @@ _CORRECTIONS, _LATE, _BAD = 0.01, 0.02, 0.005
 _WRONG = 1.08
 _LINES_PER_FILE = 250_000
 _ON_TIME, _LATER = "16:15:00.000", "20:30:00.000"
-# Every folder of a sample has this file; a folder without it is never overwritten.
+# Every folder of a sample has this file, which says of which sample, and besides it only files of these names. A folder
+# with anything else is never changed.
 _MARKER = "_SAMPLE"
+_NAMES = re.compile(rf"{_MARKER}|_SUCCESS|(part|later)-[0-9]{{5}}\.(csv|json)(\.gz)?")
 
 
 class SampleError(ExpectedError):
@@ -115,15 +119,29 @@ class Sample:
             yield day, len(files), sum(files)
             day = calendar.next(day)
 
+    def remove_others(self, out: str, days: Collection[date]) -> None:
+        """Remove the days of this very sample, but not the given ones."""
+        raw = RawFolder(out)
+        for day in set(_days(raw)) - set(days):
+            for folder in (source.folder(day) for source in SOURCES):
+                present = [stored.key for stored in raw.storage.objects(folder)]
+                marker = raw.storage.read(f"{folder}/{_MARKER}")
+                if _is_sample(folder, present) and marker == self._marker:
+                    raw.storage.delete(present)
+
+    @property
+    def _marker(self) -> bytes:
+        return f"symbols={self.symbols} events={self.events} seed={self.seed}\n".encode()
+
     def _write(self, storage: Storage, source: Source, market: "Market", position: int) -> list[int]:
         folder = source.folder(market.day)
         present = [stored.key for stored in storage.objects(folder)]
-        if present and f"{folder}/{_MARKER}" not in present:
+        if present and not _is_sample(folder, present):
             raise SampleError(f"{storage.uri(folder)} holds files that are no sample; choose another folder")
         share = self.events // len(SOURCES) + (position < self.events % len(SOURCES))
         files = list(self._delivery(source, market, share).files())
         stale = [key for key in present if not key.endswith(f"/{_MARKER}")]
-        storage.write(f"{folder}/{_MARKER}", b"")
+        storage.write(f"{folder}/{_MARKER}", self._marker)
         if stale:
             storage.delete(stale)
         for name, content in files:
@@ -151,6 +169,37 @@ class Sample:
                 delivery.add(event)
                 last = event
         return delivery
+
+
+def has_only_samples(raw: RawFolder) -> bool:
+    """Whether there are no days in a raw folder but samples."""
+    return all(_is_day_of_sample(raw, day) for day in _days(raw))
+
+
+def last_day_of_samples(raw: RawFolder) -> date | None:
+    """The last day in a raw folder if it is of a sample: then nobody delivers the days after it."""
+    last = max(_days(raw), default=None)
+    return last if last and _is_day_of_sample(raw, last) else None
+
+
+def _days(raw: RawFolder) -> set[date]:
+    """The days that have a folder, trading days or not."""
+    found = set()
+    for name in {name for source in raw.sources for name in raw.storage.names(source.format)[0]}:
+        with suppress(NoTradingDayError):
+            found.add(parse_day(name))
+    return found
+
+
+def _is_day_of_sample(raw: RawFolder, day: date) -> bool:
+    folders = [source.folder(day) for source in raw.sources]
+    found = [(folder, [stored.key for stored in raw.storage.objects(folder)]) for folder in folders]
+    return all(_is_sample(folder, present) for folder, present in found if present)
+
+
+def _is_sample(folder: str, present: Collection[str]) -> bool:
+    names = [key.removeprefix(f"{folder}/") for key in present]
+    return _MARKER in names and all(_NAMES.fullmatch(name) for name in names)
 
 
 def _corrected(event: "Event") -> "Event":

@@ -11,7 +11,7 @@ from statistics import median
 
 import pytest
 
-from capstone_dagster.deliveries.sample import Sample, SampleError
+from capstone_dagster.deliveries.sample import Sample, SampleError, has_only_samples, last_day_of_samples
 from capstone_dagster.trading_days import NoTradingDayError
 from capstone_dagster_tests.servers.s3_server import (  # noqa: F401 -- pytest finds fixtures by their import
     PLACES,
@@ -19,6 +19,7 @@ from capstone_dagster_tests.servers.s3_server import (  # noqa: F401 -- pytest f
     s3_uri,
     uri_of,
 )
+from spark_code.raw_files import RawFolder
 from spark_code.storage import Storage
 
 FRIDAY, MONDAY = date(2020, 8, 7), date(2020, 8, 10)
@@ -235,6 +236,43 @@ def test_files_that_are_no_sample_are_left_alone(place: str, request: pytest.Fix
 
     assert str(refused.value) == f"{uri}/{FOLDERS[0]} holds files that are no sample; choose another folder"
     assert files_of(uri) == {real: b"real"}
+
+
+def test_a_sample_to_which_somebody_has_added_a_file_is_left_alone(tmp_path: Path) -> None:
+    write(SMALL, tmp_path)
+    (tmp_path / FOLDERS[0] / "mine.csv").write_text("real")
+    before = files_of(tmp_path)
+
+    with pytest.raises(SampleError, match="holds files that are no sample; choose another folder"):
+        write(SMALL, tmp_path)
+    SMALL.remove_others(f"{tmp_path}", [])
+
+    assert {name: content for name, content in before.items() if "csv" in name} == files_of(tmp_path)
+
+
+def test_other_days_of_the_same_sample_are_removed_and_those_of_another_are_not(tmp_path: Path) -> None:
+    write(SMALL, tmp_path, days=2)
+    write(Sample(symbols=2, events=20, seed=7), tmp_path, date(2020, 8, 6))
+
+    SMALL.remove_others(f"{tmp_path}", [MONDAY])
+
+    assert {name.split("/")[1] for name in files_of(tmp_path)} == {"2020-08-06", f"{MONDAY}"}
+
+
+def test_only_samples_and_the_last_day_of_samples_are_known_from_days_that_are_delivered(tmp_path: Path) -> None:
+    raw = RawFolder(f"{tmp_path}")
+    assert (has_only_samples(raw), last_day_of_samples(raw)) == (True, None)
+
+    write(SMALL, tmp_path)
+    for name in ("csv/no day", "csv/2020-02-31"):
+        (tmp_path / name).mkdir()
+    assert (has_only_samples(raw), last_day_of_samples(raw)) == (True, FRIDAY)
+
+    raw.storage.write("csv/2020-08-06/NYSE/trades.csv", b"real")
+    assert (has_only_samples(raw), last_day_of_samples(raw)) == (False, FRIDAY)
+
+    raw.storage.write(f"json/{MONDAY}/NASDAQ/trades.json", b"real")
+    assert (has_only_samples(raw), last_day_of_samples(raw)) == (False, None)
 
 
 @pytest.mark.parametrize("place", PLACES)
