@@ -40,7 +40,7 @@ setup: .venv/.ready .venv/.no-telemetry .venv/.archived ## make .venv from requi
 		echo "it could not be made: see .venv/spark.jsa.log; Spark starts without it (again: rm .venv/.archived)"
 	@touch $@
 
-demo: setup ## three sample days from raw files to the report
+demo: setup ## five sample days from raw files to the report (others: make demo DAYS=2020-08-05..2020-08-07)
 	@deploy/demo.sh
 
 demo-emr: setup ## a sample day on EMR, with S3 and EMR as servers on this machine

@@ -1,7 +1,8 @@
 """Every CAPSTONE_* variable: read, validated and explained in this one place.
 
-A variable is looked up in the environment, then in the checkout's ``.env``. AWS_* variables are
-left to the AWS libraries. ``.env.example`` lists all of them; a test keeps the two together.
+A variable is looked up in the environment, then in the checkout's ``.env``, then in the home's ``settings.env``, which
+``make demo`` writes. AWS_* variables are left to the AWS libraries. ``.env.example`` lists all of them; a test keeps
+the two together.
 """
 
 import difflib
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _PATHS = ("CAPSTONE_HOME", "CAPSTONE_RAW_URI", "CAPSTONE_LAKE_URI")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+HOME_FILE = "settings.env"
 
 # CAPSTON, CAPSTOEN and CAPSTONES are more alike to CAPSTONE than this, KEYSTONE and CORNERSTONE are less.
 _ALIKE = 0.85
@@ -151,14 +153,14 @@ class Settings(
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read the process environment and the checkout's ``.env``; the environment wins."""
+        """Read the process environment, the checkout's ``.env`` and the home's file; the first that has one wins."""
         for name, value in dotenv_values(CHECKOUT / ".env").items():
             given = value or ""
             if name in _PATHS and given and "://" not in given:
                 # Paths in .env start where it lies, whatever the current folder is.
                 given = str(CHECKOUT / Path(given).expanduser())
             os.environ.setdefault(name, given)
-        return cls.from_mapping(os.environ)
+        return cls.from_mapping({**_of_home(os.environ), **os.environ})
 
     @classmethod
     def from_mapping(cls, environment: Mapping[str, str]) -> Self:
@@ -206,9 +208,16 @@ class Settings(
         return self.deployment == "local" and self.on_s3
 
 
-def given_variables() -> Mapping[str, str | None]:
-    """The variables of the environment and of the checkout's ``.env``."""
-    return {**dotenv_values(CHECKOUT / ".env"), **os.environ}
+def given_variables() -> Mapping[str, str]:
+    """The variables of the environment, of the checkout's ``.env`` and of the home's file."""
+    above = {name: value or "" for name, value in dotenv_values(CHECKOUT / ".env").items()} | os.environ
+    return {**_of_home(above), **above}
+
+
+def _of_home(above: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the home's file, which cannot lead to another home."""
+    home = Path(above.get("CAPSTONE_HOME", "").strip() or Settings.model_fields["home"].default).expanduser()
+    return {name: value or "" for name, value in dotenv_values(home / HOME_FILE).items() if name != "CAPSTONE_HOME"}
 
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:

@@ -40,8 +40,8 @@ echo "S3 answers at $AWS_ENDPOINT_URL_S3, EMR at $AWS_ENDPOINT_URL_EMR"
 python -c 'import boto3; boto3.client("s3").create_bucket(Bucket="demo")'
 
 say "Sample files of $day on s3://demo/raw, and the same in a folder"
-capstone sample s3://demo/raw --days 1 --symbols 20 --events 20000 --first-day $day
-capstone sample "$CAPSTONE_HOME/raw" --days 1 --symbols 20 --events 20000 --first-day $day >/dev/null
+capstone sample s3://demo/raw --days 1 --symbols 12 --events 20000 --first-day $day
+capstone sample "$CAPSTONE_HOME/raw" --days 1 --symbols 12 --events 20000 --first-day $day >/dev/null
 
 say "The daily pipeline on EMR: CAPSTONE_DEPLOYMENT=emr capstone run $day"
 (

@@ -5,6 +5,7 @@ job. ``alerts.late_days`` alerts people.
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from capstone_dagster.assets.jobs import JOB_NAMES, LANDED
 from capstone_dagster.assets.table_assets import NOTHING
 from capstone_dagster.automation.ticks import Clock
 from capstone_dagster.deliveries.completeness import still_arriving
+from capstone_dagster.deliveries.sample import last_day_of_samples
 from capstone_dagster.job_status.attempts import JobStatus, NoPostgresError, runs_of
 from capstone_dagster.run_tags import covers
 from capstone_dagster.runs.unfinished_runs import in_words, unfinished_runs
@@ -36,6 +38,14 @@ def expected_day(settings: Settings, moment: datetime) -> date | None:
     local = moment.astimezone(NEW_YORK)
     day = local.date() if local.time() >= settings.late_time else local.date() - timedelta(days=1)
     return next(trading_days(settings.first_trading_day).back_from(day), None)
+
+
+def delivered_day(settings: Settings, expected: date) -> date:
+    """The expected day, or the last one before it that somebody could have delivered: nobody does after a sample."""
+    with suppress(StorageError):  # the reason of a day that has not landed
+        if sample := last_day_of_samples(RawFolder(settings.raw_uri)):
+            return next(trading_days(settings.first_trading_day).back_from(min(sample, expected)), expected)
+    return expected
 
 
 def has_landed(lake: Lake, day: date) -> bool:
@@ -148,6 +158,9 @@ def landed_check(settings: Settings, clock: Clock = time.time) -> dg.AssetChecks
         day = expected_day(settings, datetime.fromtimestamp(clock(), UTC))
         if day is None:
             return dg.AssetCheckResult(passed=True, description="no trading day is due yet")
-        return dg.AssetCheckResult(**landing(settings, context.instance, day).check_result)
+        found = landing(settings, context.instance, day)
+        if not found.has_landed and (delivered := delivered_day(settings, day)) != day:
+            found = landing(settings, context.instance, delivered)
+        return dg.AssetCheckResult(**found.check_result)
 
     return landed

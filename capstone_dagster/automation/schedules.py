@@ -15,6 +15,7 @@ from capstone_dagster.automation import switches
 from capstone_dagster.automation.landed_days import has_landed
 from capstone_dagster.automation.needed_runs import Decision, Judge
 from capstone_dagster.deliveries.completeness import still_arriving
+from capstone_dagster.deliveries.sample import last_day_of_samples
 from capstone_dagster.runs.unfinished_runs import unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, trading_days
@@ -69,11 +70,14 @@ def _judged(settings: Settings, context: dg.ScheduleEvaluationContext, day: date
 def _needed(settings: Settings, context: dg.ScheduleEvaluationContext, day: date) -> Decision:
     lake = Lake(settings.lake_uri)
     is_published = has_landed(lake, day)  # asked first: an error if the lake cannot be read
+    raw = RawFolder(settings.raw_uri)
     try:
-        deliveries = RawFolder(settings.raw_uri).deliveries(day)
+        deliveries = raw.deliveries(day)
     except MissingDeliveryError as missing:
         if is_published:
             return Decision(f"{day} is published, and its raw files are gone")
+        if (sample := last_day_of_samples(raw)) and sample < day:
+            return Decision(f"no run of {day}: the last day in the raw folder, {sample}, is a sample; nobody delivers")
         return Decision(f"{day} is run, and will fail: {missing}", _JOB, run_key=f"{day}")
     if arriving := still_arriving(deliveries, settings.quiet_seconds, datetime.now(UTC)):
         are = "is" if len(arriving) == 1 else "are"

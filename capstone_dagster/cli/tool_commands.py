@@ -24,7 +24,7 @@ from spark_code.wording import counted
 @click.command()
 @click.argument("out")
 @click.option("--days", type=click.IntRange(1, 1000), default=3, show_default=True, help="How many trading days.")
-@click.option("--symbols", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many symbols.")
+@click.option("--symbols", type=click.IntRange(1, 10_000), default=12, show_default=True, help="How many symbols.")
 @click.option(
     "--events", type=click.IntRange(1, 100_000_000), default=100_000, show_default=True, help="Lines per day."
 )

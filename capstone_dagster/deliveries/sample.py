@@ -1,35 +1,44 @@
 """Raw files of invented trading days: for the demo, for tests and for sizing a machine.
 
-The same arguments write the same bytes. A day looks like a real one: quotes and trades around a changing price, later
-a gzipped file with corrections and late events, and half a percent of lines that must be rejected.
+The same arguments write the same bytes. A day looks like a real one: the quotes and trades of a ``market``, later a
+gzipped file with corrections and late events, and half a percent of lines that must be rejected.
 """
 
 import gzip
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+import re
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import date, timedelta
-from string import ascii_uppercase
+from typing import TYPE_CHECKING, NamedTuple
 
-from capstone_dagster.trading_days import trading_days
+from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
 from spark_code.errors import ExpectedError
-from spark_code.raw_files import SOURCES, Source
+from spark_code.raw_files import SOURCES, RawFolder, Source
 from spark_code.storage import Storage
 
-_TRADES, _CORRECTIONS, _LATE, _BAD = 0.1, 0.01, 0.02, 0.005
+if TYPE_CHECKING:
+    from capstone_dagster.deliveries.market import Event, Market
+
+_CORRECTIONS, _LATE, _BAD = 0.01, 0.02, 0.005
+# What a wrong price is of the right one.
+_WRONG = 1.08
 _LINES_PER_FILE = 250_000
-_OPEN_MS, _SESSION_MS = (9 * 60 + 30) * 60_000, int(6.5 * 3_600_000)
 _ON_TIME, _LATER = "16:15:00.000", "20:30:00.000"
-# Every folder of a sample has this file; a folder without it is never overwritten.
+# Every folder of a sample has this file, which says of which sample, and besides it only files of these names. A folder
+# with anything else is never changed.
 _MARKER = "_SAMPLE"
+_NAMES = re.compile(rf"{_MARKER}|_SUCCESS|(part|later)-[0-9]{{5}}\.(csv|json)(\.gz)?")
 
 
 class SampleError(ExpectedError):
     """A sample cannot be written."""
 
 
-@dataclass(frozen=True)
-class _Event:
+class _Record(NamedTuple):
+    """The fields of a line."""
+
     trade_dt: str
     file_tm: str
     event_type: str
@@ -37,16 +46,12 @@ class _Event:
     event_tm: str
     event_seq_nb: int
     exchange: str
-    numbers: tuple[str, ...]
+    numbers: tuple[str | int, ...]
     """Price and size of a trade; bid, bid size, ask and ask size of a quote."""
 
-    def csv(self) -> str:
-        return (
-            f"{self.trade_dt},{self.file_tm},{self.event_type},{self.symbol},{self.event_tm},"
-            f"{self.event_seq_nb},{self.exchange},{','.join(self.numbers)}"
-        )
-
-    def json(self) -> str:
+    def line(self, source: Source) -> str:
+        if source.format == "csv":
+            return ",".join(map(str, (*self[:-1], *self.numbers)))
         names = ("price", "size") if len(self.numbers) == 2 else ("bid_pr", "bid_size", "ask_pr", "ask_size")
         numbers = ",".join(f'"{name}":{number}' for name, number in zip(names, self.numbers, strict=True))
         return (
@@ -55,23 +60,31 @@ class _Event:
             f'"exchange":"{self.exchange}",{numbers}}}'
         )
 
-    def line(self, source: Source) -> str:
-        return self.csv() if source.format == "csv" else self.json()
-
 
 @dataclass
 class _Delivery:
     """The lines of one exchange for a day: those on time and those that come later."""
 
     source: Source
+    day: str
     lines: list[str] = field(default_factory=list)
     later: list[str] = field(default_factory=list)
 
-    def add(self, event: _Event, *, late: bool = False) -> None:
-        if late:
-            self.later.append(replace(event, file_tm=f"{event.trade_dt} {_LATER}").line(self.source))
-        else:
-            self.lines.append(event.line(self.source))
+    def add(self, event: "Event", *, late: bool = False) -> None:
+        (self.later if late else self.lines).append(self.record(event, _LATER if late else _ON_TIME).line(self.source))
+
+    def record(self, event: "Event", arrives: str = _ON_TIME) -> _Record:
+        first = f"{event.first_price / 100:.2f}", event.first_size
+        return _Record(
+            trade_dt=self.day,
+            file_tm=f"{self.day} {arrives}",
+            event_type="T" if event.is_trade else "Q",
+            symbol=event.symbol,
+            event_tm=event.event_tm,
+            event_seq_nb=event.sequence,
+            exchange=self.source.exchange,
+            numbers=first if event.is_trade else (*first, f"{event.second_price / 100:.2f}", event.second_size),
+        )
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         suffix = "csv" if self.source.format == "csv" else "json"
@@ -92,25 +105,43 @@ class Sample:
 
     def write(self, out: str, first: date, days: int) -> Iterator[tuple[date, int, int]]:
         """Write the days; yields each with its number of files and their bytes."""
+        from capstone_dagster.deliveries.market import Market  # noqa: PLC0415 - loads NumPy, for those who invent days
+
         storage, calendar = Storage(out), trading_days(first)
         calendar.require(first)
+        exchanges = tuple(source.exchange for source in SOURCES)
         day: date | None = first
         for _ in range(days):
             if day is None:
                 raise SampleError(f"the calendar ends before {days} days from {first} on")
-            files = [file for i, source in enumerate(SOURCES) for file in self._write(storage, source, day, i)]
+            market = Market(self.seed, self.symbols, day, calendar.hours(day), exchanges)
+            files = [file for i, source in enumerate(SOURCES) for file in self._write(storage, source, market, i)]
             yield day, len(files), sum(files)
             day = calendar.next(day)
 
-    def _write(self, storage: Storage, source: Source, day: date, position: int) -> list[int]:
-        folder = source.folder(day)
+    def remove_others(self, out: str, days: Collection[date]) -> None:
+        """Remove the days of this very sample, but not the given ones."""
+        raw = RawFolder(out)
+        for day in set(_days(raw)) - set(days):
+            for folder in (source.folder(day) for source in SOURCES):
+                present = [stored.key for stored in raw.storage.objects(folder)]
+                marker = raw.storage.read(f"{folder}/{_MARKER}")
+                if _is_sample(folder, present) and marker == self._marker:
+                    raw.storage.delete(present)
+
+    @property
+    def _marker(self) -> bytes:
+        return f"symbols={self.symbols} events={self.events} seed={self.seed}\n".encode()
+
+    def _write(self, storage: Storage, source: Source, market: "Market", position: int) -> list[int]:
+        folder = source.folder(market.day)
         present = [stored.key for stored in storage.objects(folder)]
-        if present and f"{folder}/{_MARKER}" not in present:
+        if present and not _is_sample(folder, present):
             raise SampleError(f"{storage.uri(folder)} holds files that are no sample; choose another folder")
         share = self.events // len(SOURCES) + (position < self.events % len(SOURCES))
-        files = list(self._delivery(source, day, share).files())
+        files = list(self._delivery(source, market, share).files())
         stale = [key for key in present if not key.endswith(f"/{_MARKER}")]
-        storage.write(f"{folder}/{_MARKER}", b"")
+        storage.write(f"{folder}/{_MARKER}", self._marker)
         if stale:
             storage.delete(stale)
         for name, content in files:
@@ -118,104 +149,81 @@ class Sample:
         storage.write(f"{folder}/_SUCCESS", b"")
         return [len(content) for _, content in files]
 
-    def _delivery(self, source: Source, day: date, lines: int) -> _Delivery:
-        rng = random.Random(f"{self.seed}/{day}/{source.exchange}")  # noqa: S311 - reproducible, not secret
-        names = [_symbol(number) for number in range(self.symbols)]
-        market = _Market(rng, source.exchange, day, {name: self._opening(rng, name) for name in names})
-        delivery = _Delivery(source)
-        for i in range(lines):
+    def _delivery(self, source: Source, market: "Market", lines: int) -> _Delivery:
+        rng = random.Random(f"{self.seed}/{market.day}/{source.exchange}")  # noqa: S311 - reproducible, not secret
+        delivery = _Delivery(source, f"{market.day}")
+        last: Event | None = None
+        wrong: list[Event] = []
+        for event in market.events(source.exchange, lines):
             chance = rng.random()
-            event = market.event(_OPEN_MS + _SESSION_MS * i // lines)
             if chance < _BAD:
-                delivery.lines.append(_spoil(rng, event, source))
-            elif chance < _BAD + _CORRECTIONS and market.last:
-                delivery.add(market.corrected(), late=True)
+                delivery.lines.append(_spoil(rng, delivery.record(event), source))
+            elif chance < _BAD + _CORRECTIONS and last:
+                delivery.add(wrong.pop(0) if wrong else _corrected(last), late=True)
+            elif chance > 1 - _LATE:
+                delivery.add(event, late=True)
+            elif event.is_wrong:
+                wrong.append(event)
+                delivery.add(event._replace(first_price=int(_WRONG * event.first_price)))
             else:
-                delivery.add(event, late=chance > 1 - _LATE)
-                market.last = event
+                delivery.add(event)
+                last = event
         return delivery
 
-    def _opening(self, rng: random.Random, symbol: str) -> float:
-        """A price within two percent of the symbol's level, which is the same on all days."""
-        level = random.Random(f"{self.seed}/{symbol}").uniform(10, 400)  # noqa: S311 - as above
-        return level * rng.uniform(0.98, 1.02)
+
+def has_only_samples(raw: RawFolder) -> bool:
+    """Whether there are no days in a raw folder but samples."""
+    return all(_is_day_of_sample(raw, day) for day in _days(raw))
 
 
-class _Market:
-    """Prices that change at random, and the events at these prices."""
-
-    def __init__(self, rng: random.Random, exchange: str, day: date, openings: dict[str, float]) -> None:
-        self._rng, self._exchange, self._day = rng, exchange, day
-        self._symbols, self._prices = list(openings), list(openings.values())
-        self._sequence = [0] * len(openings)
-        self.last: _Event | None = None
-
-    def event(self, ms: int) -> _Event:
-        rng = self._rng
-        which = int(rng.random() * len(self._symbols))
-        self._sequence[which] += 1
-        price = self._prices[which] = max(1.0, self._prices[which] + rng.uniform(-0.05, 0.05))
-        size = 100 * (1 + int(rng.random() * 9))
-        is_trade = rng.random() < _TRADES
-        spread = rng.uniform(0.01, 0.1)
-        numbers = (
-            (f"{price:.4f}", str(size))
-            if is_trade
-            else (f"{price - spread:.4f}", str(size), f"{price + spread:.4f}", str(1000 - size))
-        )
-        return _Event(
-            trade_dt=f"{self._day}",
-            file_tm=f"{self._day} {_ON_TIME}",
-            event_type="T" if is_trade else "Q",
-            symbol=self._symbols[which],
-            event_tm=f"{self._day} {_clock(ms)}",
-            event_seq_nb=self._sequence[which],
-            exchange=self._exchange,
-            numbers=numbers,
-        )
-
-    def corrected(self) -> _Event:
-        """The last event again, at another price."""
-        event = self.last
-        if event is None:
-            raise SampleError("there is nothing to correct yet")
-        first, *rest = event.numbers
-        return replace(event, numbers=(f"{float(first) + 0.01:.4f}", *rest))
+def last_day_of_samples(raw: RawFolder) -> date | None:
+    """The last day in a raw folder if it is of a sample: then nobody delivers the days after it."""
+    last = max(_days(raw), default=None)
+    return last if last and _is_day_of_sample(raw, last) else None
 
 
-def _spoil(rng: random.Random, event: _Event, source: Source) -> str:
+def _days(raw: RawFolder) -> set[date]:
+    """The days that have a folder, trading days or not."""
+    found = set()
+    for name in {name for source in raw.sources for name in raw.storage.names(source.format)[0]}:
+        with suppress(NoTradingDayError):
+            found.add(parse_day(name))
+    return found
+
+
+def _is_day_of_sample(raw: RawFolder, day: date) -> bool:
+    folders = [source.folder(day) for source in raw.sources]
+    found = [(folder, [stored.key for stored in raw.storage.objects(folder)]) for folder in folders]
+    return all(_is_sample(folder, present) for folder, present in found if present)
+
+
+def _is_sample(folder: str, present: Collection[str]) -> bool:
+    names = [key.removeprefix(f"{folder}/") for key in present]
+    return _MARKER in names and all(_NAMES.fullmatch(name) for name in names)
+
+
+def _corrected(event: "Event") -> "Event":
+    """The event again, a cent away."""
+    return event._replace(first_price=event.first_price + (1 if event.is_trade else -1))
+
+
+def _spoil(rng: random.Random, record: _Record, source: Source) -> str:
     """One of the faults that real deliveries have."""
-    day_before = date.fromisoformat(event.trade_dt) - timedelta(days=1)
-    first, *rest = event.numbers
+    day_before = date.fromisoformat(record.trade_dt) - timedelta(days=1)
+    first, *rest = record.numbers
     return rng.choice(
         (
             "",
-            event.line(source)[: rng.randrange(20, 60)],
-            replace(event, event_type="X").line(source),
-            replace(event, symbol="").line(source),
-            replace(event, event_tm=f"{event.trade_dt} 25:00:00").line(source),
-            replace(event, numbers=("NaN", *rest)).line(source),
-            replace(event, numbers=(f"-{first}", *rest)).line(source),
-            replace(event, trade_dt=f"{day_before}").line(source),
-            replace(event, exchange="ARCA").line(source),
+            record.line(source)[: rng.randrange(20, 60)],
+            record._replace(event_type="X").line(source),
+            record._replace(symbol="").line(source),
+            record._replace(event_tm=f"{record.trade_dt} 25:00:00").line(source),
+            record._replace(numbers=("NaN", *rest)).line(source),
+            record._replace(numbers=(f"-{first}", *rest)).line(source),
+            record._replace(trade_dt=f"{day_before}").line(source),
+            record._replace(exchange="ARCA").line(source),
         )
     )
-
-
-def _symbol(number: int) -> str:
-    letters = ""
-    number += 1
-    while number:
-        number, letter = divmod(number - 1, 26)
-        letters = ascii_uppercase[letter] + letters
-    return f"SYM{letters}"
-
-
-def _clock(ms: int) -> str:
-    seconds, ms = divmod(ms, 1000)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{seconds:02}.{ms:03}"
 
 
 def _bytes(lines: list[str]) -> bytes:

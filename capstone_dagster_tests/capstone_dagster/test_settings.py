@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from capstone_dagster.deliveries.precondition_kinds import Command, KeyExists, MinimumBytes, PrefixExists
 from capstone_dagster.deliveries.preconditions import Preconditions
 from capstone_dagster.setting_values import Fleet
-from capstone_dagster.settings import CHECKOUT, EmrSettings, Settings, SettingsError
+from capstone_dagster.settings import CHECKOUT, EmrSettings, Settings, SettingsError, given_variables, unknown_variables
 
 DEFAULTS = Settings(
     deployment="local",
@@ -253,6 +253,26 @@ def test_the_environment_wins_over_the_file_of_the_checkout(tmp_path: Path, monk
     assert (settings.driver_memory, settings.max_reject_ratio) == ("3g", 0.25)
 
 
+def test_the_file_of_the_home_comes_last_and_cannot_lead_to_another_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("CAPSTONE_DRIVER_MEMORY=2g\nCAPSTONE_HOME=home\n")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "settings.env").write_text(
+        "CAPSTONE_HOME=/elsewhere\nCAPSTONE_DRIVER_MEMORY=1g\nCAPSTONE_FIRST_TRADING_DAY=2026-11-20\nCAPSTONE_HOMES=1\n"
+    )
+    monkeypatch.setattr("capstone_dagster.settings.CHECKOUT", tmp_path)
+    monkeypatch.setattr("os.environ", {"PATH": os.environ["PATH"]})
+
+    settings = Settings.from_environment()
+
+    assert (settings.home, settings.driver_memory) == (tmp_path / "home", "2g")
+    assert settings.first_trading_day == date(2026, 11, 20)
+    (unknown,) = unknown_variables(given_variables())
+    assert unknown == "CAPSTONE_HOMES is no setting of this platform; did you mean CAPSTONE_HOME?"
+    assert "CAPSTONE_FIRST_TRADING_DAY" not in os.environ
+
+
 def test_the_example_file_lists_exactly_the_variables() -> None:
     example = (CHECKOUT / ".env.example").read_text()
 
@@ -264,6 +284,7 @@ def test_the_example_file_lists_exactly_the_variables() -> None:
 def test_the_example_file_changes_nothing_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text((CHECKOUT / ".env.example").read_text())
     monkeypatch.setattr("capstone_dagster.settings.CHECKOUT", tmp_path)
+    monkeypatch.setattr("capstone_dagster.settings.HOME_FILE", "none")
     for variable in Settings.variables():
         monkeypatch.setenv(variable, "")
         monkeypatch.delenv(variable)

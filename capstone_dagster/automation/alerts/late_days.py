@@ -1,7 +1,8 @@
 """The sensor ``late_days``: alerts if a trading day has not landed by its deadline in New York.
 
 A freshness policy looks at the latest materialization of any day and knows no holidays. This sensor knows the
-calendar: it judges every day once when it is due, alerts once if it is late, and looks at it until it has landed.
+calendar: it judges every day once when it is due, alerts once if it is late, and looks at it until it has landed. Days
+that were due before its first tick are not late, nor those after a sample: nobody could have delivered them.
 """
 
 import time
@@ -17,7 +18,7 @@ import dagster as dg
 from capstone_dagster.assets.jobs import LANDED
 from capstone_dagster.automation import switches
 from capstone_dagster.automation.alerts.messages import TRIED_SECONDS, Alert, Sent, channels, deliver
-from capstone_dagster.automation.landed_days import Landing, expected_day, has_landed, landing
+from capstone_dagster.automation.landed_days import Landing, delivered_day, expected_day, has_landed, landing
 from capstone_dagster.automation.ticks import Clock, SensorCursor
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import TradingDays, trading_days
@@ -69,8 +70,14 @@ def late_days(
         if expected is None:
             return dg.SkipReason("no trading day is due yet")
         tick = _LateDaysTick(settings, context.instance, deliver_alert, now, seconds)
+        before = Cursor.parse(context.cursor) or Cursor(judged_to=None, late=())
         try:
-            sentences, cursor = tick.look(Cursor.parse(context.cursor) or Cursor(judged_to=None, late=()), expected)
+            if expected != before.judged_to and not _is_in(Lake(settings.lake_uri), expected):
+                expected = delivered_day(settings, expected)
+                if not context.cursor and not _is_in(Lake(settings.lake_uri), expected):
+                    context.update_cursor(str(Cursor(judged_to=expected, late=())))
+                    return dg.SkipReason(f"{expected} was due before this sensor began; it judges the days after it")
+            sentences, cursor = tick.look(before, expected)
         except StorageError as error:
             return dg.SkipReason(f"the lake cannot be looked at; the next tick tries again: {error}")
         context.update_cursor(str(cursor))
@@ -93,7 +100,7 @@ class _LateDaysTick:
         """Judge the days that are due and those that were late; ask all stores first, then alert people."""
         began, lake = self.seconds(), Lake(self.settings.lake_uri)
         due = _due_since(trading_days(self.settings.first_trading_day), before.judged_to, expected)
-        back = [late.day for late in before.late if _is_back(lake, late.day)]
+        back = [late.day for late in before.late if _is_in(lake, late.day)]
         is_renewed = bool(back) or self._is_check_outdated()
         # It takes no time to look at days that have landed. The check's latest result must be that of the day that is
         # due now, also when an older one lands at last. The next tick continues with due days that are left.
@@ -156,7 +163,7 @@ def _due_since(calendar: TradingDays, judged_to: date | None, expected: date) ->
     return sorted(islice(since, _MISSED_DAYS))
 
 
-def _is_back(lake: Lake, day: date) -> bool:
+def _is_in(lake: Lake, day: date) -> bool:
     try:
         return has_landed(lake, day)
     except LakeError:  # the alert has named it as the reason

@@ -211,6 +211,13 @@ def test_a_day_without_files_of_an_exchange_is_run_so_that_the_tracker_shows_it(
     assert ticks.at(DAY) == asked_for("2024-03-04")
 
 
+def test_no_day_after_a_sample_is_run_because_nobody_delivers_it(platform: Platform, ticks: Ticks) -> None:
+    platform.sample(BEFORE)
+
+    told = f"no run of 2024-03-04: the last day in the raw folder, {BEFORE}, is a sample; nobody delivers"
+    assert ticks.at(DAY) == told
+
+
 def test_a_day_that_is_still_arriving_is_left_to_the_sensor(platform: Platform, ticks: Ticks) -> None:
     deliver(platform.raw, DAY, sources=[NYSE])
     deliver(platform.raw, DAY, sources=[NASDAQ], complete=False)

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from statistics import median
 
 import pytest
 
-from capstone_dagster.deliveries.sample import Sample, SampleError
+from capstone_dagster.deliveries.sample import Sample, SampleError, has_only_samples, last_day_of_samples
 from capstone_dagster.trading_days import NoTradingDayError
 from capstone_dagster_tests.servers.s3_server import (  # noqa: F401 -- pytest finds fixtures by their import
     PLACES,
@@ -18,6 +19,7 @@ from capstone_dagster_tests.servers.s3_server import (  # noqa: F401 -- pytest f
     s3_uri,
     uri_of,
 )
+from spark_code.raw_files import RawFolder
 from spark_code.storage import Storage
 
 FRIDAY, MONDAY = date(2020, 8, 7), date(2020, 8, 10)
@@ -75,9 +77,10 @@ def is_good(line: str, folder: str) -> bool:
     return (
         tuple(fields) == (*HEAD, *numbers)
         and (fields["trade_dt"], fields["exchange"]) == (day, exchange)
-        and re.fullmatch("SYM[A-Z]+", fields["symbol"]) is not None
+        and re.fullmatch("[A-Z]+", fields["symbol"]) is not None
         and all(re.fullmatch(rf"{day} {CLOCK}", fields[name]) for name in ("file_tm", "event_tm"))
         and all(re.fullmatch(r"\d+(\.\d+)?", fields[name]) for name in (*numbers, "event_seq_nb"))
+        and re.fullmatch(r"\d+\.\d\d?", fields[numbers[0]]) is not None
         and float(fields[numbers[0]]) > 0
     )
 
@@ -196,6 +199,32 @@ def test_later_files_correct_events_and_bring_late_ones(day: dict[str, bytes], f
         assert correction[price] != corrected[price]
 
 
+def test_a_day_is_the_same_whatever_days_are_written_before_it(tmp_path: Path) -> None:
+    write(SMALL, tmp_path / "from friday", days=2)
+    write(SMALL, tmp_path / "monday", MONDAY)
+
+    both = files_of(tmp_path / "from friday")
+    assert {name: content for name, content in both.items() if f"{MONDAY}" in name} == files_of(tmp_path / "monday")
+
+
+def test_wrong_prices_of_a_day_are_all_corrected_by_the_later_file(tmp_path: Path) -> None:
+    tuesday = date(2020, 8, 4)  # QLMK has wrong prices then
+    write(Sample(symbols=12, events=LINES, seed=7), tmp_path, tuesday)
+
+    folder = f"csv/{tuesday}/NYSE"
+    right = {key(fields): float(fields["price"]) for fields in trades_of(tmp_path, folder, "later-")}
+    found = {key(fields): float(fields["price"]) for fields in trades_of(tmp_path, folder, "part-")}
+    usual = median(found.values())
+    wrong = [name for name, price in found.items() if price > 1.05 * usual]
+    assert len(wrong) > 5
+    assert all(1.07 < found[name] / right[name] < 1.09 for name in wrong)
+
+
+def trades_of(out: Path, folder: str, name: str) -> list[Record]:
+    records = good_records(files_of(out), folder, name)
+    return [fields for fields in records if (fields["event_type"], fields["symbol"]) == ("T", "QLMK")]
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_files_that_are_no_sample_are_left_alone(place: str, request: pytest.FixtureRequest) -> None:
     uri = uri_of(place, request)
@@ -207,6 +236,43 @@ def test_files_that_are_no_sample_are_left_alone(place: str, request: pytest.Fix
 
     assert str(refused.value) == f"{uri}/{FOLDERS[0]} holds files that are no sample; choose another folder"
     assert files_of(uri) == {real: b"real"}
+
+
+def test_a_sample_to_which_somebody_has_added_a_file_is_left_alone(tmp_path: Path) -> None:
+    write(SMALL, tmp_path)
+    (tmp_path / FOLDERS[0] / "mine.csv").write_text("real")
+    before = files_of(tmp_path)
+
+    with pytest.raises(SampleError, match="holds files that are no sample; choose another folder"):
+        write(SMALL, tmp_path)
+    SMALL.remove_others(f"{tmp_path}", [])
+
+    assert {name: content for name, content in before.items() if "csv" in name} == files_of(tmp_path)
+
+
+def test_other_days_of_the_same_sample_are_removed_and_those_of_another_are_not(tmp_path: Path) -> None:
+    write(SMALL, tmp_path, days=2)
+    write(Sample(symbols=2, events=20, seed=7), tmp_path, date(2020, 8, 6))
+
+    SMALL.remove_others(f"{tmp_path}", [MONDAY])
+
+    assert {name.split("/")[1] for name in files_of(tmp_path)} == {"2020-08-06", f"{MONDAY}"}
+
+
+def test_only_samples_and_the_last_day_of_samples_are_known_from_days_that_are_delivered(tmp_path: Path) -> None:
+    raw = RawFolder(f"{tmp_path}")
+    assert (has_only_samples(raw), last_day_of_samples(raw)) == (True, None)
+
+    write(SMALL, tmp_path)
+    for name in ("csv/no day", "csv/2020-02-31"):
+        (tmp_path / name).mkdir()
+    assert (has_only_samples(raw), last_day_of_samples(raw)) == (True, FRIDAY)
+
+    raw.storage.write("csv/2020-08-06/NYSE/trades.csv", b"real")
+    assert (has_only_samples(raw), last_day_of_samples(raw)) == (False, FRIDAY)
+
+    raw.storage.write(f"json/{MONDAY}/NASDAQ/trades.json", b"real")
+    assert (has_only_samples(raw), last_day_of_samples(raw)) == (False, None)
 
 
 @pytest.mark.parametrize("place", PLACES)

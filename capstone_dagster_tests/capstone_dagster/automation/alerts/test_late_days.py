@@ -10,6 +10,7 @@ import pytest
 from capstone_dagster.assets.jobs import LANDED
 from capstone_dagster.automation.alerts.late_days import late_days
 from capstone_dagster.automation.alerts.messages import Alert, Sent
+from capstone_dagster.deliveries.sample import Sample
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import trading_days
 from capstone_dagster_tests.builders.lakes import break_storage, deliver, land
@@ -17,6 +18,7 @@ from capstone_dagster_tests.builders.run_histories import FAILURE, STARTED, Hist
 from capstone_dagster_tests.capstone_dagster.test_trading_days import in_new_york
 from capstone_dagster_tests.servers.job_status_database import Database
 from capstone_dagster_tests.servers.platform import Platform
+from spark_code.raw_files import SOURCES
 
 FIRST = date(2020, 8, 3)
 CHANNELS = {"CAPSTONE_ALERT_URLS": "json://nowhere.invalid slack://nowhere.invalid"}
@@ -202,11 +204,27 @@ def test_a_day_beside_the_change_of_clocks_is_due_at_the_same_time(alarm: Alarm,
     assert alarm.checks[before:] == [(day, False)]
 
 
-def test_the_first_tick_judges_only_the_day_that_is_due(alarm: Alarm) -> None:
-    alarm.tick("2020-08-10", "12:00")
+def test_a_day_that_was_due_before_the_first_tick_is_not_late_and_the_next_one_is(alarm: Alarm) -> None:
+    told = [alarm.tick("2020-08-10", "12:00"), alarm.tick("2020-08-10", "12:01"), alarm.tick("2020-08-10", "20:00")]
 
-    assert alarm.checks == [("2020-08-07", False)]
-    assert alarm.mailbox.titles() == [late("2020-08-07")]
+    assert told[0] == "2020-08-07 was due before this sensor began; it judges the days after it"
+    assert told[1] == "all has landed up to 2020-08-07"
+    assert told[2].startswith(late("2020-08-10"))
+    assert alarm.checks == [("2020-08-10", False)]
+    assert alarm.mailbox.titles() == [late("2020-08-10")]
+
+
+def test_nothing_is_late_after_a_sample_until_somebody_delivers(alarm: Alarm) -> None:
+    list(Sample(symbols=1, events=10, seed=1).write(f"{alarm.raw}", date(2020, 8, 5), 1))
+    alarm.land("2020-08-05")
+
+    told = [alarm.tick("2020-08-05", "20:00"), alarm.tick("2020-08-06", "20:00"), alarm.tick("2020-09-21", "20:00")]
+    alarm.land("2020-08-05")
+    deliver(alarm.raw, date(2020, 9, 21), sources=SOURCES[:1])
+
+    assert told == ["2020-08-05 has landed", *["all has landed up to 2020-08-05"] * 2]
+    assert alarm.tick("2020-09-22", "20:00").startswith(late("2020-09-16"))
+    assert ("2020-09-22", False) in alarm.checks
 
 
 def test_before_the_first_day_is_due_there_is_nothing_to_say(alarm: Alarm) -> None:
@@ -338,8 +356,9 @@ def test_an_alert_that_a_channel_does_not_take_is_given_up_after_an_hour(watchin
 
 def test_without_a_channel_the_tick_says_so(tmp_path: Path, histories: Histories) -> None:
     sensor = late_days(Platform(tmp_path, FIRST).settings, in_new_york(date(2020, 8, 6), "20:00").timestamp)
+    cursor = '{"judged_to": "2020-08-05", "late": []}'
 
-    with dg.build_sensor_context(instance=histories.instance) as context:
+    with dg.build_sensor_context(instance=histories.instance, cursor=cursor) as context:
         told = str(sensor.evaluate_tick(context).skip_message)
 
     assert told.endswith("; no alert channel is configured (CAPSTONE_ALERT_URLS, CAPSTONE_ALERT_TOPIC)")
