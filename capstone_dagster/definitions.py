@@ -5,6 +5,7 @@ from dagster._core.definitions.reconstruct import ReconstructableRepository
 
 from capstone_dagster.assets.checks import all_checks
 from capstone_dagster.assets.jobs import all_jobs, backfills
+from capstone_dagster.assets.labels import labelled
 from capstone_dagster.assets.stages import all_stages
 from capstone_dagster.assets.warehouse import warehouse_assets
 from capstone_dagster.automation.landed_days import landed_check
@@ -21,8 +22,9 @@ def build_defs(settings: Settings) -> dg.Definitions:
     """The definitions for one set of settings."""
     partitions, policy = trading_days(settings.first_trading_day).partitions, backfills(settings.backfill_days)
     jobs = all_jobs(settings.max_retries)
+    assets = [*all_stages(partitions, policy), *warehouse_assets(settings, partitions, policy)]
     return dg.Definitions(
-        assets=[*all_stages(partitions, policy), *warehouse_assets(settings, partitions, policy)],
+        assets=labelled(assets, settings),
         asset_checks=[all_checks(settings, partitions), landed_check(settings)],
         jobs=jobs,
         schedules=all_schedules(settings),

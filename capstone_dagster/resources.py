@@ -26,14 +26,16 @@ from capstone_dagster.deliveries.preconditions import GuardedRawFolder
 from capstone_dagster.runs.day_guard import trading_day
 from capstone_dagster.setting_values import Deployment
 from capstone_dagster.settings import Settings
-from capstone_dagster.steps.lake_io_manager import LakeIOManager, ReportOptions
+from capstone_dagster.steps.lake_io_manager import DayMetadata, LakeIOManager, ReportOptions
 from capstone_dagster.steps.local_spark import LocalSpark, StepSpark
 from capstone_dagster.steps.retries import FIRST_SECONDS, Retries
 from capstone_dagster.trading_days import trading_days
 from spark_code.corporate_actions import Actions, CorporateActions
 from spark_code.lake import Lake
+from spark_code.manifest import Manifest
 from spark_code.quality import Circumstances
 from spark_code.raw_files import RawFolder
+from spark_code.schemas import Table
 from spark_code.session import local_conf
 
 if TYPE_CHECKING:
@@ -125,9 +127,19 @@ def _lake(settings: Settings) -> dg.IOManagerDefinition:
             spark=context.resources.spark,
             report_options=context.resources.report_options,
             retries=context.resources.retries,
+            day_metadata=_day_metadata(settings),
         )
 
     return lake
+
+
+def _day_metadata(settings: Settings) -> DayMetadata:
+    def of_version(lake: Lake, table: Table, manifest: Manifest, warn: Callable[[str], object]) -> Mapping[str, Any]:
+        from capstone_dagster.pages.day_metadata import day_metadata  # noqa: PLC0415 - loads DuckDB and vl-convert
+
+        return day_metadata(trading_days(settings.first_trading_day), lake, table, manifest, warn)
+
+    return of_version
 
 
 def _quality_judgement(settings: Settings) -> dg.ResourceDefinition:

@@ -163,6 +163,9 @@ PostgresUrl = Annotated[str, AfterValidator(_postgres_url), _takes(_A_DATABASE)]
 _HOSTS = "must be names of hosts with commas between them and without ports, like market.example.com"
 _HostName = Annotated[str, AfterValidator(str.lower)]
 HostNames = Annotated[tuple[_HostName, ...], _several(","), _takes(_HOSTS, rf"(?i){_HOST}(,{_HOST})*")]
+_OWNERS = "must be teams and e-mail addresses with commas between them, like team:market-data,desk@example.com"
+_OWNER = r"\s*(team:[\w-]+|[\w.%+-]+@[\w.-]+\.[A-Za-z]{2,})\s*"
+Owners = Annotated[tuple[str, ...], _several(","), _takes(_OWNERS, rf"{_OWNER}(,{_OWNER})*")]
 _ALERTS = "must be URLs of apprise with blanks between them, like mailto://... or slack://..."
 AlertUrls = Annotated[tuple[str, ...], _several(None), _takes(_ALERTS, rf"(?i){_URL}(\s+{_URL})*")]
 

@@ -123,6 +123,10 @@ class Settings(
     """Where the lake is served, for links to the pages of the report; None: as files."""
     ui_hosts: values.HostNames = ()
     """Further names under which people open the UI."""
+    owners: values.Owners = ()
+    """Who looks after the assets, as the UI shows it."""
+    code_url: values.WebAddress | None = None
+    """Where people read the code of this release; None: in the files of this checkout."""
     alert_urls: values.AlertUrls = Field((), repr=False)
     alert_topic: values.Topic | None = None
     preconditions: values.Conditions = Field(Preconditions(), repr=False)

@@ -4,12 +4,14 @@ They are made from ``quality/measures``: its step records them, for its day, and
 have been run since. They stop nothing: a limit that stops a day fails the report.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
 import dagster as dg
 
+from capstone_dagster.assets.metadata import table_or_none
 from capstone_dagster.assets.table_assets import NOTHING, RETRIES, asset_key
 from capstone_dagster.readers.rows import batches
 from capstone_dagster.run_tags import PARTITION_TAG
@@ -34,11 +36,12 @@ _TEXTS: Mapping[Table, str] = {
     CLOSES: "The symbols of the day before are here, and no price has jumped.",
 }
 _SHOWN = ("exchange", "measure", "value", "expected_low", "expected_high", "sentence")
+_MOST_SHOWN = 25
 
 
 def evaluations(lake: Lake, manifest: Manifest) -> Iterator[dg.AssetCheckEvaluation]:
     """What the published measures of a day say about each table."""
-    rows = [row for batch in batches(lake, QUALITY, [manifest]) for row in batch.to_pylist()]
+    rows = _measured(lake, manifest)
     for table, name in CHECKS.items():
         of_table = [row for row in rows if row["subject"] == table.path]
         beyond = [row for row in of_table if row["verdict"] in BEYOND_LIMITS]
@@ -53,6 +56,19 @@ def evaluations(lake: Lake, manifest: Manifest) -> Iterator[dg.AssetCheckEvaluat
             metadata={"day": manifest.trade_dt, **({"beyond_limits": _table(beyond)} if beyond else {})},
             partition=manifest.trade_dt,
         )
+
+
+def quality_tables(lake: Lake, manifest: Manifest) -> dict[str, dg.MetadataValue[Any]]:
+    """The published measures of a day for people: how many have which verdict, and those beyond their limits."""
+    rows = _measured(lake, manifest)
+    counts = Counter((row["subject"], row["verdict"]) for row in rows)
+    verdicts = [(table.path, *(counts[table.path, verdict.value] for verdict in Verdict)) for table in CHECKS]
+    beyond = [row for row in rows if row["verdict"] in BEYOND_LIMITS]
+    shown = [(row["subject"], *(_cell(row[name]) for name in _SHOWN)) for row in beyond[:_MOST_SHOWN]]
+    return {
+        "verdicts": table_or_none(("table", *(verdict.value for verdict in Verdict)), verdicts),
+        "not_as_expected": table_or_none(("table", *_SHOWN), shown),
+    }
 
 
 def all_checks(settings: Settings, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
@@ -91,6 +107,10 @@ def all_checks(settings: Settings, partitions: dg.PartitionsDefinition) -> dg.As
             yield _result(key, known.get(key), day)
 
     return quality_checks
+
+
+def _measured(lake: Lake, manifest: Manifest) -> list[Mapping[str, Any]]:
+    return [row for batch in batches(lake, QUALITY, [manifest]) for row in batch.to_pylist()]
 
 
 def _result(key: dg.AssetCheckKey, known: dg.AssetCheckEvaluation | None, day: str) -> dg.AssetCheckResult:

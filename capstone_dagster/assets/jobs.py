@@ -15,7 +15,7 @@ from spark_code.flow import WHOLE, steps_of, tables_of
 JobName = Literal["daily_pipeline", "preprocessing", "analytical"]
 JOB_NAMES: tuple[JobName, ...] = get_args(JobName)
 
-# The step, the group and the layer of the tables in Postgres, if they are switched on.
+# The step and the layer of the tables in Postgres, if they are switched on.
 WAREHOUSE = "warehouse"
 # What is made beside the tables of the lake, with the report, by step: `flow` knows those tables alone.
 _BESIDE: Mapping[str, frozenset[dg.AssetKey]] = {
@@ -73,5 +73,5 @@ def all_jobs(max_retries: int) -> list[Any]:
 def _selection(job: JobName) -> dg.AssetSelection:
     made: dg.AssetSelection = dg.AssetSelection.assets(*ASSETS[job])
     if job in _WITH_REPORT:
-        made = made | dg.AssetSelection.assets(page.PAGE, page.INDEX) | dg.AssetSelection.groups(WAREHOUSE)
+        made = made | dg.AssetSelection.assets(page.PAGE, page.INDEX) | dg.AssetSelection.key_prefixes(WAREHOUSE)
     return made

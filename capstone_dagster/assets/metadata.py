@@ -8,12 +8,14 @@ import dagster as dg
 from capstone_dagster.wording import printable
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
-from spark_code.schemas import Table
+from spark_code.schemas import EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES, Table
 
 _REJECTED = "rejected_"
 _WIDEST_CELL = 80
 # Whole numbers from here on lose digits in a browser.
 _FIRST_INEXACT = 2**53
+# One row per event, so that days of different size can be compared by what an event takes.
+_OF_EVENTS = (EVENTS, TRADES, QUOTES, QUOTE_ANALYTICS)
 
 
 def rejects_by_reason(manifest: Manifest) -> dict[str, int]:
@@ -26,6 +28,11 @@ def rejects_by_reason(manifest: Manifest) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
+def rejected_percent(manifest: Manifest) -> float:
+    """The share of a day's lines that was rejected."""
+    return 100 * manifest.measures["rejected"] / manifest.rows if manifest.rows else 0.0
+
+
 def materialization_metadata(
     table: Table, manifest: Manifest, preview: Sequence[Sequence[Any]], seconds: float | None, lake: Lake
 ) -> Mapping[str, Any]:
@@ -36,7 +43,8 @@ def materialization_metadata(
     if "rejected" in counts:
         counts["lines_in"] = manifest.rows
         counts["accepted"] = manifest.rows - counts["rejected"]
-        counts["rejects_by_reason"] = _table(("reason", "lines"), rejects_by_reason(manifest))
+        counts["rejected_percent"] = round(rejected_percent(manifest), 4)
+        counts["rejects_by_reason"] = table_or_none(("reason", "lines"), list(rejects_by_reason(manifest).items()))
     return {
         "dagster/partition_row_count": manifest.rows,
         **counts,
@@ -44,12 +52,17 @@ def materialization_metadata(
         "bytes": manifest.bytes,
         "files": len(manifest.paths),
         "version": manifest.version,
-        "inputs": _table(("input", "version"), manifest.inputs),
+        "inputs": table_or_none(("input", "version"), list(manifest.inputs.items())),
         "dagster/uri": lake.storage.uri(f"{table.path}/data/{manifest.version}"),
         "dagster/column_schema": column_schema(table),
         "preview": _records(table.columns, preview),
-        **({} if seconds is None else {"seconds": round(seconds, 2)}),
+        **({} if seconds is None else _times(table, manifest.rows, seconds)),
     }
+
+
+def _times(table: Table, rows: int, seconds: float) -> Mapping[str, float]:
+    per_million = {"seconds_per_million_events": round(1e6 * seconds / rows, 2)} if table in _OF_EVENTS and rows else {}
+    return {"seconds": round(seconds, 2), **per_million}
 
 
 def column_schema(table: Table) -> dg.TableSchema:
@@ -62,8 +75,9 @@ def column_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def _table(header: tuple[str, str], rows: Mapping[str, Any]) -> dg.MetadataValue[Any]:
-    return _records(header, list(rows.items())) if rows else dg.MetadataValue.text("none")
+def table_or_none(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.MetadataValue[Any]:
+    """A table of these rows; the word none if there are none."""
+    return _records(columns, rows) if rows else dg.MetadataValue.text("none")
 
 
 def _records(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.MetadataValue[Any]:

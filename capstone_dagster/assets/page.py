@@ -26,8 +26,7 @@ def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> lis
             dg.AssetSpec(
                 PAGE,
                 deps=[asset_key(table) for table in (EVENTS, QUALITY, QUOTE_ANALYTICS, DAILY_SUMMARY, BARS)],
-                group_name="report",
-                kinds={"html"},
+                kinds={"duckdb", "html"},
                 description="One page per trading day, for a browser: the day in numbers and charts, and how good its "
                 "data is. Source: `report/daily_summary`, `report/bars`, `report/quote_analytics`, `ingested/events`, "
                 "`quality/measures`.",
@@ -36,7 +35,6 @@ def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> lis
             dg.AssetSpec(
                 INDEX,
                 deps=[PAGE],
-                group_name="report",
                 kinds={"html"},
                 description="One line per trading day that has a page, the newest first. Source: `report/page`.",
                 code_version=_CODE_VERSION,

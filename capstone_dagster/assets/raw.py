@@ -22,7 +22,6 @@ def stage(partitions: dg.PartitionsDefinition, _: dg.BackfillPolicy) -> list[dg.
         dg.AssetSpec(
             raw_key(source),
             partitions_def=partitions,
-            group_name="raw",
             kinds={source.format},
             description=(
                 f"Files {source.exchange} delivered for one trading day. One line is one trade or quote. "

@@ -68,7 +68,8 @@ def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> lis
             drafts = eod_to_report.build(measures, trades, quotes, previous_closes, actions)
         for sentence in drafts[0].facts().get(REFUSED, ()):
             context.log.warning("%s", sentence)
-        for draft in drafts:
+        # The summary comes last: with it, the UI shows a picture of the bars.
+        for draft in sorted(drafts, key=lambda draft: draft.table == DAILY_SUMMARY):
             yield dg.Output(draft, output_name=draft.table.name)
 
     return [report]

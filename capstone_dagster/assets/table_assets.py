@@ -1,4 +1,4 @@
-"""How a table of the lake appears as an asset: one place for key, group and IO manager."""
+"""How a table of the lake appears as an asset: one place for key, kinds and IO manager."""
 
 from typing import Any
 
@@ -40,7 +40,6 @@ def table_out(table: Table, description: str, code_version: str) -> dg.AssetOut:
     return dg.AssetOut(
         key=asset_key(table),
         io_manager_key="lake",
-        group_name=table.layer,
         kinds={"pyspark", "parquet"},
         description=description,
         code_version=code_version,

@@ -73,7 +73,6 @@ def _spec(table: WarehouseTable) -> dg.AssetSpec:
         _key(table),
         deps=[asset_key(table.source)],
         description=f"{table.means}. Source: `{table.source.path}`.",
-        group_name=WAREHOUSE,
         kinds={"postgres"},
         code_version="1",
     )

@@ -65,9 +65,8 @@ def changed_closes(
         **switches.sensor_options(settings),
         name="changed_closes",
         job_name="analytical",
-        description="Runs `analytical` of a day when the closes of the trading day before have come or have changed, "
-        "or its corporate actions, once for every change. Closes that are published again with the same rows change "
-        "nothing.",
+        description="Makes a report again when the closes of the trading day before have come or have changed, or its "
+        "splits and cash payments. Closes that are published again with the same rows change nothing.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor = Cursor.parse(context.cursor) or Cursor(read={}, pending=(), next=None)

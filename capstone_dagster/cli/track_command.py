@@ -143,14 +143,20 @@ def _report_published(
     now = work.versions()
     published = [table for table in work.tables if now.get(table) != before.get(table)]
     types = dg.DagsterEventType
+    from capstone_dagster.pages.day_metadata import day_metadata  # noqa: PLC0415 - loads DuckDB and vl-convert
+
+    calendar = trading_days(work.settings.first_trading_day)
     for table in published:
         manifest = work.lake.require(table, work.day)
         materialization = dg.AssetMaterialization(
             asset_key(table),
             partition=work.day.isoformat(),
-            metadata=materialization_metadata(
-                table, manifest, preview(work.lake, table, manifest, _log.warning), None, work.lake
-            ),
+            metadata={
+                **day_metadata(calendar, work.lake, table, manifest, _log.warning),
+                **materialization_metadata(
+                    table, manifest, preview(work.lake, table, manifest, _log.warning), None, work.lake
+                ),
+            },
             tags=provenance.tags(table, manifest),
         )
         events: list[tuple[dg.DagsterEventType, Any]] = [

@@ -16,6 +16,7 @@ from capstone_dagster.emr.launcher import region
 from capstone_dagster.emr.step_calls import Steps
 from capstone_dagster.run_tags import PARTITION_TAG
 from capstone_dagster.settings import Settings
+from capstone_dagster.wording import printable
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
 from spark_code.schemas import TABLES
@@ -99,6 +100,8 @@ def reaper(settings: Settings) -> dg.SensorDefinition:
     )
     def emr_reaper(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         sentences = reap_now(settings, context.instance)
+        for sentence in sentences:
+            context.log.info(printable(sentence))
         return dg.SkipReason("; ".join(sentences) or "nothing is left on EMR by runs that have ended")
 
     return emr_reaper

@@ -143,13 +143,6 @@ def changes(percents: Sequence[float]) -> str:
     return draw(rows, panel(_TALL, drawn, hover(_quantity("from", axis, scale))))
 
 
-def picture(moments: Sequence[Moment], hours: Hours) -> str:
-    """A day at a glance: its volume by time, small."""
-    bars = _bars("volume", "currentColor", hours.x())
-    bars["encoding"]["x"]["axis"] = bars["encoding"]["y"]["axis"] = None
-    return draw([_row(each, volume=each.shares) for each in moments], panel(28, bars, width=156), is_bare=True)
-
-
 def classes(percents: Sequence[float]) -> tuple[float, dict[int, int]]:
     """Ten classes of changes around zero, the outer ones open: their width, and how many symbols are in each.
 

@@ -1,5 +1,6 @@
 """Numbers as a page writes them: thousands separators, a true minus sign, a dash where there is nothing."""
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -65,3 +66,8 @@ def against(now: float | None, before: float | None) -> str:
 def link(path: str) -> str:
     """A path as part of an address."""
     return quote(path)
+
+
+def week_day(day: date) -> str:
+    """The day in words: Thursday, 6 August 2020."""
+    return f"{day:%A}, {day.day} {day:%B %Y}"

@@ -6,7 +6,6 @@ points are doubles, added up exactly (``fsum``): they are shown rounded, and one
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -22,14 +21,19 @@ CHARTED, MOVERS, LISTED = 6, 5, 100
 # The length of the bars that are drawn, and of those in the tables below a chart.
 MINUTES = 5
 
-_SUMMARY_COLUMNS = [
-    *("symbol", "exchange", "open_pr", "high_pr", "low_pr", "close_pr", "volume", "trade_count", "vwap_pr"),
-    *("quote_count", "avg_spread", "prev_close_pr", "change_pr", "change_pct", "adjusted_prev_close_pr"),
-]
-_BAR_COLUMNS = [
-    *("trade_dt", "symbol", "exchange", "bar_tm", "open_pr", "high_pr", "low_pr", "close_pr", "volume", "vwap_pr"),
-    *("trade_count", "last_bid_pr", "last_ask_pr", "avg_spread", "quote_count"),
-]
+_SUMMARY = Only(
+    columns=[
+        *("symbol", "exchange", "open_pr", "high_pr", "low_pr", "close_pr", "volume", "trade_count", "vwap_pr"),
+        *("quote_count", "avg_spread", "prev_close_pr", "change_pr", "change_pct", "adjusted_prev_close_pr"),
+    ]
+)
+_BARS_DRAWN = Only(
+    columns=[
+        *("trade_dt", "symbol", "exchange", "bar_tm", "open_pr", "high_pr", "low_pr", "close_pr", "volume", "vwap_pr"),
+        *("trade_count", "last_bid_pr", "last_ask_pr", "avg_spread", "quote_count"),
+    ],
+    minutes=[MINUTES],
+)
 # Days of older releases have no adjusted closes.
 _LISTINGS = """
 CREATE VIEW listings AS
@@ -157,6 +161,17 @@ class Charted:
 
 
 @dataclass(frozen=True)
+class Glance:
+    """The day in a few numbers."""
+
+    totals: Totals
+    risers: Sequence[SymbolRow]
+    fallers: Sequence[SymbolRow]
+    by_time: Sequence[Moment]
+    """Empty without bars."""
+
+
+@dataclass(frozen=True)
 class Numbers:
     """All that a page says about trades and quotes."""
 
@@ -173,20 +188,32 @@ class Numbers:
 
 def numbers(sources: Sources) -> Numbers:
     """Compute them from the published rows."""
-    columns = Only(columns=_SUMMARY_COLUMNS)
-    day = _Day(sources.rows(DAILY_SUMMARY, columns))
-    day.add("bars", sources.rows(BARS, Only(columns=_BAR_COLUMNS, minutes=[MINUTES])))
-    before = _Day(sources.rows_before(columns)).totals() if sources.before else None
+    day = _day(sources)
+    before = _Day(sources.rows_before(_SUMMARY)).totals() if sources.before else None
     return Numbers(
         totals=day.totals(),
         before=before,
-        risers=day.movers("> 0", "DESC"),
-        fallers=day.movers("< 0", "ASC"),
+        risers=day.risers(),
+        fallers=day.fallers(),
         symbols=day.symbols(LISTED),
         changes=day.changes(),
         by_time=day.by_time(),
         charted=[Charted(row, day.bars_of(row, _averages(sources, row))) for row in day.symbols(CHARTED)],
     )
+
+
+def glance(sources: Sources) -> Glance:
+    """Only the totals, the movers and, if there are bars, the volume by time."""
+    day = _day(sources)
+    by_time = day.by_time() if BARS in sources.manifests else []
+    return Glance(day.totals(), day.risers(), day.fallers(), by_time)
+
+
+def _day(sources: Sources) -> "_Day":
+    day = _Day(sources.rows(DAILY_SUMMARY, _SUMMARY))
+    if BARS in sources.manifests:
+        day.add("bars", sources.rows(BARS, _BARS_DRAWN))
+    return day
 
 
 def _averages(sources: Sources, row: SymbolRow) -> pa.Table:
@@ -219,8 +246,15 @@ class _Day:
         """The most active symbols."""
         return [SymbolRow(*row) for row in self._rows(f"SELECT {_ROW} FROM symbols LIMIT ?", most)]  # noqa: S608 - ours
 
-    def movers(self, condition: str, order: str) -> list[SymbolRow]:
-        """The symbols that have moved most in one direction."""
+    def risers(self) -> list[SymbolRow]:
+        """The symbols that have gained most."""
+        return self._movers("> 0", "DESC")
+
+    def fallers(self) -> list[SymbolRow]:
+        """The symbols that have lost most."""
+        return self._movers("< 0", "ASC")
+
+    def _movers(self, condition: str, order: str) -> list[SymbolRow]:
         query = (
             f"SELECT {_ROW} FROM symbols WHERE change_pct {condition} "  # noqa: S608 - ours
             f"ORDER BY change_pct {order}, symbol LIMIT ?"
@@ -243,8 +277,3 @@ class _Day:
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         return self._database.execute(query, values or None).fetchall()
-
-
-def week_day(day: date) -> str:
-    """The day in words: Thursday, 6 August 2020."""
-    return f"{day:%A}, {day.day} {day:%B %Y}"

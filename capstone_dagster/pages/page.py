@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from capstone_dagster.pages import charts, number_texts
 from capstone_dagster.pages.entries import Entry
-from capstone_dagster.pages.numbers import LISTED, MINUTES, Numbers, SymbolRow, Totals, week_day
+from capstone_dagster.pages.numbers import LISTED, MINUTES, Numbers, SymbolRow, Totals
+from capstone_dagster.pages.picture import picture
 from capstone_dagster.pages.quality import Measure, Quality, Word
 from capstone_dagster.wording import printable
 from spark_code.manifest import Manifest
@@ -68,7 +69,7 @@ def render(contents: Contents) -> tuple[str, Entry]:
         word=contents.word.state,
         reason=contents.word.reason,
         sentence=sentence(contents),
-        picture=charts.picture(numbers.by_time, hours) if numbers.totals.shares else "",
+        picture=picture(numbers.by_time, hours) if numbers.totals.shares else "",
     )
     html = (
         environment()
@@ -152,10 +153,9 @@ def environment() -> jinja2.Environment:
     made.filters |= {
         **{
             each: getattr(number_texts, each)
-            for each in ("whole", "price", "compact", "signed", "percent", "bps", "clock", "link")
+            for each in ("whole", "price", "compact", "signed", "percent", "bps", "clock", "link", "week_day")
         },
         "name": name,
-        "week_day": week_day,
         "line": _line,
         "drawn": _drawn,
     }

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from capstone_dagster.assets.metadata import rejects_by_reason
+from capstone_dagster.assets.metadata import rejected_percent, rejects_by_reason
 from capstone_dagster.pages.sources import Sources
 from capstone_dagster.wording import printable
 from spark_code.quality_limits import BEYOND_LIMITS, Verdict
@@ -54,12 +54,7 @@ class Quality:
     corrections: int | None
     """Accepted lines of which a later arrival has replaced the event; None if the load is of another ingest."""
     late: int
-    """Events that arrived after their trading day."""
-
-    @property
-    def rejected_percent(self) -> float:
-        """The share of the lines that was rejected."""
-        return 100 * self.rejected / self.lines_in if self.lines_in else 0.0
+    rejected_percent: float
 
 
 def quality(sources: Sources) -> Quality:
@@ -75,8 +70,13 @@ def quality(sources: Sources) -> Quality:
     ]
     loaded = sum(sources.manifests[table].rows for table in (TRADES, QUOTES))
     corrections = events.rows - rejected - loaded if sources.is_of_latest_ingest else None
-    late = sum(row["value"] for row in sources.measures if row["measure"] == "late")
-    return Quality(events.rows, events.rows - rejected, rejected, rejects, corrections, int(late))
+    percent, accepted = rejected_percent(events), events.rows - rejected
+    return Quality(events.rows, accepted, rejected, rejects, corrections, late_events(sources), percent)
+
+
+def late_events(sources: Sources) -> int:
+    """How many events arrived after their trading day."""
+    return int(sum(row["value"] for row in sources.measures if row["measure"] == "late"))
 
 
 def measures_of(sources: Sources) -> list[Measure]:

@@ -71,8 +71,8 @@ def _title(text: str) -> Spec:
     return {"data": {"values": [{}]}, "mark": mark, "encoding": place}
 
 
-def draw(rows: Sequence[Mapping[str, Any]], *panels: Spec, is_bare: bool = False) -> str:
-    """Plots above each other of the same rows; bare: without room for letters.
+def draw(rows: Sequence[Mapping[str, Any]], *panels: Spec) -> str:
+    """Plots above each other of the same rows.
 
     All drawings of the same plots are equally large, whatever room their letters have taken.
     """
@@ -80,8 +80,7 @@ def draw(rows: Sequence[Mapping[str, Any]], *panels: Spec, is_bare: bool = False
     drawn = vl_convert.vegalite_to_svg({"data": {"values": list(rows)}, **layout, "config": _CONFIG}, vl_version="5.20")
     width, height = panels[0]["width"], sum(each["height"] for each in panels) + _GAP * (len(panels) - 1)
     top = _TOP + (_TITLE if "description" in panels[0] else 0)
-    left, top, right, bottom = (0, 0, 0, 0) if is_bare else (_LEFT, top, _RIGHT, _BOTTOM)
-    view = f"{-left} {-top} {left + width + right} {top + height + bottom}"
+    view = f"{-_LEFT} {-top} {_LEFT + width + _RIGHT} {top + height + _BOTTOM}"
     root = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view}" aria-hidden="true"><g fill="none">'
     return _ROOT.sub(root, _lean(drawn), count=1)
 

@@ -4,9 +4,11 @@ A step whose inputs are not all published fails before any work (see ``inputs``)
 """
 
 import time
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
+from typing import Any
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
@@ -23,8 +25,11 @@ from spark_code.drafts import Draft, Published
 from spark_code.flow import maker_of
 from spark_code.glue import GlueCatalog
 from spark_code.lake import AuditError, Lake
-from spark_code.manifest import Attempt
-from spark_code.schemas import TABLES
+from spark_code.manifest import Attempt, Manifest
+from spark_code.schemas import TABLES, Table
+
+# More metadata of a version that was just published; it warns, and does not fail.
+DayMetadata = Callable[[Lake, Table, Manifest, Callable[[str], object]], Mapping[str, Any]]
 
 
 class ReportOptions(dg.ConfigurableResource[None]):
@@ -42,21 +47,17 @@ class ReportOptions(dg.ConfigurableResource[None]):
     )
 
 
+@dataclass(kw_only=True, eq=False)
 class LakeIOManager(dg.IOManager):
     """Reads and publishes one trading day of one table of the lake. Every run creates its own."""
 
-    def __init__(
-        self,
-        *,
-        uri: str,
-        spark: LazyPySparkResource,
-        report_options: ReportOptions,
-        retries: Retries,
-        glue_database: str | None = None,
-    ) -> None:
-        self.uri, self.glue_database = uri, glue_database
-        self.spark, self.report_options, self.retries = spark, report_options, retries
-        self._began: Attempt | None = None
+    uri: str
+    spark: LazyPySparkResource
+    report_options: ReportOptions
+    retries: Retries
+    glue_database: str | None = None
+    day_metadata: DayMetadata = lambda *_: {}
+    _began: Attempt | None = field(default=None, init=False)
 
     def begin(self, day: date) -> Attempt:
         """Take the run's fencing token before its first step reads inputs; publishing adds the attempt's number."""
@@ -109,7 +110,9 @@ class LakeIOManager(dg.IOManager):
         seconds = time.monotonic() - started
         rows = preview(lake, draft.table, manifest, context.log.warning)
         context.step_context.set_data_version(context.asset_key, data_version(manifest))
-        context.add_output_metadata(materialization_metadata(draft.table, manifest, rows, seconds, lake))
+        of_day = self.day_metadata(lake, draft.table, manifest, context.log.warning)
+        of_version = materialization_metadata(draft.table, manifest, rows, seconds, lake)
+        context.add_output_metadata({**of_day, **of_version})
 
     def _day(self, context: dg.OutputContext) -> date:
         """The trading day of the run; an error if Dagster would record the table's partition as another day.

@@ -129,6 +129,40 @@ def test_all_assets_share_one_partitions_definition(defs: dg.Definitions) -> Non
     assert len({graph.get(key).partitions_def for key in graph.get_all_asset_keys()}) == 1
 
 
+def test_all_assets_are_of_one_group_that_the_ui_does_not_fold_and_a_tag_has_their_layer(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        asset = graph.get(key)
+        assert (asset.group_name, asset.tags["layer"]) == ("market_data", key.path[0])
+
+
+def test_the_assets_have_the_owners_of_the_setting() -> None:
+    graph = build_defs(Settings.from_mapping({"CAPSTONE_OWNERS": "team:feeds,desk@firm.example"})).resolve_asset_graph()
+    assert {tuple(graph.get(key).owners) for key in graph.get_all_asset_keys()} == {("team:feeds", "desk@firm.example")}
+
+
+def _code(settings: dict[str, str]) -> dict[str, str]:
+    """Where the UI says that the code of each asset is."""
+    graph = build_defs(Settings.from_mapping(settings)).resolve_asset_graph()
+    known = {key: graph.get(key).metadata.get("dagster/code_references") for key in graph.get_all_asset_keys()}
+    found = {key: references.code_references for key, references in known.items() if references}
+    return {
+        key.to_user_string(): one.url if isinstance(one, dg.UrlCodeReference) else f"{one.file_path}#L{one.line_number}"
+        for key, (one,) in found.items()
+    }
+
+
+def test_what_code_makes_has_a_link_to_it_in_the_checkout_or_where_the_setting_says() -> None:
+    here, there = _code({}), _code({"CAPSTONE_CODE_URL": "https://git.firm.example/market-data/blob/v1"})
+
+    path, line = here["eod/trades"].split("#L")
+    assert Path(path) == ROOT / "capstone_dagster/assets/eod.py"
+    assert "multi_asset" in Path(path).read_text().splitlines()[int(line) - 1]
+    address = f"https://git.firm.example/market-data/blob/v1/capstone_dagster/assets/eod.py#L{line}"
+    assert there["eod/trades"] == address
+    assert {key.split("/")[0] for key in there} == {"ingested", "eod", "quality", "report", "warehouse"}
+
+
 def test_every_asset_says_what_one_row_means(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
     for key in graph.get_all_asset_keys():

@@ -19,6 +19,7 @@ ON_EMR = {
     "CAPSTONE_EMR_STAGING_URI": "s3://firm-staging",
 }
 DATABASE = "postgresql://user:secret@host:5432/database"
+OWNERS = "must be teams and e-mail addresses with commas between them, like team:market-data,desk@example.com"
 WITHOUT_PORTS = "must be names of hosts with commas between them and without ports, like market.example.com"
 FROM_TO = "must be a date like 2020-08-05, from 2004-01-01 to 2039-12-31"
 AFTER_THE_CLOSE = "must be a time in New York like 19:00, not before the close at 16:00"
@@ -55,6 +56,12 @@ def refusal(variable: str, value: str, **others: str) -> str:
         ("CAPSTONE_BACKFILL_DAYS", "1", "backfill_days", 1),
         ("CAPSTONE_UI_URL", "http://localhost:3000/", "ui_url", "http://localhost:3000"),
         ("CAPSTONE_UI_HOSTS", "Market.example.com, [fe80::1]", "ui_hosts", ("market.example.com", "[fe80::1]")),
+        (
+            "CAPSTONE_OWNERS",
+            "team:market-data , A.B+c@firm.example",
+            "owners",
+            ("team:market-data", "A.B+c@firm.example"),
+        ),
         ("CAPSTONE_ALERT_URLS", "slack://a/b/c\tjson://h", "alert_urls", ("slack://a/b/c", "json://h")),
         ("CAPSTONE_PRECONDITION_COMMANDS", "true", "precondition_commands", True),
     ],
@@ -109,6 +116,11 @@ def test_a_valid_value_is_taken(variable: str, value: str, field: str, expected:
         ("CAPSTONE_UI_URL", "127.0.0.1:3000", "must be an address like http://127.0.0.1:3000"),
         ("CAPSTONE_UI_HOSTS", "market.example.com:3000", WITHOUT_PORTS),
         ("CAPSTONE_UI_HOSTS", "*", WITHOUT_PORTS),
+        ("CAPSTONE_OWNERS", "market-data", OWNERS),
+        ("CAPSTONE_OWNERS", "team:", OWNERS),
+        ("CAPSTONE_OWNERS", "desk@firm", OWNERS),
+        ("CAPSTONE_OWNERS", "team:market-data,,desk@firm.example", OWNERS),
+        ("CAPSTONE_CODE_URL", "git@firm.example:market-data.git", "must be an address like http://127.0.0.1:3000"),
         ("CAPSTONE_UI_URL", "http:///runs", "must be an address like http://127.0.0.1:3000"),
         ("CAPSTONE_PRECONDITION_COMMANDS", "1", "must be true or false"),
         (

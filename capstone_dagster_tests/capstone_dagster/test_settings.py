@@ -84,6 +84,8 @@ def test_all_variables_together(tmp_path: Path) -> None:
         "CAPSTONE_UI_URL": "https://dagster.firm.example/capstone/",
         "CAPSTONE_PAGES_URL": "https://firm.example/lake/",
         "CAPSTONE_UI_HOSTS": "dagster.internal",
+        "CAPSTONE_OWNERS": "team:market-data, desk@firm.example",
+        "CAPSTONE_CODE_URL": "https://git.firm.example/market-data/blob/v1/",
         "CAPSTONE_ALERT_URLS": ALERTS,
         "CAPSTONE_ALERT_TOPIC": "arn:aws:sns:us-east-1:123456789012:market-alarms",
         "CAPSTONE_PRECONDITIONS": (
@@ -144,6 +146,8 @@ def test_all_variables_together(tmp_path: Path) -> None:
         ui_url="https://dagster.firm.example/capstone",
         pages_url="https://firm.example/lake",
         ui_hosts=("dagster.internal",),
+        owners=("team:market-data", "desk@firm.example"),
+        code_url="https://git.firm.example/market-data/blob/v1",
         alert_urls=("json://127.0.0.1:8080/hook", "mailto://user:canary@firm.example"),
         alert_topic="arn:aws:sns:us-east-1:123456789012:market-alarms",
         preconditions=Preconditions(

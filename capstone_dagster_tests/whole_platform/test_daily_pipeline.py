@@ -18,6 +18,7 @@ from spark_code.schemas import (
     CLOSES,
     DAILY_SUMMARY,
     EVENTS,
+    QUALITY,
     QUOTE_ANALYTICS,
     QUOTES,
     TABLES,
@@ -133,6 +134,10 @@ def test_every_materialization_says_what_was_published(two_days: Platform, again
         assert len(preview.records) == min(5, manifest.rows)
     events, _ = again.after[EVENTS]
     assert by_key[EVENTS.path]["lines_in"].value == 120
+    summary = by_key[DAILY_SUMMARY.path]
+    assert {"risers", "fallers", "turnover", "late_events", "rejected_percent"} <= summary.keys()
+    assert isinstance(summary["volume_by_time"], dg.MarkdownMetadataValue)  # of the bars, which are published before
+    assert "verdicts" in by_key[QUALITY.path]
     assert by_key[EVENTS.path]["accepted"].value == 120 - events.measures["rejected"]
 
 

@@ -22,6 +22,7 @@ from capstone_dagster.automation.landed_days import Landing, delivered_day, expe
 from capstone_dagster.automation.ticks import Clock, SensorCursor
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import TradingDays, trading_days
+from capstone_dagster.wording import printable
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
 
@@ -61,8 +62,8 @@ def late_days(
     @dg.sensor(
         **switches.sensor_options(settings),
         name="late_days",
-        description=f"Alerts once for every trading day that has not landed by {settings.late_time:%H:%M} New York, "
-        "with the reason, and keeps the check `landed` of report/daily_summary up to date.",
+        description=f"Alerts once if a trading day has not landed by {settings.late_time:%H:%M} New York, with the "
+        "reason. Keeps the check `landed` of report/daily_summary up to date.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         now = datetime.fromtimestamp(clock(), UTC)
@@ -81,6 +82,8 @@ def late_days(
         except StorageError as error:
             return dg.SkipReason(f"the lake cannot be looked at; the next tick tries again: {error}")
         context.update_cursor(str(cursor))
+        for sentence in sentences:
+            context.log.info(printable(sentence))
         return dg.SkipReason("; ".join(sentences) or _nothing_new(cursor))
 
     return sensor

@@ -34,8 +34,8 @@ def rejected_lines(settings: Settings, clock: Clock = time.time) -> dg.SensorDef
     return alert_sensor(
         settings,
         "rejected_lines",
-        f"Alerts once for every published day of which more than {settings.max_reject_ratio:.2%} of the lines were "
-        "rejected (CAPSTONE_MAX_REJECT_RATIO), with the most frequent reasons.",
+        f"Alerts once if more than {settings.max_reject_ratio:.2%} of the lines of a published day were rejected "
+        "(CAPSTONE_MAX_REJECT_RATIO), with the most frequent reasons.",
         Watched(_published, judge),
         clock,
     )

@@ -20,6 +20,7 @@ from capstone_dagster.automation import switches
 from capstone_dagster.automation.alerts.messages import TRIED_SECONDS, Alert, channels, deliver
 from capstone_dagster.automation.ticks import Clock
 from capstone_dagster.settings import Settings
+from capstone_dagster.wording import counted
 
 # None if there is nothing to send; "later" if it is too early to say.
 Judgement = Alert | Literal["later"] | None
@@ -80,16 +81,22 @@ class _Post:
     failures: Counter[str] = field(default_factory=Counter)
     sentences: list[str] = field(default_factory=list)
     """What became of each alert."""
+    too_early: int = 0
+    """Of how many events it cannot be said yet whether they need one."""
 
     def summary(self, unsettled: int) -> str:
-        """What the tick has done, in a sentence."""
-        waiting = [f"{unsettled} waiting for the next look"] if unsettled else []
+        """What the tick has done and what the next ones wait for, in a sentence."""
+        unsent = unsettled - self.too_early
+        waiting = [f"waiting for the next attempt of {counted(self.too_early, 'run')}"] if self.too_early else []
+        waiting += [f"{counted(unsent, 'alert')} to be sent again"] if unsent else []
         return "; ".join([*self.sentences, *waiting]) or "nothing to send"
 
     def is_settled(self, watched: Watched, record: dg.EventLogRecord) -> bool:
         """Send the alert if there is one to send; returns whether the event needs nothing more."""
         age = self.clock() - record.timestamp
         alert = watched.judge(self.instance, record, age)
+        if alert == "later":
+            self.too_early += 1
         if alert is None or alert == "later":
             return alert is None
         taken, is_settled = self._known(alert, record.run_id)

@@ -105,6 +105,7 @@ def test_where_the_lines_of_a_day_went(tmp_path: Path) -> None:
         "rejected": 3,
         "lines_in": 10,
         "accepted": 7,
+        "rejected_percent": 30.0,
         "rejects_by_reason": table(["reason", "lines"], ("bad_json", 2), ("blank", 1)),
         "schema_drift": dg.MetadataValue.json(facts["schema_drift"]),
         "bytes": 2048,
@@ -115,6 +116,7 @@ def test_where_the_lines_of_a_day_went(tmp_path: Path) -> None:
         "dagster/column_schema": column_schema(EVENTS),
         "preview": table(EVENTS.columns),
         "seconds": 0.5,
+        "seconds_per_million_events": 50000.0,
     }
 
 

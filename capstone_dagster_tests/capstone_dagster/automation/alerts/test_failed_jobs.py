@@ -179,10 +179,10 @@ def test_a_canceled_run_over_days_of_which_none_has_failed_is_not_told(histories
 def test_of_several_attempts_the_last_is_told(retrying: Histories, webhook: Webhook) -> None:
     ticks = begun(retrying, webhook.url())
     first = retrying.run("daily_pipeline", STARTED, FAILURE)
-    assert [ticks.tick(), ticks.tick()] == ["1 waiting for the next look"] * 2
+    assert [ticks.tick(), ticks.tick()] == ["waiting for the next attempt of 1 run"] * 2
 
     second = retry(retrying, first)
-    assert [ticks.tick(), ticks.tick()] == ["1 waiting for the next look"] * 2
+    assert [ticks.tick(), ticks.tick()] == ["waiting for the next attempt of 1 run"] * 2
     retrying.happened(second, STARTED)
     assert ticks.tick() == "nothing to send"
     retrying.happened(second, FAILURE)
@@ -209,7 +209,7 @@ def test_a_next_attempt_that_does_not_begin_is_waited_for_no_longer_than_ten_min
     ticks = begun(retrying, webhook.url())
     retrying.run("daily_pipeline", STARTED, FAILURE)
     retrying.now += timedelta(seconds=600)
-    assert ticks.tick() == "1 waiting for the next look"
+    assert ticks.tick() == "waiting for the next attempt of 1 run"
     retrying.now += timedelta(seconds=1)
 
     assert ticks.tick() == "daily_pipeline_2020-08-06 failed: sent to 1 channel"
@@ -236,9 +236,9 @@ def test_a_failure_that_is_seen_before_dagster_has_marked_its_run_is_told_when_t
         None, logging.INFO, "", run_id, retrying.now.timestamp(), dagster_event=failure
     )
     retrying.instance.event_log_storage.store_event(entry)
-    assert [ticks.tick(), ticks.tick()] == ["1 waiting for the next look"] * 2
+    assert [ticks.tick(), ticks.tick()] == ["waiting for the next attempt of 1 run"] * 2
     storage.handle_run_event(run_id, failure, retrying.now)
-    assert [ticks.tick(), ticks.tick()] == ["1 waiting for the next look"] * 2
+    assert [ticks.tick(), ticks.tick()] == ["waiting for the next attempt of 1 run"] * 2
     storage.add_run_tags(run_id, {"dagster/will_retry": "false"})
 
     assert ticks.tick() == f"daily_pipeline_2020-08-06 failed: {NOBODY}"

@@ -371,3 +371,13 @@ def test_a_day_that_is_late_by_a_month_is_not_looked_at_any_more(watching: Alarm
         watching.tick(day, "20:00")
 
     assert watching.tick(days[-1], "20:01") == f"nothing new; still late: {', '.join(days[2:])}"
+
+
+def test_a_tick_that_judges_a_day_or_sends_an_alert_says_so_in_its_log(
+    watching: Alarm, capfd: pytest.CaptureFixture[str]
+) -> None:
+    watching.tick("2020-08-06", "20:00")
+
+    log = capfd.readouterr().err
+    assert "2020-08-06 has not landed by 20:00 New York: " in log
+    assert "alert of 2020-08-06 sent to " in log

@@ -40,8 +40,8 @@ def test_a_channel_that_was_away_gets_the_alert_later_and_the_other_gets_it_once
     webhook.refuse(503, 503)
 
     assert [ticks.tick() for _ in range(4)] == [
-        f"{TITLE}: 1 of 2 channels did not take it: {AWAY}; 1 waiting for the next look",
-        f"{TITLE}: 1 of 1 channels did not take it: {AWAY}; 1 waiting for the next look",
+        f"{TITLE}: 1 of 2 channels did not take it: {AWAY}; 1 alert to be sent again",
+        f"{TITLE}: 1 of 1 channels did not take it: {AWAY}; 1 alert to be sent again",
         f"{TITLE}: sent to 1 channel",
         "nothing to send",
     ]
@@ -57,7 +57,7 @@ def test_it_is_given_up_after_an_hour(histories: Histories, webhook: Webhook) ->
     run_id = histories.run("daily_pipeline", STARTED, FAILURE)
     webhook.refuse(503, 503)
     histories.now += timedelta(hours=1)
-    assert ticks.tick().endswith("; 1 waiting for the next look")
+    assert ticks.tick().endswith("; 1 alert to be sent again")
     histories.now += timedelta(seconds=1)
 
     assert ticks.tick() == f"{TITLE}: 1 of 1 channels did not take it: {AWAY}; given up"
@@ -133,7 +133,7 @@ def test_a_channel_that_takes_nothing_holds_up_no_other_and_is_asked_twice_in_a_
         histories.run(job, STARTED, FAILURE)
     webhook.refuse(500, 500)
 
-    assert ticks.tick().endswith("; 3 waiting for the next look")
+    assert ticks.tick().endswith("; 3 alerts to be sent again")
     assert webhook.asked == 2
     titles = [f"{job}_2020-08-06 failed" for job in jobs]
     assert second_webhook.titles == titles
