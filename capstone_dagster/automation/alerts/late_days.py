@@ -63,7 +63,7 @@ def late_days(
         **switches.sensor_options(settings),
         name="late_days",
         description=f"Alerts once if a trading day has not landed by {settings.late_time:%H:%M} New York, with the "
-        "reason. Keeps the check `landed` of report/daily_summary up to date.",
+        "reason. Keeps the check landed of report/daily_summary up to date.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         now = datetime.fromtimestamp(clock(), UTC)

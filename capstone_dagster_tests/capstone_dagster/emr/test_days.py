@@ -93,12 +93,16 @@ def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_
         said, _ = process.communicate(timeout=400)
         versions = {path: data_versions(instance, path) for path in ("raw/nyse", "ingested/events", "eod/closes")}
         run = instance.get_runs()[0]
+        summary = instance.get_latest_materialization_event(dg.AssetKey(["report", "daily_summary"]))
         logs = instance.all_logs(run.run_id)
 
     assert process.returncode == 0, said
     kinds = [entry.dagster_event.event_type for entry in logs if entry.dagster_event]
     assert kinds.count(dg.DagsterEventType.STEP_UP_FOR_RETRY) == 1
     assert kinds.count(dg.DagsterEventType.ASSET_MATERIALIZATION) == len(TABLES) + 2  # and the page and the index
+    assert summary
+    assert summary.asset_materialization
+    assert {"volume_by_time", "turnover", "late_events"} <= summary.asset_materialization.metadata.keys()
     assert platform.states == ["TERMINATED"]
     assert [step.state for step in platform.emr.clusters[0].steps] == ["FAILED", *["COMPLETED"] * len(STEPS)]
     for made, of in (("ingested/events", "raw/nyse"), ("eod/closes", "ingested/events")):
