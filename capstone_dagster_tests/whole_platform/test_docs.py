@@ -193,7 +193,7 @@ MADE: Mapping[str, tuple[str, list[str | None]]] = {
         "1",
         ["40f9285d55ddae4bb61c5bb7c8a4449b", "b5d19815bedf89612b0a62fb105183c4", "8a6754373ef0c5cf63e7744831e5346c"],
     ),
-    "quality": ("1", ["867d2aae99fd227b1a32b43d1353c658"]),
+    "quality": ("2", ["51f336fe82860bdfcc193892dc3baf57"]),
     "report": (
         "2",
         ["6ba26fcb684f5b5fd82a1c5b10a19e76", "7e2565082eafd7866a5f96dcc1079f45", "dabc73b49b9b63742c4fc3609637eecd"],
