@@ -132,6 +132,7 @@ def test_an_action_counts_on_every_exchange_and_for_its_symbol_only() -> None:
     assert found == Adjusted(
         {("ABC", "NASDAQ"): Decimal("24.75"), ("ABC", "NYSE"): Decimal(25)},
         ["ABC on NASDAQ: 99, adjusted 24.750000", "ABC on NYSE: 100, adjusted 25.000000"],
+        [],
     )
 
 
