@@ -14,7 +14,14 @@ import dagster as dg
 
 from capstone_dagster.assets.jobs import WAREHOUSE
 from capstone_dagster.assets.page import PAGES
-from capstone_dagster.assets.table_assets import NOTHING, QUALITY_JUDGEMENT, RETRIES, STEP_LAUNCHER, TRADING_DAY
+from capstone_dagster.assets.table_assets import (
+    CORPORATE_ACTIONS,
+    NOTHING,
+    QUALITY_JUDGEMENT,
+    RETRIES,
+    STEP_LAUNCHER,
+    TRADING_DAY,
+)
 from capstone_dagster.deliveries.preconditions import GuardedRawFolder
 from capstone_dagster.runs.day_guard import trading_day
 from capstone_dagster.setting_values import Deployment
@@ -23,6 +30,7 @@ from capstone_dagster.steps.lake_io_manager import LakeIOManager, ReportOptions
 from capstone_dagster.steps.local_spark import LocalSpark, StepSpark
 from capstone_dagster.steps.retries import FIRST_SECONDS, Retries
 from capstone_dagster.trading_days import trading_days
+from spark_code.corporate_actions import Actions, CorporateActions
 from spark_code.lake import Lake
 from spark_code.quality import Circumstances
 from spark_code.raw_files import RawFolder
@@ -67,6 +75,7 @@ def _storage(settings: Settings, spark: Callable[[], StepSpark]) -> dict[str, An
         RETRIES: Retries.configure_at_launch(max_retries=settings.max_retries, first_seconds=FIRST_SECONDS),
         TRADING_DAY: trading_day(settings.first_trading_day),
         QUALITY_JUDGEMENT: _quality_judgement(settings),
+        CORPORATE_ACTIONS: _corporate_actions(settings),
         PAGES: _pages(settings),
         "io_manager": _no_io_manager,
     }
@@ -131,6 +140,16 @@ def _quality_judgement(settings: Settings) -> dg.ResourceDefinition:
         return lambda day: Circumstances.of(Lake(settings.lake_uri), day, calendar.hours(day), settings.limits)
 
     return quality_judgement
+
+
+def _corporate_actions(settings: Settings) -> dg.ResourceDefinition:
+    calendar = trading_days(settings.first_trading_day)
+
+    @dg.resource(config_schema=NOTHING, description="The splits and cash payments that concern a trading day.")
+    def corporate_actions(_: dg.InitResourceContext) -> Callable[[date], Actions]:
+        return lambda day: CorporateActions(settings.raw_uri).of(day, calendar.previous(day))
+
+    return corporate_actions
 
 
 def _warehouse(settings: Settings) -> dg.ResourceDefinition:

@@ -1,22 +1,28 @@
 """Edge: the end-of-day load to the analytical report.
 
 Grain out: one row per quote (quote analytics), one per instrument (daily summary), and one per instrument and bar
-(``bars``). The previous trading day's closes are an input; the caller's calendar decides which day that is.
+(``bars``). The previous trading day's closes are an input; the caller's calendar decides which day that is. Prices are
+compared with these closes as ``corporate_actions`` adjusts them.
 """
+
+from collections.abc import Mapping
+from decimal import Decimal
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType
 
 from spark_code.bars import bars
+from spark_code.corporate_actions import NO_ACTIONS, Actions, Adjusted, Instrument
 from spark_code.drafts import Draft, Published
 from spark_code.lake import require_common_inputs, require_made_from
 from spark_code.quality import require_good
-from spark_code.schemas import BARS, DAILY_SUMMARY, QUOTE_ANALYTICS, conform
+from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, PRICE, QUOTE_ANALYTICS, conform
 from spark_code.sums import sums_of_quotes, sums_of_trades, with_averages
 from spark_code.windows import INSTRUMENT, trailing_mean_price, up_to_now
 
 # Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 MOVING_AVERAGE_MINUTES = 30
 
@@ -24,9 +30,13 @@ MOVING_AVERAGE_MINUTES = 30
 # instant, while the order stays that of the key: publishing the quotes in it needs no other sort.
 _BEFORE_ALL_QUOTES = -(2**63)
 
+_NONE: Mapping[Instrument, Decimal] = {}
 
-def quote_analytics(trades: DataFrame, quotes: DataFrame, previous_closes: DataFrame) -> DataFrame:
-    """Give every quote the last trade at or before it and its move against the previous close.
+
+def quote_analytics(
+    trades: DataFrame, quotes: DataFrame, previous_closes: DataFrame, adjusted: Mapping[Instrument, Decimal] = _NONE
+) -> DataFrame:
+    """Give every quote the last trade at or before it and its move against the previous close, as far as adjusted.
 
     Trades and quotes become one stream per instrument, with trades before quotes of the same instant, and the last
     trade is carried forward: one sort instead of a join over time ranges. The quotes come out in the order of their
@@ -46,14 +56,16 @@ def quote_analytics(trades: DataFrame, quotes: DataFrame, previous_closes: DataF
         .where(F.col("event_seq_nb") >= 0)
         .withColumn("last_trade_pr", F.col("last_trade.trade_pr"))
         .withColumn("last_mov_avg_pr", F.col("last_trade.mov_avg_pr"))
-        .join(previous_closes.select(*INSTRUMENT, "close_pr"), on=list(INSTRUMENT), how="left")
-        .withColumn("bid_pr_mv", F.col("bid_pr") - F.col("close_pr"))
-        .withColumn("ask_pr_mv", F.col("ask_pr") - F.col("close_pr"))
+        .join(_with_adjusted(previous_closes, adjusted), on=list(INSTRUMENT), how="left")
+        .withColumn("bid_pr_mv", F.col("bid_pr") - F.col("adjusted_close_pr"))
+        .withColumn("ask_pr_mv", F.col("ask_pr") - F.col("adjusted_close_pr"))
     )
     return conform(analytics, QUOTE_ANALYTICS)
 
 
-def daily_summary(trades: DataFrame, quotes: DataFrame, previous_closes: DataFrame) -> DataFrame:
+def daily_summary(
+    trades: DataFrame, quotes: DataFrame, previous_closes: DataFrame, adjusted: Mapping[Instrument, Decimal] = _NONE
+) -> DataFrame:
     """One row per instrument seen today: prices of the day, volume, spread and change.
 
     An instrument with quotes and no trade has a row with null prices.
@@ -61,39 +73,75 @@ def daily_summary(trades: DataFrame, quotes: DataFrame, previous_closes: DataFra
     by_instrument = ["trade_dt", *INSTRUMENT]
     traded = trades.groupBy(*by_instrument).agg(*sums_of_trades())
     quoted = quotes.groupBy(*by_instrument).agg(*sums_of_quotes())
-    previous = previous_closes.select(*INSTRUMENT, F.col("close_pr").alias("prev_close_pr"))
-    change = F.col("close_pr") - F.col("prev_close_pr")
+    names = {"close_pr": "prev_close_pr", "adjusted_close_pr": "adjusted_prev_close_pr"}
+    previous = _with_adjusted(previous_closes, adjusted).withColumnsRenamed(names)
+    change = F.col("close_pr") - F.col("adjusted_prev_close_pr")
     # 20 digits leave the division 18 decimals, so that only the rounding to six is visible.
     percent = (change * 100).try_cast("decimal(20,6)")
     summary = (
         with_averages(traded.join(quoted, on=by_instrument, how="full"))
         .join(previous, on=list(INSTRUMENT), how="left")
         .withColumn("change_pr", change)
-        .withColumn("change_pct", (percent / F.col("prev_close_pr")).try_cast("decimal(18,6)"))
+        .withColumn("change_pct", (percent / F.col("adjusted_prev_close_pr")).try_cast("decimal(18,6)"))
     )
     return conform(summary, DAILY_SUMMARY)
 
 
+def adjusted_closes(previous_closes: DataFrame, actions: Actions) -> Adjusted:
+    """Those closes that the actions concern, adjusted in this process."""
+    if not actions.of:
+        return Adjusted()
+    session = previous_closes.sparkSession
+    symbols = session.createDataFrame([(symbol,) for symbol in actions.symbols], "symbol string")
+    found = previous_closes.select(*INSTRUMENT, "close_pr").join(symbols, on="symbol", how="left_semi")
+    return actions.adjusted((row.symbol, row.exchange, row.close_pr) for row in found.collect())
+
+
+def _with_adjusted(previous_closes: DataFrame, adjusted: Mapping[Instrument, Decimal]) -> DataFrame:
+    """Every close as it was and as it is compared with."""
+    closes = previous_closes.select(*INSTRUMENT, "close_pr")
+    if not adjusted:
+        return closes.withColumn("adjusted_close_pr", F.col("close_pr"))
+    others = StructType([*(CLOSES.schema[name] for name in INSTRUMENT), StructField("adjusted_pr", PRICE)])
+    rows = [(*instrument, price) for instrument, price in adjusted.items()]
+    with_others = closes.join(closes.sparkSession.createDataFrame(rows, others), on=list(INSTRUMENT), how="left")
+    return with_others.select(*INSTRUMENT, "close_pr", F.coalesce("adjusted_pr", "close_pr").alias("adjusted_close_pr"))
+
+
 def build(
-    measures: Published, trades: Published, quotes: Published, previous_closes: Published
+    measures: Published,
+    trades: Published,
+    quotes: Published,
+    previous_closes: Published,
+    actions: Actions = NO_ACTIONS,
 ) -> tuple[Draft, Draft, Draft]:
     """Draft ``report/quote_analytics``, ``report/daily_summary`` and ``report/bars`` of the day."""
     for table in (trades, quotes):
         require_made_from(measures, table)
     require_good(measures)
     require_common_inputs(trades, quotes)
-    inputs = trades.as_input() | quotes.as_input() | previous_closes.as_input()
+    inputs = trades.as_input() | quotes.as_input() | previous_closes.as_input() | actions.as_input()
     digests = trades.digest_as_input() | quotes.digest_as_input() | previous_closes.digest_as_input()
-    frames = trades.rows, quotes.rows, previous_closes.rows
+    adjusted = adjusted_closes(previous_closes.rows, actions)
+    frames = trades.rows, quotes.rows, previous_closes.rows, adjusted.closes
+    facts = actions.facts(adjusted)
     return (
         Draft(
             QUOTE_ANALYTICS,
             quote_analytics(*frames),
             inputs,
             expected_rows=quotes.row_count,
+            facts=lambda: facts,
             day=quotes.day,
             input_digests=digests,
         ),
-        Draft(DAILY_SUMMARY, daily_summary(*frames), inputs, day=trades.day, input_digests=digests),
+        Draft(
+            DAILY_SUMMARY,
+            daily_summary(*frames),
+            inputs,
+            facts=lambda: facts,
+            day=trades.day,
+            input_digests=digests,
+        ),
         Draft(BARS, bars(trades.rows, quotes.rows), inputs, day=trades.day, input_digests=digests),
     )

@@ -45,6 +45,8 @@ class Step:
 
     judges: bool = False
     """Whether it is also given what a day's quality is judged by (``quality.Circumstances``)."""
+    adjusts: bool = False
+    """Whether it also compares with closes that corporate actions adjust."""
 
     @property
     def reads_deliveries(self) -> bool:
@@ -63,6 +65,7 @@ STEPS = (
         reads=(Read(EVENTS), Read(TRADES), Read(QUOTES), Read(CLOSES, of_previous_day=True)),
         makes=(QUALITY,),
         judges=True,
+        adjusts=True,
     ),
     Step(
         "report",
@@ -70,6 +73,7 @@ STEPS = (
         eod_to_report.build,
         reads=(Read(QUALITY, gates=True), Read(TRADES), Read(QUOTES), Read(CLOSES, of_previous_day=True)),
         makes=(QUOTE_ANALYTICS, DAILY_SUMMARY, BARS),
+        adjusts=True,
     ),
 )
 

@@ -114,11 +114,14 @@ class Lake:
 
     def published(self, table: Table, first: date | None = None, last: date | None = None) -> list[Manifest]:
         """The published versions, in the order of their days, of the days from a first to a last one, or of all."""
+        wanted = [day for day in self.pointed(table) if (first or day) <= day <= (last or day)]
+        return [found for found in at_once(lambda day: self.manifest(table, day), wanted) if found]
+
+    def pointed(self, table: Table) -> list[date]:
+        """The days that have a pointer, in order, whether or not it names a version."""
         pointers = self.storage.objects(f"{table.path}/_published")
         named = (re.search(r"/(\d{4}-\d{2}-\d{2})\.json$", stored.key) for stored in pointers)
-        days = [date.fromisoformat(name[1]) for name in named if name]
-        wanted = [day for day in days if (first or day) <= day <= (last or day)]
-        return [found for found in at_once(lambda day: self.manifest(table, day), wanted) if found]
+        return [date.fromisoformat(name[1]) for name in named if name]
 
     def manifest(self, table: Table, day: date) -> Manifest | None:
         """The manifest of the published version, or None."""
@@ -191,6 +194,7 @@ class Lake:
             facts=draft.facts(),
             digest=found.digest,
             input_digests=dict(draft.input_digests),
+            columns=table.columns,
         )
         published = self._point_to(table, day, manifest)
         if self.catalog:

@@ -64,6 +64,8 @@ class Manifest:
     """Of the rows; None if an older release has published them. See ``audit``."""
     input_digests: dict[str, str] = field(default_factory=dict)
     """Of the rows of those inputs that are tables, as far as it is known."""
+    columns: list[str] = field(default_factory=list)
+    """Those of the rows; none if an older release has published them. See ``Table.gained``."""
 
     def was_made_from(self, table: str, published: Self) -> bool:
         """Whether it was computed from the rows that the table's manifest names, in that version or another one."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, time, timedelta
 from typing import Any
 
+from spark_code.corporate_actions import NO_ACTIONS, Actions
 from spark_code.drafts import Draft, Published
 from spark_code.lake import Lake, require_common_inputs, require_made_from
 from spark_code.quality_limits import BEYOND_LIMITS, OF_MEDIAN, PAST_DAYS, BadDayError, Limits, Verdict, judge
@@ -49,8 +50,13 @@ class Circumstances:
         return cls(hours, limits, [manifest.facts.get(_TOTALS, {}) for manifest in before[-PAST_DAYS:]], lake.storage)
 
 
-def build(
-    events: Published, trades: Published, quotes: Published, previous_closes: Published, circumstances: Circumstances
+def build(  # noqa: PLR0913, PLR0917 - one for each thing that it reads
+    events: Published,
+    trades: Published,
+    quotes: Published,
+    previous_closes: Published,
+    circumstances: Circumstances,
+    actions: Actions = NO_ACTIONS,
 ) -> tuple[Draft]:
     """Draft ``quality/measures`` of the day."""
     require_common_inputs(trades, quotes)
@@ -58,7 +64,7 @@ def build(
     read = (events, trades, quotes, previous_closes)
     drift = events.manifest.facts.get("schema_drift") if events.manifest else None
     files = {table.table: table.manifest.paths if table.manifest else [] for table in read}
-    sums = summed_up(circumstances.storage, files, events.day, circumstances.hours)
+    sums = summed_up(circumstances.storage, files, events.day, circumstances.hours, actions)
     of_exchanges = {}
     for source in SOURCES:
         found = sums[source.exchange]
@@ -76,7 +82,7 @@ def build(
     draft = Draft(
         QUALITY,
         conform(measures.coalesce(1), QUALITY),
-        inputs={name: version for table in read for name, version in table.as_input().items()},
+        inputs={name: version for used in (*read, actions) for name, version in used.as_input().items()},
         expected_rows=len(rows),
         facts=lambda: {_TOTALS: totals, BEYOND: beyond, STOPS: stops},
         day=events.day,

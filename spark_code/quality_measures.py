@@ -115,7 +115,7 @@ def _jump(name: str, what: str, *, of_closes: bool) -> Measure:
     def change(sums: Sums) -> Decimal | None:
         if (of_closes and not sums.has_closes) or sums[name] is None:
             return None
-        _, before, after = sums[name]
+        _, before, after, *_ = sums[name]
         return Decimal(abs(after - before) / before)
 
     def says(sums: Sums) -> str:
@@ -123,8 +123,9 @@ def _jump(name: str, what: str, *, of_closes: bool) -> Measure:
             return _NO_CLOSES
         if sums[name] is None:
             return "there is no price to compare"
-        symbol, before, after = sums[name]
-        moved = what.format(before=f"{before.normalize():f}", after=f"{after.normalize():f}")
+        symbol, before, after, *unadjusted = sums[name]
+        adjusted = "n adjusted" if unadjusted and unadjusted[0] != before else ""
+        moved = what.format(before=f"{before.normalize():f}", after=f"{after.normalize():f}", adjusted=adjusted)
         return f"{_named(symbol)} {moved} ({percent(change(sums) or Decimal(0))})"
 
     return Measure(CLOSES, name, change, says)
@@ -170,6 +171,6 @@ MEASURES: Sequence[Measure] = (
     *_shares(
         CLOSES, "quotes_without_close", "quotes", "of symbols without a close of the day before", needs_closes=True
     ),
-    _jump("jump_at_open", "opens at {after} after a close of {before}", of_closes=True),
+    _jump("jump_at_open", "opens at {after} after a{adjusted} close of {before}", of_closes=True),
     _jump("jump_in_day", "trades between {before} and {after}", of_closes=False),
 )

@@ -8,12 +8,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from spark_code.corporate_actions import NO_ACTIONS, Actions
 from spark_code.locations import StorageError
 from spark_code.schemas import CLOSES, EVENT_KEY, EVENTS, QUOTES, TRADES, Reject, Table
 from spark_code.storage import Storage
 from spark_code.windows import INSTRUMENT
+
+if TYPE_CHECKING:
+    import duckdb
 
 _MEMORY = "1GB"
 
@@ -52,9 +56,10 @@ instruments AS (
 ),
 compared AS (
     SELECT *,
-        abs(open_pr::DOUBLE / nullif(close_pr, 0)::DOUBLE - 1) AS change_at_open,
+        coalesce(adjusted_pr, close_pr) AS compared_pr,
+        abs(open_pr::DOUBLE / nullif(compared_pr, 0)::DOUBLE - 1) AS change_at_open,
         high_pr::DOUBLE / nullif(low_pr, 0)::DOUBLE - 1 AS change_in_day
-    FROM instruments FULL JOIN closes USING (symbol, exchange)
+    FROM instruments FULL JOIN closes USING (symbol, exchange) LEFT JOIN adjusted USING (symbol, exchange)
 )
 SELECT exchange,
     {added_up},
@@ -64,11 +69,16 @@ SELECT exchange,
     count(*) FILTER (close_pr IS NULL AND trades > 0) AS new_symbols,
     min(symbol) FILTER (close_pr IS NULL AND trades > 0) AS first_new_symbols,
     coalesce(sum(quotes) FILTER (close_pr IS NULL), 0) AS quotes_without_close,
-    arg_max(row(symbol, close_pr, open_pr), row(change_at_open, symbol))
+    arg_max(row(symbol, compared_pr, open_pr, close_pr), row(change_at_open, symbol))
         FILTER (change_at_open IS NOT NULL) AS jump_at_open,
     arg_max(row(symbol, low_pr, high_pr), row(change_in_day, symbol))
         FILTER (change_in_day IS NOT NULL) AS jump_in_day
 FROM compared GROUP BY exchange
+"""
+_OF_SYMBOLS = "SELECT symbol, exchange, close_pr FROM closes WHERE symbol IN (SELECT unnest(?::VARCHAR[]))"
+_ADJUSTED = """
+CREATE TABLE adjusted AS
+SELECT unnest(?::VARCHAR[]) AS symbol, unnest(?::VARCHAR[]) AS exchange, unnest(?::DECIMAL(18,6)[]) AS adjusted_pr
 """
 _ADDED_UP = (
     *("trades", "quotes", "volume", "late", "trades_outside_hours", "quotes_outside_hours", "crossed", "locked"),
@@ -89,7 +99,11 @@ _NOTHING: Mapping[str, Any] = {
 
 
 def summed_up(
-    storage: Storage, files: Mapping[Table, Sequence[str]], day: date, hours: tuple[time, time]
+    storage: Storage,
+    files: Mapping[Table, Sequence[str]],
+    day: date,
+    hours: tuple[time, time],
+    actions: Actions = NO_ACTIONS,
 ) -> Mapping[str, dict[str, Any]]:
     """The sums of each exchange, from the files of its events, and of the closes of the day before."""
     import duckdb  # noqa: PLC0415 - takes 0.1 s, for those who judge a day; commands import ``flow``
@@ -108,6 +122,7 @@ def summed_up(
             for table, paths in files.items():
                 rows = rows_in([named(path) for path in paths], table, _NEEDED[table])
                 database.execute(f"CREATE VIEW {table.name} AS {rows}")
+            _adjust(database, actions)
             moments = {"opens": opens, "closes": closes, "midnight": midnight}
             for sql, parameters in ((_LINES.format(reasons=reasons), {}), (_SUMS.format(added_up=added_up), moments)):
                 found = database.execute(sql, parameters)
@@ -120,3 +135,11 @@ def summed_up(
         # Whatever S3 has answered, DuckDB tells it as text.
         raise fault from (error if storage.is_local else ConnectionError(f"{error}"))
     return sums
+
+
+def _adjust(database: "duckdb.DuckDBPyConnection", actions: Actions) -> None:
+    """Beside the closes of the day before, those that corporate actions adjust."""
+    closes = database.execute(_OF_SYMBOLS, [actions.symbols]).fetchall() if actions.of else []
+    adjusted = actions.adjusted(closes).closes
+    symbols, exchanges = ([instrument[part] for instrument in adjusted] for part in (0, 1))
+    database.execute(_ADJUSTED, [symbols, exchanges, [f"{price}" for price in adjusted.values()]])

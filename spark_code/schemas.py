@@ -65,6 +65,8 @@ class Table:
     split: tuple[str, ...] = ()
     measures: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Name of a count -> SQL condition of the rows it counts; stored in the manifest."""
+    gained: tuple[str, ...] = ()
+    """The columns that days of older releases lack whose manifests do not say which they have."""
 
     @property
     def path(self) -> str:
@@ -156,10 +158,12 @@ QUOTE_ANALYTICS = Table(
         ("last_trade_pr", PRICE, "Price of the last trade at or before the quote; null before the first"),
         ("last_mov_avg_pr", PRICE, "Mean price of the 30 minutes up to that last trade"),
         ("close_pr", PRICE, "Close of the previous trading day; null if the symbol did not trade"),
-        ("bid_pr_mv", PRICE, "bid_pr - close_pr"),
-        ("ask_pr_mv", PRICE, "ask_pr - close_pr"),
+        ("bid_pr_mv", PRICE, "bid_pr - adjusted_close_pr"),
+        ("ask_pr_mv", PRICE, "ask_pr - adjusted_close_pr"),
+        ("adjusted_close_pr", PRICE, "close_pr after the splits and cash payments since; equal to it without any"),
     ),
     key=EVENT_KEY,
+    gained=("adjusted_close_pr",),
     measures={"with_last_trade": "last_trade_pr IS NOT NULL", "with_close": "close_pr IS NOT NULL"},
 )
 DAILY_SUMMARY = Table(
@@ -179,10 +183,12 @@ DAILY_SUMMARY = Table(
         ("quote_count", _WHOLE, "Number of quotes"),
         ("avg_spread", PRICE, "Mean of ask_pr - bid_pr over the day's quotes"),
         ("prev_close_pr", PRICE, "Close of the previous trading day"),
-        ("change_pr", PRICE, "close_pr - prev_close_pr"),
-        ("change_pct", PRICE, "change_pr in percent of prev_close_pr"),
+        ("change_pr", PRICE, "close_pr - adjusted_prev_close_pr"),
+        ("change_pct", PRICE, "change_pr in percent of adjusted_prev_close_pr"),
+        ("adjusted_prev_close_pr", PRICE, "prev_close_pr after the splits and cash payments since; equal without any"),
     ),
     key=("symbol", "exchange"),
+    gained=("adjusted_prev_close_pr",),
     measures={"with_close": "prev_close_pr IS NOT NULL"},
 )
 BARS = Table(

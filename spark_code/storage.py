@@ -150,15 +150,18 @@ class Storage:
 
     def exists(self, key: str) -> bool:
         """Whether the object exists."""
+        return self.find(key) is not None
+
+    def find(self, key: str) -> StoredObject | None:
+        """The object as it would be listed, or None if it does not exist."""
         if self._is_absent():
-            return False
+            return None
         with self._explaining(key):
             try:
-                self._store.head(key)
+                return _stored(self._store.head(key))
             except FileNotFoundError:
                 self.has_objects()  # raises if even the bucket is missing, for which S3's answer is the same
-                return False
-        return True
+                return None
 
     def read(self, key: str) -> bytes | None:
         """The object's bytes, or None if it does not exist."""

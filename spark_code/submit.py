@@ -3,7 +3,7 @@
     spark-submit --py-files spark_code.zip spark_code/submit.py preprocessing \
         --date 2020-08-06 --raw s3://bucket/raw --lake s3://bucket/lake
     spark-submit --py-files spark_code.zip spark_code/submit.py analytical \
-        --date 2020-08-06 --previous-day 2020-08-05 --lake s3://bucket/lake
+        --date 2020-08-06 --previous-day 2020-08-05 --raw s3://bucket/raw --lake s3://bucket/lake
 
 It parses arguments, calls the edges of ``flow`` in order, and publishes the drafts; it has no other logic.
 """
@@ -11,11 +11,13 @@ It parses arguments, calls the edges of ``flow`` in order, and publishes the dra
 import argparse
 import sys
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 
 from pyspark.sql import SparkSession
 
+from spark_code.corporate_actions import REFUSED, Actions, CorporateActions
 from spark_code.drafts import Published
 from spark_code.errors import ExpectedError
 from spark_code.flow import Read, Step, steps_of
@@ -26,6 +28,7 @@ from spark_code.nyse_calendar import CalendarError, NyseCalendar, parse_day
 from spark_code.quality import Circumstances
 from spark_code.quality_limits import Limits
 from spark_code.raw_files import RawFolder
+from spark_code.schemas import DAILY_SUMMARY
 from spark_code.session import ENGINE_CONF, start
 
 
@@ -38,7 +41,7 @@ class Work:
     previous_day: date | None
     """None on the first trading day."""
     raw_uri: str | None
-    """For the steps that read deliveries."""
+    """For the steps that read deliveries, or corporate actions if there are any."""
     lake: Lake
     limits: Limits = field(default_factory=Limits)
     """Of a day's quality."""
@@ -49,15 +52,18 @@ class Work:
             if step.reads_deliveries:
                 drafts = [step.edge(spark, RawFolder(self.raw_uri or "").deliveries(self.day), self.day)]
             else:
-                drafts = step.edge(*(self._published(spark, read) for read in step.reads), *self._judged_by(step))
+                drafts = step.edge(*(self._published(spark, read) for read in step.reads), *self._given(step))
             for draft in drafts:
-                self.lake.publish(draft, self.day, attempt)
+                manifest = self.lake.publish(draft, self.day, attempt)
+                for sentence in manifest.facts.get(REFUSED, ()) if draft.table == DAILY_SUMMARY else ():
+                    sys.stderr.write(f"{sentence}\n")
 
-    def _judged_by(self, step: Step) -> tuple[Circumstances, ...]:
-        if not step.judges:
-            return ()
-        hours = NyseCalendar(self.day).hours(self.day)
-        return (Circumstances.of(self.lake, self.day, hours, self.limits),)
+    def _given(self, step: Step) -> Iterator[Circumstances | Actions]:
+        if step.judges:
+            hours = NyseCalendar(self.day).hours(self.day)
+            yield Circumstances.of(self.lake, self.day, hours, self.limits)
+        if step.adjusts:
+            yield CorporateActions(self.raw_uri).of(self.day, self.previous_day)
 
     def _published(self, spark: SparkSession, read: Read) -> Published:
         day = read.day(self.day, self.previous_day)
@@ -68,7 +74,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="submit.py", description="Run one job of one trading day under spark-submit.")
     parser.add_argument("job", choices=("preprocessing", "analytical"))
     parser.add_argument("--date", required=True, type=_day, help="trading day, yyyy-mm-dd")
-    parser.add_argument("--raw", help="raw folder: path or s3:// (preprocessing)")
+    parser.add_argument("--raw", help="raw folder: path or s3:// (analytical: for corporate actions)")
     parser.add_argument("--lake", required=True, help="lake: path or s3://")
     parser.add_argument(
         "--quality-limits", default="", help="limits of a day's quality, like crossed_ratio=0.02:error (analytical)"

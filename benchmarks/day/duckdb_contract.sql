@@ -178,7 +178,8 @@ QUALIFY row_number() OVER (PARTITION BY symbol, exchange, event_tm ORDER BY even
 COPY (
     SELECT symbol, exchange, q.event_tm, event_seq_nb, bid_pr, bid_size, ask_pr, ask_size, trade_pr AS last_trade_pr,
         mov_avg_pr AS last_mov_avg_pr, prev_close_pr AS close_pr,
-        (bid_pr - prev_close_pr)::DECIMAL(18,6) AS bid_pr_mv, (ask_pr - prev_close_pr)::DECIMAL(18,6) AS ask_pr_mv
+        (bid_pr - prev_close_pr)::DECIMAL(18,6) AS bid_pr_mv, (ask_pr - prev_close_pr)::DECIMAL(18,6) AS ask_pr_mv,
+        prev_close_pr AS adjusted_close_pr
     FROM quotes AS q
     ASOF LEFT JOIN averaged AS t USING (symbol, exchange, event_tm)
     LEFT JOIN previous USING (symbol, exchange)
@@ -197,7 +198,8 @@ COPY (
     SELECT symbol, exchange, open_pr, high_pr, low_pr, close_pr, if(trade_count IS NULL, 0, volume) AS volume,
         coalesce(trade_count, 0) AS trade_count, vwap_pr, coalesce(quote_count, 0) AS quote_count, avg_spread,
         prev_close_pr, (close_pr - prev_close_pr)::DECIMAL(18,6) AS change_pr,
-        half_up(100000000 * millionths(close_pr - prev_close_pr)::HUGEINT, millionths(prev_close_pr)) AS change_pct
+        half_up(100000000 * millionths(close_pr - prev_close_pr)::HUGEINT, millionths(prev_close_pr)) AS change_pct,
+        prev_close_pr AS adjusted_prev_close_pr
     FROM traded FULL JOIN quoted USING (symbol, exchange) LEFT JOIN previous USING (symbol, exchange)
 ) TO '$out/report/daily_summary/$day.parquet' (COMPRESSION zstd);
 COPY (

@@ -47,7 +47,8 @@ SELECT symbol, exchange, close_pr AS prev_close_pr FROM $previous_closes;
 COPY (
     SELECT q.trade_dt, q.symbol, q.exchange, q.event_tm, q.event_seq_nb, bid_pr, bid_size, ask_pr, ask_size,
            t.trade_pr AS last_trade_pr, t.mov_avg_pr AS last_mov_avg_pr, prev_close_pr AS close_pr,
-           bid_pr - prev_close_pr AS bid_pr_mv, ask_pr - prev_close_pr AS ask_pr_mv
+           bid_pr - prev_close_pr AS bid_pr_mv, ask_pr - prev_close_pr AS ask_pr_mv,
+           prev_close_pr AS adjusted_close_pr
     FROM quotes AS q
     ASOF LEFT JOIN (
         SELECT symbol, exchange, event_tm, trade_pr, avg(trade_pr) OVER (
@@ -59,7 +60,8 @@ COPY (
     LEFT JOIN previous AS p ON q.symbol = p.symbol AND q.exchange = p.exchange
 ) TO '$out/report/quote_analytics/$day.parquet' (COMPRESSION zstd);
 COPY (
-    SELECT *, close_pr - prev_close_pr AS change_pr, 100 * (close_pr - prev_close_pr) / prev_close_pr AS change_pct
+    SELECT *, close_pr - prev_close_pr AS change_pr, 100 * (close_pr - prev_close_pr) / prev_close_pr AS change_pct,
+        prev_close_pr AS adjusted_prev_close_pr
     FROM (
         SELECT trade_dt, symbol, exchange, arg_min(trade_pr, (event_tm, event_seq_nb)) AS open_pr,
                max(trade_pr) AS high_pr, min(trade_pr) AS low_pr,

@@ -123,6 +123,7 @@ def _analytics(trades: DataFrame, quotes: DataFrame, closes: DataFrame) -> DataF
             F.col("prev_close_pr").alias("close_pr"),
             (F.col("bid_pr") - F.col("prev_close_pr")).alias("bid_pr_mv"),
             (F.col("ask_pr") - F.col("prev_close_pr")).alias("ask_pr_mv"),
+            F.col("prev_close_pr").alias("adjusted_close_pr"),
         )
     )
 
@@ -147,6 +148,7 @@ def _summary(trades: DataFrame, quotes: DataFrame, closes: DataFrame) -> DataFra
         .join(closes, on=list(_INSTRUMENT), how="left")
         .withColumn("change_pr", change)
         .withColumn("change_pct", change * 100 / F.col("prev_close_pr"))
+        .withColumn("adjusted_prev_close_pr", F.col("prev_close_pr"))
     )
 
 

@@ -6,6 +6,7 @@ import dagster as dg
 
 from capstone_dagster.assets.checks import evaluations
 from capstone_dagster.assets.table_assets import (
+    CORPORATE_ACTIONS,
     PREVIOUS_TRADING_DAY,
     QUALITY_JUDGEMENT,
     RETRIES,
@@ -41,7 +42,9 @@ def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> lis
         },
         partitions_def=partitions,
         backfill_policy=policy,
-        required_resource_keys={"lake", QUALITY_JUDGEMENT, RETRIES, STEP_LAUNCHER, TRADING_DAY},
+        required_resource_keys={
+            *("lake", CORPORATE_ACTIONS, QUALITY_JUDGEMENT, RETRIES, STEP_LAUNCHER, TRADING_DAY),
+        },
     )
     def measures(
         context: dg.AssetExecutionContext,
@@ -53,7 +56,8 @@ def stage(partitions: dg.PartitionsDefinition, policy: dg.BackfillPolicy) -> lis
         resources = context.resources
         with resources.retries.judging_failures(context.retry_number):
             judged_by = getattr(resources, QUALITY_JUDGEMENT)(resources.trading_day)
-            (draft,) = quality.build(events, trades, quotes, previous_closes, judged_by)
+            actions = getattr(resources, CORPORATE_ACTIONS)(resources.trading_day)
+            (draft,) = quality.build(events, trades, quotes, previous_closes, judged_by, actions)
         yield dg.Output(draft, output_name="measures")
         with resources.retries.judging_failures(context.retry_number):
             lake = Lake(resources.lake.uri)

@@ -12,6 +12,8 @@ from spark_code.schemas import Table
 STEP_LAUNCHER, RETRIES, TRADING_DAY = "step_launcher", "retries", "trading_day"
 # What a day's quality is judged by.
 QUALITY_JUDGEMENT = "quality_judgement"
+# By what the closes are adjusted with which a day is compared.
+CORPORATE_ACTIONS = "corporate_actions"
 
 # Monday looks at Friday: offsets count partitions, and only trading days are partitions.
 PREVIOUS_TRADING_DAY = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)

@@ -9,6 +9,7 @@ from datetime import date
 
 from capstone_dagster.trading_days import NoTradingDayError, TradingDays, parse_day
 from capstone_dagster.wording import few
+from spark_code.corporate_actions import FOLDER as REFERENCE
 from spark_code.raw_files import RawFolder, is_hidden
 from spark_code.storage import StoredObject
 
@@ -35,7 +36,8 @@ def sort_out(
 ) -> tuple[list[date], list[Misplaced]]:
     """Sort the names in the raw folder and in the folders of the formats into trading days and misplaced files."""
     formats = [name for name in names if name]
-    found = {name: f"only {' and '.join(formats)} are read; move it there" for name in _shown_of(names[""], formats)}
+    others = _shown_of(names[""], [*formats, REFERENCE])
+    found = {name: f"only {' and '.join(formats)} are read; move it there" for name in others}
     days: set[date] = set()
     for top in formats:
         folders, files = names[top]

@@ -24,15 +24,17 @@ MINUTES = 5
 
 _SUMMARY_COLUMNS = [
     *("symbol", "exchange", "open_pr", "high_pr", "low_pr", "close_pr", "volume", "trade_count", "vwap_pr"),
-    *("quote_count", "avg_spread", "prev_close_pr", "change_pr", "change_pct"),
+    *("quote_count", "avg_spread", "prev_close_pr", "change_pr", "change_pct", "adjusted_prev_close_pr"),
 ]
 _BAR_COLUMNS = [
     *("trade_dt", "symbol", "exchange", "bar_tm", "open_pr", "high_pr", "low_pr", "close_pr", "volume", "vwap_pr"),
     *("trade_count", "last_bid_pr", "last_ask_pr", "avg_spread", "quote_count"),
 ]
+# Days of older releases have no adjusted closes.
 _LISTINGS = """
 CREATE VIEW listings AS
-SELECT *, vwap_pr::DOUBLE * volume AS turnover, 1e4 * avg_spread::DOUBLE / nullif(vwap_pr, 0)::DOUBLE AS spread_bps
+SELECT * REPLACE (coalesce(adjusted_prev_close_pr, prev_close_pr) AS prev_close_pr),
+    vwap_pr::DOUBLE * volume AS turnover, 1e4 * avg_spread::DOUBLE / nullif(vwap_pr, 0)::DOUBLE AS spread_bps
 FROM summary
 """
 # One row per symbol, the most active first.
@@ -106,6 +108,7 @@ class SymbolRow(NamedTuple):
     low_pr: Decimal | None
     close_pr: Decimal | None
     prev_close_pr: Decimal | None
+    """As it is compared with: adjusted, but for days that an older release has published."""
     change_pr: Decimal | None
     change_pct: Decimal | None
     vwap_pr: Decimal | None

@@ -1,5 +1,6 @@
 """The published tables as views of a DuckDB: ``report/bars`` is ``report.bars``, with all its days."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,8 @@ from capstone_dagster.settings import Settings
 from spark_code.errors import ExpectedError
 from spark_code.lake import Lake
 from spark_code.lake_files import names_for, rows_in
-from spark_code.schemas import TABLES
+from spark_code.manifest import Manifest
+from spark_code.schemas import TABLES, Table
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,16 +37,26 @@ def connect(lake: Lake | None = None) -> "duckdb.DuckDBPyConnection":
     named = names_for(database, lake.storage)
     for table in TABLES.values():
         versions = lake.published(table)
-        files = [named(path) for version in versions for path in version.paths]
         database.execute(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
         try:
-            database.execute(f"CREATE VIEW {table.layer}.{table.name} AS {rows_in(files, table, table.columns)}")
+            database.execute(f"CREATE VIEW {table.layer}.{table.name} AS {_rows(table, versions, named)}")
         except duckdb.Error as error:
             for version in versions:
                 lake.require_files(table, version)
             raise QueryError(f"{table.path} cannot be read: {reason_of(error)}") from None
     database.execute(_DAYS)
     return database
+
+
+def _rows(table: Table, versions: Sequence[Manifest], named: Callable[[str], str]) -> str:
+    """The query for all rows: DuckDB takes the columns of the first file for those of all, and days may lack some."""
+    files: dict[tuple[str, ...], list[str]] = {tuple(table.columns): []}
+    for version in versions:
+        there = version.columns or [name for name in table.columns if name not in table.gained]
+        columns = tuple(name for name in table.columns if name in there)
+        files.setdefault(columns, []).extend(map(named, version.paths))
+    queries = (rows_in(found, table, columns) for columns, found in files.items())
+    return " UNION ALL BY NAME ".join(f"({query})" for query in queries)
 
 
 def reason_of(error: Exception) -> str:

@@ -28,12 +28,16 @@ class Stock:
     size: int = 100
     half_spread: str = "0.01"
     is_traded: bool = True
+    adjusted: str | None = None
+    """The adjusted close, which days of older releases do not have."""
 
     def summary(self) -> dict[str, Any]:
         """Its row of ``report/daily_summary``."""
         prices = [Decimal(price) for price in self.prices]
         quoted = {"quote_count": len(prices), "avg_spread": 2 * Decimal(self.half_spread)}
         known = {"symbol": self.symbol, "exchange": self.exchange, **quoted, "prev_close_pr": _money(self.prev_close)}
+        if self.adjusted:
+            known["adjusted_prev_close_pr"] = Decimal(self.adjusted)
         if not self.is_traded:
             priced = ("open_pr", "high_pr", "low_pr", "close_pr", "vwap_pr", "change_pr", "change_pct")
             return {**known, **dict.fromkeys(priced), "volume": 0, "trade_count": 0}

@@ -10,7 +10,9 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import count
 from math import floor
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pytest
@@ -20,12 +22,14 @@ from pyspark.sql import DataFrame, SparkSession
 
 from capstone_dagster_tests.builders.rows import DAY, Row, at, frame, sorted_rows
 from spark_code.bars import bars
-from spark_code.eod_to_report import daily_summary, quote_analytics
+from spark_code.corporate_actions import FILE, Actions, CorporateActions
+from spark_code.eod_to_report import adjusted_closes, daily_summary, quote_analytics
 from spark_code.ingested_to_eod import closes, latest_arrivals
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, RecordType
 
 # Many days that are computed as one: what costs time is each of Spark's jobs, not their rows.
 DRAWN = settings(max_examples=30, derandomize=True, deadline=None, phases=[Phase.generate])
+PREVIOUS_DAY = DAY - timedelta(days=2)
 MICROSECOND = timedelta(microseconds=1)
 QUARTER = timedelta(minutes=15)
 MAX_BIGINT = 2**63 - 1
@@ -76,6 +80,17 @@ def days(draw: st.DrawFn) -> list[Row]:
 
 
 previous_closes = st.dictionaries(st.tuples(st.sampled_from(["A", "B", "GONE"]), exchanges), prices, max_size=5)
+# Of a day and the three before it; the previous trading day may be any of these.
+ex_dates = st.sampled_from([DAY - timedelta(days=back) for back in (0, 0, 0, 1, 1, 2, 3)])
+ratios = st.sampled_from(["2", "4:1", "4", "3:2", "1:3", "1:10", "0.5", "1.000001", "1000000", "1:999999999999"])
+amounts = st.sampled_from(["0.000001", "0.01", "0.5", "3", "1000000", "999999999999"])
+corporate_actions = st.lists(
+    st.one_of(
+        st.tuples(symbols, ex_dates, st.just("split"), ratios), st.tuples(symbols, ex_dates, st.just("cash"), amounts)
+    ),
+    min_size=3,
+    max_size=8,
+)
 
 
 class Trade(NamedTuple):
@@ -147,12 +162,32 @@ def model_moving_average(trade: Trade, trades: list[Trade]) -> Decimal | None:
     return half_up(sum(of_window, Fraction()) / len(of_window))
 
 
-def model_analytics(trades: list[Trade], quotes: list[Quote], closes_before: dict[Any, Decimal]) -> list[Row]:
+def model_adjusted(closes_before: dict[Any, Decimal], actions: list[Row]) -> dict[Any, Decimal]:
+    """The closes after what has happened since: splits of a day, then its cash, but for what would leave no price."""
+    adjusted = dict(closes_before)
+    for key, close_before in closes_before.items():
+        exact = Fraction(close_before)
+        for day in sorted({action[1] for action in actions if action[1] > PREVIOUS_DAY}):
+            of_day = {(kind, value) for symbol, ex_date, kind, value in actions if (symbol, ex_date) == (key[0], day)}
+            steps = [(kind, [Fraction(part) for part in value.split(":")]) for kind, value in of_day]
+            # The same ratio written in two ways is one action.
+            splits = {parts[0] / parts[-1] if parts[1:] else parts[0] for kind, parts in steps if kind == "split"}
+            for ratio in sorted(splits):
+                exact = exact / ratio if half_up(exact / ratio) else exact
+            for cash in sorted(parts[0] for kind, parts in steps if kind == "cash"):
+                exact = exact - cash if exact > cash and half_up(exact - cash) else exact
+        adjusted[key] = half_up(exact) or close_before
+    return adjusted
+
+
+def model_analytics(
+    trades: list[Trade], quotes: list[Quote], closes_before: dict[Any, Decimal], adjusted: dict[Any, Decimal]
+) -> list[Row]:
     report: list[Row] = []
     for quote in quotes:
         seen = [t for t in trades if instrument(t) == instrument(quote) and t.event_tm <= quote.event_tm]
         last = max(seen, key=by_time, default=None)
-        close_pr = closes_before.get(instrument(quote))
+        close_pr, compared = (closes.get(instrument(quote)) for closes in (closes_before, adjusted))
         report.append(
             (
                 *quote[:5],
@@ -160,14 +195,17 @@ def model_analytics(trades: list[Trade], quotes: list[Quote], closes_before: dic
                 last and last.trade_pr,
                 last and model_moving_average(last, trades),
                 close_pr,
-                None if close_pr is None else quote.bid_pr - close_pr,
-                None if close_pr is None else quote.ask_pr - close_pr,
+                None if compared is None else quote.bid_pr - compared,
+                None if compared is None else quote.ask_pr - compared,
+                compared,
             )
         )
     return report
 
 
-def model_summary(trades: list[Trade], quotes: list[Quote], closes_before: dict[Any, Decimal]) -> list[Row]:
+def model_summary(
+    trades: list[Trade], quotes: list[Quote], closes_before: dict[Any, Decimal], adjusted: dict[Any, Decimal]
+) -> list[Row]:
     report: list[Row] = []
     for key in {*map(instrument, trades), *map(instrument, quotes)}:
         traded = sorted((trade for trade in trades if instrument(trade) == key), key=by_time)
@@ -175,8 +213,8 @@ def model_summary(trades: list[Trade], quotes: list[Quote], closes_before: dict[
         paid = [trade.trade_pr for trade in traded]
         shares = sum(trade.trade_size for trade in traded)
         turnover = sum((Fraction(trade.trade_pr) * trade.trade_size for trade in traded), Fraction())
-        close_pr, close_before = paid[-1] if paid else None, closes_before.get(key)
-        change = None if close_pr is None or close_before is None else Fraction(close_pr) - Fraction(close_before)
+        close_pr, compared = paid[-1] if paid else None, adjusted.get(key)
+        change = None if close_pr is None or compared is None else Fraction(close_pr) - Fraction(compared)
         report.append(
             (
                 DAY,
@@ -187,9 +225,10 @@ def model_summary(trades: list[Trade], quotes: list[Quote], closes_before: dict[
                 half_up(turnover / shares) if shares else None,
                 len(spreads),
                 half_up(sum(spreads, Fraction()) / len(spreads)) if spreads else None,
-                close_before,
+                closes_before.get(key),
                 None if change is None else half_up(change),
-                None if change is None or close_before is None else half_up(change * 100 / Fraction(close_before)),
+                None if change is None or compared is None else half_up(change * 100 / Fraction(compared)),
+                compared,
             )
         )
     return report
@@ -230,7 +269,9 @@ def model_bars(trades: list[Trade], quotes: list[Quote]) -> list[Row]:
     return report
 
 
-def edges(spark: SparkSession, day: list[Row], closes_before: dict[Any, Decimal]) -> dict[str, list[Row]]:
+def edges(
+    spark: SparkSession, day: list[Row], closes_before: dict[Any, Decimal], actions: list[Row]
+) -> dict[str, list[Row]]:
     """Every table the two edges compute of the day; each edge reads what the one before it gave."""
 
     def kept(rows: DataFrame) -> list[Row]:
@@ -240,53 +281,66 @@ def edges(spark: SparkSession, day: list[Row], closes_before: dict[Any, Decimal]
     trades = kept(latest_arrivals(delivered, RecordType.TRADE, TRADES))
     quotes = kept(latest_arrivals(delivered, RecordType.QUOTE, QUOTES))
     eod = frame(spark, TRADES, trades), frame(spark, QUOTES, quotes), close_rows(spark, closes_before)
+    adjusted = adjusted_closes(eod[2], actions_of(actions)).closes
     return {
         "trades": sorted_rows(trades),
         "quotes": sorted_rows(quotes),
         "closes": sorted_rows(kept(closes(eod[0]))),
-        "quote_analytics": sorted_rows(kept(quote_analytics(*eod))),
-        "daily_summary": sorted_rows(kept(daily_summary(*eod))),
+        "quote_analytics": sorted_rows(kept(quote_analytics(*eod, adjusted))),
+        "daily_summary": sorted_rows(kept(daily_summary(*eod, adjusted))),
         "bars": sorted_rows(kept(bars(*eod[:2]))),
     }
 
 
 def close_rows(spark: SparkSession, closes_before: dict[Any, Decimal]) -> DataFrame:
-    return frame(spark, CLOSES, [(DAY - timedelta(days=1), *key, price) for key, price in closes_before.items()])
+    return frame(spark, CLOSES, [(PREVIOUS_DAY, *key, price) for key, price in closes_before.items()])
 
 
-def model(day: list[Row], closes_before: dict[Any, Decimal]) -> dict[str, list[Row]]:
+def actions_of(rows: list[Row]) -> Actions:
+    """What a file with these lines says about the day."""
+    with TemporaryDirectory() as raw:
+        file = Path(raw, FILE)
+        file.parent.mkdir()
+        file.write_text("".join(f"{symbol},{ex_date},{kind},{value}\n" for symbol, ex_date, kind, value in rows))
+        return CorporateActions(raw).of(DAY, PREVIOUS_DAY)
+
+
+def model(day: list[Row], closes_before: dict[Any, Decimal], actions: list[Row]) -> dict[str, list[Row]]:
     """The same tables by the letter of the contract."""
     trades: list[Trade] = model_winners(day, "T", TRADES.columns, Trade)
     quotes: list[Quote] = model_winners(day, "Q", QUOTES.columns, Quote)
+    adjusted = model_adjusted(closes_before, actions)
     tables: dict[str, Iterable[Row]] = {
         "trades": trades,
         "quotes": quotes,
         "closes": model_closes(trades),
-        "quote_analytics": model_analytics(trades, quotes, closes_before),
-        "daily_summary": model_summary(trades, quotes, closes_before),
+        "quote_analytics": model_analytics(trades, quotes, closes_before, adjusted),
+        "daily_summary": model_summary(trades, quotes, closes_before, adjusted),
         "bars": model_bars(trades, quotes),
     }
     return {name: sorted_rows(rows) for name, rows in tables.items()}
 
 
 class Generated(NamedTuple):
-    """One day of many small ones, each with symbols of its own, and the closes before it."""
+    """One day of many small ones, each with symbols of its own, the closes before it, and what happened since."""
 
     day: list[Row]
     closes_before: dict[tuple[str, str], Decimal]
+    actions: list[Row]
 
 
 @pytest.fixture(scope="module")
 def generated() -> Generated:
-    many = Generated([], {})
+    many = Generated([], {}, [])
     numbers = count()
 
     @DRAWN
-    @given(day=days(), closes_before=previous_closes)
-    def draw(day: list[Row], closes_before: dict[tuple[str, str], Decimal]) -> None:
+    @given(day=days(), closes_before=previous_closes, actions=corporate_actions)
+    def draw(day: list[Row], closes_before: dict[tuple[str, str], Decimal], actions: list[Row]) -> None:
         number, symbol = next(numbers), EVENTS.columns.index("symbol")
         many.day.extend((*row[:symbol], f"{row[symbol]}{number}", *row[symbol + 1 :]) for row in day)
         many.closes_before.update({(f"{of}{number}", exchange): pr for (of, exchange), pr in closes_before.items()})
+        many.actions.extend((f"{row[0]}{number}", *row[1:]) for row in actions)
 
     draw()
     return many
@@ -301,8 +355,18 @@ def test_every_row_of_every_table_is_the_one_of_the_model(computed: dict[str, li
     assert computed == model(*generated)
 
 
+def test_the_generated_closes_are_adjusted_in_every_way(generated: Generated) -> None:
+    adjusted = model_adjusted(generated.closes_before, generated.actions)
+
+    changes = [(adjusted[key] > close) - (adjusted[key] < close) for key, close in generated.closes_before.items()]
+    assert min(changes.count(way) for way in (-1, 0, 1)) > 2
+    assert (
+        actions_of(generated.actions).adjusted((*key, close) for key, close in generated.closes_before.items()).refused
+    )
+
+
 def test_the_order_in_which_rows_come_does_not_show(
     spark: SparkSession, computed: dict[str, list[Row]], generated: Generated
 ) -> None:
     shuffled = Random(20200805).sample(generated.day, len(generated.day))  # noqa: S311
-    assert edges(spark, shuffled, generated.closes_before) == computed
+    assert edges(spark, shuffled, generated.closes_before, generated.actions[::-1]) == computed

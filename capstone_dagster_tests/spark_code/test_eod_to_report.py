@@ -105,9 +105,9 @@ LAST_TRADES: dict[str, tuple[list[Row], str | None, str | None]] = {
 
 
 def reported(quote_row: Row, *prices: str | None) -> Row:
-    """The quote's row of the report: last trade, moving average, close, moves of bid and ask."""
+    """The quote's row of the report: last trade, moving average, close, moves of bid and ask; nothing is adjusted."""
     trade_dt, symbol, exchange, event_tm, seq, _arrival, *bid_and_ask = quote_row
-    return (trade_dt, symbol, exchange, event_tm, seq, *bid_and_ask, *map(money, prices))
+    return (trade_dt, symbol, exchange, event_tm, seq, *bid_and_ask, *map(money, (*prices, prices[2])))
 
 
 @pytest.fixture(scope="module")
@@ -165,8 +165,9 @@ def test_every_quote_has_one_row_with_trades_and_closes_of_its_own_instrument(sp
 
 
 def summary(symbol: str, *values: str | int | None, exchange: str = "NYSE") -> Row:
-    """A row of ``report/daily_summary``; texts are prices."""
-    return (DAY, symbol, exchange, *(money(value) if isinstance(value, str) else value for value in values))
+    """A row of ``report/daily_summary``; texts are prices, of which none is adjusted."""
+    with_adjusted = (*values, values[9])
+    return (DAY, symbol, exchange, *(money(value) if isinstance(value, str) else value for value in with_adjusted))
 
 
 # Case -> (trades, quotes, closes of the previous day, expected columns behind the key). Columns:

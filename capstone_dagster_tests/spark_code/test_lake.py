@@ -95,6 +95,7 @@ def test_the_manifest_says_what_was_published(any_local_lake: Lake, spark: Spark
         "given_up": [],
         "digest": returned.digest,
         "input_digests": {"eod/trades": "c3"},
+        "columns": EVENTS.columns,
     }
     assert measures == {"trades": 1, "quotes": 1, "rejected": 1, "rejected_bad_number": 1}
     assert sorted(files) == sorted(Path(any_local_lake.storage.root).rglob("*.parquet"))
@@ -116,16 +117,16 @@ def test_a_field_of_a_newer_release_in_the_manifest_is_no_obstacle(any_lake: Lak
     assert any_lake.manifest(CLOSES, DAY) == manifest_of(5)
 
 
-def test_a_manifest_of_an_older_release_has_no_digests(any_lake: Lake) -> None:
+def test_a_manifest_of_an_older_release_has_no_digests_and_names_no_columns(any_lake: Lake) -> None:
     stored = asdict(manifest_of(5))
-    for field in ("digest", "input_digests"):
+    for field in ("digest", "input_digests", "columns"):
         del stored[field]
     any_lake.storage.write(POINTER, json.dumps(stored).encode())
 
     read = any_lake.manifest(CLOSES, DAY)
 
     assert read == manifest_of(5)
-    assert (read.digest, read.input_digests) == (None, {})
+    assert (read.digest, read.input_digests, read.columns) == (None, {}, [])
 
 
 # --- rows ---

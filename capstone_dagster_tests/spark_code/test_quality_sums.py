@@ -1,7 +1,9 @@
 """The sums of a day's quality against a model of plain loops, and single cases of what is counted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, time, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -9,11 +11,13 @@ from typing import Any
 from capstone_dagster.readers.rows import arrow_schema
 from capstone_dagster_tests.builders.published_files import publish
 from capstone_dagster_tests.builders.rows import DAY, Row, at, close, event, quote, trade
+from spark_code.corporate_actions import Action, Actions, Kind
 from spark_code.lake import Lake
 from spark_code.quality_sums import summed_up
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, Reject
 
 HOURS = (time(9, 30), time(16))
+NO_SPLITS: Mapping[str, int] = {}
 JUMPS = ("jump_at_open", "jump_in_day")
 
 
@@ -28,6 +32,7 @@ def sums_of(
     quotes: Sequence[Row] = (),
     closes: Sequence[Row] = (),
     bad: Sequence[Row] = (),
+    splits: Mapping[str, int] = NO_SPLITS,
 ) -> dict[str, dict[str, Any]]:
     lake = Lake(f"{folder}")
     lines = [*map(event, (*trades, *quotes)), *bad]
@@ -36,11 +41,19 @@ def sums_of(
         named = [dict(zip(table.columns, row, strict=True)) for row in rows]
         parts = {"part-0.parquet": named[::2], "part-1.parquet": named[1::2]} if named else {}
         files[table] = publish(lake, table, parts, schema=arrow_schema(table)).paths
-    return dict(summed_up(lake.storage, files, DAY, HOURS))
+    actions = [
+        Action(symbol, DAY, Kind.SPLIT, Fraction(ratio), line, f"{ratio}")
+        for line, (symbol, ratio) in enumerate(splits.items(), start=1)
+    ]
+    return dict(summed_up(lake.storage, files, DAY, HOURS, Actions(actions)))
 
 
 def model(
-    trades: Sequence[Row], quotes: Sequence[Row], closes: Sequence[Row], bad: Sequence[Row]
+    trades: Sequence[Row],
+    quotes: Sequence[Row],
+    closes: Sequence[Row],
+    bad: Sequence[Row],
+    splits: Mapping[str, int],
 ) -> dict[str, dict[str, Any]]:
     """The same by loops over each instrument."""
     sums: dict[str, dict[str, Any]] = {}
@@ -80,8 +93,10 @@ def model(
             of["sequence_repeated"] += len(numbers) - len(set(numbers))
             prices = [row[6] for row in sorted(own_trades, key=lambda row: row[3:5]) if row[1] == symbol]
             if prices and symbol in before:
-                moved = abs(float(prices[0]) / float(before[symbol]) - 1)
-                jumps["jump_at_open"].append((moved, symbol, before[symbol], prices[0]))
+                exact = before[symbol] / splits.get(symbol, 1)
+                compared = exact.quantize(Decimal("0.000001"), ROUND_HALF_UP) or before[symbol]
+                moved = abs(float(prices[0]) / float(compared) - 1)
+                jumps["jump_at_open"].append((moved, symbol, compared, prices[0], before[symbol]))
             if prices:
                 moved = float(max(prices)) / float(min(prices)) - 1
                 jumps["jump_in_day"].append((moved, symbol, min(prices), max(prices)))
@@ -95,7 +110,7 @@ def is_outside(row: Row) -> bool:
     return not at("09:30") <= row[3] <= at("16:00")
 
 
-def some_day(chance: Random) -> tuple[list[Row], list[Row], list[Row], list[Row]]:
+def some_day(chance: Random) -> tuple[list[Row], list[Row], list[Row], list[Row], dict[str, int]]:
     def instrument() -> dict[str, Any]:
         return {"symbol": chance.choice("ABC"), "exchange": chance.choice(["NYSE", "NASDAQ"])}
 
@@ -127,7 +142,8 @@ def some_day(chance: Random) -> tuple[list[Row], list[Row], list[Row], list[Row]
     bad = [
         rejected(chance.choice(list(Reject)), chance.choice(["NYSE", "NASDAQ"])) for _ in range(chance.randint(0, 4))
     ]
-    return trades, quotes, closes, bad
+    splits = {symbol: chance.choice([2, 3, 10**7]) for symbol in "ABD" if chance.random() < 0.5}
+    return trades, quotes, closes, bad, splits
 
 
 def test_the_sums_are_those_of_the_model(tmp_path: Path, rounds: Callable[[int], int]) -> None:

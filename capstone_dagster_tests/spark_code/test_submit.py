@@ -2,14 +2,18 @@
 
 import sys
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from capstone_dagster_tests.servers.platform import Platform
 from spark_code import submit
-from spark_code.schemas import TABLES
+from spark_code.corporate_actions import FILE
+from spark_code.schemas import CLOSES, DAILY_SUMMARY, TABLES
 
+# Of a millionth.
+HALF = Decimal("0.0000005")
 FIRST, SECOND = date(2020, 8, 5), date(2020, 8, 6)
 
 pytestmark = pytest.mark.usefixtures("spark")
@@ -35,6 +39,32 @@ def test_both_jobs_publish_the_rows_that_dagster_publishes(tmp_path: Path) -> No
     for table, (run_id, rows) in submitted.items():
         assert platform.lake.require(table, SECOND).run_id != run_id
         assert platform.rows(table, SECOND) == rows, table.path
+
+
+def test_a_split_is_adjusted_as_by_dagster_and_a_bad_line_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    platform = Platform(tmp_path, FIRST)
+    for day in (FIRST, SECOND):
+        platform.sample(day)
+        assert _submit(platform, "preprocessing", day) == 0
+    symbol = platform.rows(CLOSES, FIRST)[0][1]
+    (platform.raw / "reference").mkdir()
+    (platform.raw / FILE).write_text(f"nonsense\n{symbol},{SECOND},split,4\n")
+    raw, before = ("--raw", f"{platform.raw}"), ("--previous-day", f"{FIRST}")
+
+    assert _submit(platform, "analytical", SECOND, *before, *raw) == 0
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"{FILE}, line 1: it has 1 fields; ")
+    adjusted = platform.rows(DAILY_SUMMARY, SECOND)
+    inputs = platform.lake.require(DAILY_SUMMARY, SECOND).inputs
+    assert {row[-4] / 4 - row[-1] for row in adjusted if row[1] == symbol and row[-4]} <= {-HALF, 0, HALF}
+    assert {row[-4] - row[-1] for row in adjusted if row[1] != symbol and row[-4]} == {0}
+
+    assert platform.run("analytical", SECOND).success
+    assert platform.rows(DAILY_SUMMARY, SECOND) == adjusted
+    assert platform.lake.require(DAILY_SUMMARY, SECOND).inputs == inputs
+    assert _submit(platform, "analytical", SECOND, *before) == 0
+    assert {row[-4] == row[-1] for row in platform.rows(DAILY_SUMMARY, SECOND)} == {True}
 
 
 def test_what_is_missing_is_one_line_and_exit_code_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

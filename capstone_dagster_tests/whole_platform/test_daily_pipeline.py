@@ -222,7 +222,7 @@ def test_missing_previous_closes_are_refused_unless_allowed(platform: Platform) 
     result = platform.run("analytical", TUESDAY, report_options={"allow_missing_closes": True})
     assert result.success
     assert {row[11] for row in platform.rows(QUOTE_ANALYTICS, TUESDAY)} == {None}
-    assert {row[-3] for row in platform.rows(DAILY_SUMMARY, TUESDAY)} == {None}
+    assert {row[-4] for row in platform.rows(DAILY_SUMMARY, TUESDAY)} == {None}
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
     assert checks == {"lines": True, "trades": True, "quotes": True, "prices": True}
 

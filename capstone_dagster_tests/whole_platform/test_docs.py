@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,14 @@ from capstone_dagster_tests.builders.published_files import first_rows
 from capstone_dagster_tests.servers.job_status_database import job_status_database
 from capstone_dagster_tests.servers.platform import ALL_ROWS, Platform
 from spark_code import eod_to_report, ingested_to_eod, quality, raw_to_ingested
-from spark_code.schemas import BARS, EVENTS, TABLES
+from spark_code.corporate_actions import ADJUSTED, INPUT
+from spark_code.schemas import BARS, DAILY_SUMMARY, EVENTS, QUALITY, QUOTE_ANALYTICS, TABLES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 DATA_FLOW = (ROOT / "docs" / "data_flow.md").read_text()
 DAYS = (date(2020, 8, 5), date(2020, 8, 6))
+SPLIT_DAY = date(2020, 8, 7)
 
 
 def _blocks(kind: str) -> dict[str, str]:
@@ -55,15 +59,25 @@ def worked_days(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -
     return platform
 
 
+@pytest.fixture(scope="module")
+def split_day(worked_days: Platform, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """The day after the worked ones, made in a copy of their lake."""
+    platform = Platform(tmp_path_factory.mktemp("split"), DAYS[0])
+    shutil.copytree(worked_days.folder, platform.folder, dirs_exist_ok=True)
+    assert platform.run("daily_pipeline", SPLIT_DAY).success
+    return platform
+
+
 SHOWN = [title for title in _blocks("text") if not title.startswith("rejects")]
 
 
 @pytest.mark.parametrize("title", SHOWN)
-def test_the_worked_day_has_the_rows_of_the_document(worked_days: Platform, title: str) -> None:
+def test_the_worked_day_has_the_rows_of_the_document(title: str, request: pytest.FixtureRequest) -> None:
     name, day = title.split()
     table, trade_dt = TABLES[name], date.fromisoformat(day)
+    platform: Platform = request.getfixturevalue("split_day" if trade_dt == SPLIT_DAY else "worked_days")
     shown = _blocks("text")[title].splitlines()
-    rows = first_rows(worked_days.lake, table, trade_dt, ALL_ROWS)
+    rows = first_rows(platform.lake, table, trade_dt, ALL_ROWS)
     made = as_text(table.columns, rows).splitlines()
     assert sorted(made) == sorted(shown[:-1])
     assert shown[-1] == f"{len(rows)} of {len(rows)} rows"
@@ -73,6 +87,20 @@ READ_IT = (ROOT / "docs" / "read_it.md").read_text()
 
 
 PROGRAMS = re.findall(r"^```python\n([\s\S]*?)^```", READ_IT, re.MULTILINE)
+
+
+def test_the_split_day_says_what_its_close_was_adjusted_by_and_has_no_jump(split_day: Platform) -> None:
+    made = [split_day.lake.require(table, SPLIT_DAY) for table in (QUALITY, QUOTE_ANALYTICS, DAILY_SUMMARY)]
+
+    assert [manifest.facts for manifest in made[1:]] == [
+        {ADJUSTED: ["ABC on NYSE: 102.000000, adjusted 25.500000"]}
+    ] * 2
+    assert len({manifest.inputs[INPUT] for manifest in made}) == 1
+    jumps = {row[2]: (row[4], row[9]) for row in split_day.rows(QUALITY, SPLIT_DAY) if row[3] == "jump_at_open"}
+    assert jumps["NYSE"] == (
+        Decimal("0.003922"),
+        "ABC opens at 25.6 after an adjusted close of 25.5 (0.392 %)",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +199,8 @@ MADE: Mapping[str, tuple[str, list[str | None]]] = {
     ),
     "quality": ("1", ["867d2aae99fd227b1a32b43d1353c658"]),
     "report": (
-        "1",
-        ["823030d4b2372b7b32a20de4710189db", "fe39bf8d5f7402d9ad2fe040fec2e045", "dabc73b49b9b63742c4fc3609637eecd"],
+        "2",
+        ["6ba26fcb684f5b5fd82a1c5b10a19e76", "7e2565082eafd7866a5f96dcc1079f45", "dabc73b49b9b63742c4fc3609637eecd"],
     ),
 }
 EDGES = {"ingested": raw_to_ingested, "eod": ingested_to_eod, "quality": quality, "report": eod_to_report}

@@ -26,12 +26,11 @@ if [[ ${SPARK_MASTER:-local} == local* ]]; then
     while IFS= read -r setting; do conf+=(--conf "$setting"); done <<<"$settings"
 fi
 
-arguments=(--date "$date" --lake "$CAPSTONE_LAKE_URI" --run-id "$TRACKED_RUN_ID")
+arguments=(--date "$date" --raw "$CAPSTONE_RAW_URI" --lake "$CAPSTONE_LAKE_URI" --run-id "$TRACKED_RUN_ID")
 if [ -n "${CAPSTONE_GLUE_DATABASE:-}" ]; then
     arguments+=(--glue-database "$CAPSTONE_GLUE_DATABASE")
 fi
 case $job in
-    preprocessing) arguments+=(--raw "$CAPSTONE_RAW_URI") ;;
     analytical)
         if [ -n "$TRACKED_PREVIOUS_DAY" ]; then
             arguments+=(--previous-day "$TRACKED_PREVIOUS_DAY")

@@ -82,9 +82,10 @@ def test_a_misplaced_file_is_named_with_why_and_what_to_do_and_spoils_nothing(
         "json/.staging/a",
         f"csv/{DAY}/_temporary/0/a",
         f"csv/{DAY}/NYSE/_x/a",
+        "reference/corporate_actions.csv",
     ],
 )
-def test_names_that_are_no_data_are_not_misplaced(raw: RawFolder, key: str) -> None:
+def test_names_that_are_no_deliveries_are_not_misplaced(raw: RawFolder, key: str) -> None:
     raw.storage.write(key, b"")
 
     assert look(raw).misplaced == []

@@ -12,8 +12,9 @@ import dagster as dg
 import pytest
 
 from capstone_dagster.pages.addresses import page_key
+from capstone_dagster.pages.numbers import numbers
 from capstone_dagster.pages.publishing import Pages
-from capstone_dagster.pages.sources import MixedVersionsError
+from capstone_dagster.pages.sources import MixedVersionsError, Sources
 from capstone_dagster_tests.builders.html_pages import HtmlPage
 from capstone_dagster_tests.builders.page_days import DAY, NEXT_DAY, Stock, publish_day
 from capstone_dagster_tests.capstone_dagster.pages.conftest import pages_below
@@ -89,6 +90,13 @@ def test_a_chart_and_the_table_below_it_say_the_same(lake: Lake, pages: Pages) -
         "<title>9:35 to 9:40\nbid 10.24, ask 10.26\ntrades 10.25 to 10.25\n30-minute average 10.25\n"
         "spread 19.5 basis points\n300 shares</title>" in unescape(html)
     )
+
+
+def test_a_chart_shows_the_adjusted_close_if_the_day_has_one(lake: Lake) -> None:
+    for stock, shown in ((Stock("A", prev_close="40", adjusted="10"), 10), (Stock("A", prev_close="40"), 40)):
+        publish_day(lake, DAY, [stock])
+        (charted,) = numbers(Sources.published(lake, DAY, None)).charted
+        assert charted.row.prev_close_pr == shown
 
 
 def test_headlines_are_compared_with_the_day_before(lake: Lake, pages: Pages) -> None:
