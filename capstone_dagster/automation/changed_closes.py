@@ -1,23 +1,33 @@
-"""The sensor ``changed_closes``: makes a report again when the previous trading day's closes have come or changed.
+"""The sensor ``changed_closes``: makes a report again when the closes that it is compared with have come or changed.
 
+These are the closes of the previous trading day, as corporate actions adjust them.
 It reads every materialization in the event log: `dg.asset_sensor` looks only at the latest one, and would lose the
 days in between. ``needed_runs`` judges which report is outdated; ``new_files`` watches the files.
 """
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 
 import dagster as dg
 
 from capstone_dagster.assets.table_assets import asset_key
 from capstone_dagster.automation import switches
+from capstone_dagster.automation.changed_actions import Compared, compared
 from capstone_dagster.automation.needed_runs import Decision, Judge
 from capstone_dagster.automation.ticks import Clock, SensorCursor
 from capstone_dagster.runs.unfinished_runs import unfinished_runs
 from capstone_dagster.settings import Settings
-from capstone_dagster.trading_days import NoTradingDayError, TradingDays, beginning_with, parse_day, trading_days
+from capstone_dagster.trading_days import (
+    NEW_YORK,
+    NoTradingDayError,
+    TradingDays,
+    beginning_with,
+    parse_day,
+    trading_days,
+)
 from capstone_dagster.wording import few
+from spark_code.corporate_actions import CorporateActions
 from spark_code.lake import Lake
 from spark_code.schemas import CLOSES, QUOTE_ANALYTICS, Table
 
@@ -40,6 +50,10 @@ class Cursor(SensorCursor, frozen=True):
     pending: tuple[date, ...]
     next: date | None
     """The day with which the next tick begins to judge: days that cannot be judged must not take all the time."""
+    actions: str = ""
+    """The state of the file of corporate actions with which reports were, or are, compared; empty without a file."""
+    uncompared: date | None = None
+    """The last of the days of which the reports are still to be compared with it."""
 
 
 def changed_closes(
@@ -52,7 +66,8 @@ def changed_closes(
         name="changed_closes",
         job_name="analytical",
         description="Runs `analytical` of a day when the closes of the trading day before have come or have changed, "
-        "once for every change. Closes that are published again with the same rows change nothing.",
+        "or its corporate actions, once for every change. Closes that are published again with the same rows change "
+        "nothing.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor = Cursor.parse(context.cursor) or Cursor(read={}, pending=(), next=None)
@@ -61,13 +76,17 @@ def changed_closes(
         for table in (CLOSES, QUOTE_ANALYTICS):
             published, read[table.path] = _published(context.instance, table, cursor.read.get(table.path), clock())
             days.update(_with_report_of(table, published, calendar))
+        lake, actions = Lake(settings.lake_uri), CorporateActions(settings.raw_uri)
+        today = datetime.fromtimestamp(clock(), NEW_YORK).date()
+        adjusted = compared(Compared(cursor.actions, cursor.uncompared), lake, actions, calendar, today)
+        days.update(adjusted.days)
         # Looked up only now: a run that has published any of this is still seen in progress, or it has ended.
-        judge = Judge(context.instance, Lake(settings.lake_uri), unfinished_runs(context.instance))
+        judge = Judge(context.instance, lake, unfinished_runs(context.instance), actions)
         known = sorted(day for day in days if _can_run(calendar, day))
         decisions, judge_at = _judged(judge, beginning_with(cursor.next, known), calendar, seconds)
         decided = [decision.reason for decision in decisions.values() if decision.job or decision.is_settled]
         open_ones = [decision.reason for decision in decisions.values() if not decision.job and not decision.is_settled]
-        waiting = list(dict.fromkeys(open_ones))
+        waiting = list(dict.fromkeys([*filter(None, [adjusted.problem]), *open_ones]))
         for reason in (*decided, few(waiting, _REASONS_SHOWN)):
             if reason:
                 context.log.info(reason)
@@ -77,7 +96,9 @@ def changed_closes(
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else reasons or "no closes and no reports were published since the last tick",
-            cursor=str(Cursor(read=read, pending=pending, next=judge_at)),
+            cursor=str(
+                Cursor(read=read, pending=pending, next=judge_at, actions=adjusted.state, uncompared=adjusted.left)
+            ),
         )
 
     return sensor

@@ -4,7 +4,8 @@ The states of a trading day, by the words that are used everywhere:
 
     complete   every exchange has delivered it (``deliveries.completeness``)
     loaded     its end-of-day load was made from these files
-    current    its report was made from that load and from the closes of the day before; otherwise it is outdated
+    current    its report was made from that load, from the closes of the day before, and with the corporate actions
+               that are known now; otherwise it is outdated
     landed     its report is published, current or not (``landed_days``)
     settled    there is nothing to run until its files or those closes change
 
@@ -24,6 +25,8 @@ from capstone_dagster.assets.job_of_run import job_of, what, what_ran
 from capstone_dagster.assets.jobs import JobName, job_id
 from capstone_dagster.run_tags import DELIVERIES_TAG, PARTITION_TAG, PRIORITY_TAG, RUN_KEY_TAG, covers
 from capstone_dagster.runs.unfinished_runs import in_words
+from spark_code.corporate_actions import INPUT as ACTIONS
+from spark_code.corporate_actions import NO_FILE, CorporateActions
 from spark_code.flow import Read, inputs_of, steps_of
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
@@ -69,11 +72,14 @@ class _Inputs:
     of_day: Sequence[Manifest]
     of_previous_day: Sequence[Manifest]
     """Empty on the first trading day."""
+    actions: str | None
+    """The version of the corporate actions of the day; None without any."""
 
     @property
     def digest(self) -> str:
-        """Changes with every publish of any of them."""
-        return _digest(manifest.version for manifest in (*self.of_day, *self.of_previous_day))
+        """Changes with every publish of any of them, and with the actions."""
+        versions = [manifest.version for manifest in (*self.of_day, *self.of_previous_day)]
+        return _digest([*versions, *([self.actions] if self.actions else [])])
 
     @property
     def loaded(self) -> Manifest:
@@ -94,6 +100,8 @@ class _Finding(NamedTuple):
     reason: str
     inputs: _Inputs | None = None
     """What it must be computed from, if it is outdated."""
+    has_other_actions: bool = False
+    """Whether it is outdated because it was made with other corporate actions."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,7 @@ class Judge:
     instance: dg.DagsterInstance
     lake: Lake
     unfinished: Sequence[dg.DagsterRun]
+    actions: CorporateActions = NO_FILE
 
     def files(self, day: date, previous: date | None, deliveries: Sequence[Delivery], *, on_the_way: bool) -> Decision:
         """Of a day with complete deliveries; ``on_the_way`` if a run of the day before was just requested."""
@@ -177,19 +186,31 @@ class Judge:
         if inputs is None:
             return Decision(found.reason, is_settled=True)
         key = f"{day}_{inputs.digest}"
-        runs = self.instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: key}))
-        tried = next((run for run in runs if run.status != _STATUS.NOT_STARTED), None)
-        if tried:
+        tried = self._tried_with(day, key, is_again=found.has_other_actions)
+        if isinstance(tried, dg.DagsterRun):
             return self._tried(day, tried, "with these inputs")
         loaded_by = self.instance.get_run_by_id(inputs.loaded.run_id)
-        if loaded_by and inputs.were_at_hand:
+        if loaded_by and inputs.were_at_hand and not found.has_other_actions:
             is_whole = job_of(self.instance, loaded_by) == "daily_pipeline"
             if is_whole and loaded_by.is_failure_or_canceled:
                 return self._tried(day, loaded_by, "with these inputs")
             if not is_whole and DELIVERIES_TAG not in loaded_by.tags:
                 by = f"{what(self.instance, loaded_by)} alone (run {loaded_by.run_id})"
                 return Decision(f"the report of {day} is left to who ran {by}", is_settled=True)
-        return Decision(f"{job_id('analytical', day)} is run: {found.reason}", job="analytical", run_key=key)
+        return Decision(f"{job_id('analytical', day)} is run: {found.reason}", job="analytical", run_key=tried)
+
+    def _tried_with(self, day: date, key: str, *, is_again: bool) -> dg.DagsterRun | str:
+        """The run that was started by this key, or the key for one.
+
+        Actions may become again what they were before: then a run by the same key counts only if it is the latest of
+        the day.
+        """
+        runs = self.instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: day.isoformat()}))  # the newest first
+        begun = [run for run in runs if run.status != _STATUS.NOT_STARTED]
+        by_key = [run for run in begun if run.tags.get(RUN_KEY_TAG, "").partition("+")[0] == key]
+        if by_key and (not is_again or by_key[0] == begun[0]):
+            return by_key[0]
+        return f"{key}+{len(by_key)}" if by_key else key
 
     def _waits(self, day: date, run: dg.DagsterRun) -> Decision:
         return Decision(f"{day} waits for the end of {what(self.instance, run)} ({in_words(run)})")
@@ -218,7 +239,13 @@ class Judge:
         if missing:
             names = " and ".join(read.table.name for read in missing)
             return _Finding("waiting", f"the report of {day} waits for the {names} of {previous}")
-        inputs = _Inputs(list(of_day.values()), of_previous_day)
+        inputs = _Inputs(list(of_day.values()), of_previous_day, self.actions.of(day, previous).version)
+        return self._compared(day, previous, published, inputs) or _Finding("current", f"{day} is up to date")
+
+    def _compared(
+        self, day: date, previous: date | None, published: Mapping[Read, Manifest | None], inputs: _Inputs
+    ) -> _Finding | None:
+        """Why the report of a day is outdated, if it is."""
         for step in steps_of("analytical"):
             tables = [self.lake.manifest(table, day) for table in step.makes]
             made = [manifest for manifest in tables if manifest]
@@ -232,7 +259,10 @@ class Judge:
                     of_other_day = f" of {previous}" if read.of_previous_day else ""
                     reason = f"its report was made from other {read.table.name}{of_other_day}"
                     return _Finding("outdated", reason, inputs)
-        return _Finding("current", f"{day} is up to date")
+            if step.adjusts and any(manifest.inputs.get(ACTIONS) != inputs.actions for manifest in made):
+                reason = "its report was made with other corporate actions"
+                return _Finding("outdated", reason, inputs, has_other_actions=True)
+        return None
 
 
 def _fit_together(versions: Mapping[str, Manifest]) -> bool:

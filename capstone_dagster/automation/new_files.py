@@ -25,6 +25,7 @@ from capstone_dagster.runs.unfinished_runs import unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, TradingDays, beginning_with, trading_days
 from capstone_dagster.wording import few, printable
+from spark_code.corporate_actions import CorporateActions
 from spark_code.lake import Lake
 from spark_code.locations import StorageError, shown
 from spark_code.raw_files import Delivery, RawFolder
@@ -47,7 +48,8 @@ def new_files(settings: Settings, jobs: Sequence[Any]) -> dg.SensorDefinition:
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         def judge() -> Judge:
-            return Judge(context.instance, Lake(settings.lake_uri), unfinished_runs(context.instance))
+            actions = CorporateActions(settings.raw_uri)
+            return Judge(context.instance, Lake(settings.lake_uri), unfinished_runs(context.instance), actions)
 
         ledger = Ledger.parse(context.cursor)
         try:

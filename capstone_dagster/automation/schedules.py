@@ -18,6 +18,7 @@ from capstone_dagster.deliveries.completeness import still_arriving
 from capstone_dagster.runs.unfinished_runs import unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, trading_days
+from spark_code.corporate_actions import CorporateActions
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
 from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
@@ -79,7 +80,7 @@ def _needed(settings: Settings, context: dg.ScheduleEvaluationContext, day: date
         return Decision(
             f"{' and '.join(arriving)} {are} still arriving; the sensor new_files runs {day} when it is complete"
         )
-    judge = Judge(context.instance, lake, unfinished_runs(context.instance))
+    judge = Judge(context.instance, lake, unfinished_runs(context.instance), CorporateActions(settings.raw_uri))
     previous = trading_days(settings.first_trading_day).previous(day)
     decision = judge.files(day, previous, deliveries, on_the_way=False)
     if decision.job and (unmet := settings.preconditions.unmet_of(deliveries, _COMMAND_SECONDS)):

@@ -19,6 +19,7 @@ from capstone_dagster.settings import Settings
 from capstone_dagster.steps.s3_jars import require_for
 from capstone_dagster.trading_days import trading_days
 from capstone_dagster.wording import say
+from spark_code.corporate_actions import CorporateActions
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
 from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
@@ -34,7 +35,10 @@ from spark_code.schemas import CLOSES, EVENTS, QUOTE_ANALYTICS
     help="Build the report even if the previous trading day's closes are not published (its moves are null then).",
 )
 @click.option(
-    "--missing", "only_missing", is_flag=True, help="Run only days that are not up to date with their files and closes."
+    "--missing",
+    "only_missing",
+    is_flag=True,
+    help="Run only days that are not up to date with their files, closes and corporate actions.",
 )
 def run(days: str, job: JobName, allow_missing_closes: bool, only_missing: bool) -> None:
     """Run a trading day, or all trading days of a range, through Dagster."""
@@ -91,9 +95,9 @@ def reaped(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
 
 
 def is_missing(settings: Settings, instance: dg.DagsterInstance, name: JobName, day: date) -> bool:
-    """Whether the job has work for the day: it has not run yet, or its files or closes have changed since."""
+    """Whether the job has work for the day: it has not run yet, or its files, closes or actions have changed since."""
     judge, previous = (
-        Judge(instance, Lake(settings.lake_uri), ()),
+        Judge(instance, Lake(settings.lake_uri), (), CorporateActions(settings.raw_uri)),
         trading_days(settings.first_trading_day).previous(day),
     )
     try:

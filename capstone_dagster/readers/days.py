@@ -2,10 +2,11 @@
 
     available   its report is published, and every measure of its quality is within its limits
     degraded    its report is published, and something is not as expected
-    pending     it is under way: delivered, or ingested and its report is not made from that; or it is today
+    pending     it is under way: delivered, or ingested and its report is not made from that, or not with the
+                corporate actions that are known now; or it is today
     missing     nothing of it is published, and nothing is delivered
 
-It looks at manifests, and at the raw folder for days of which nothing is published.
+It looks at manifests, and at the raw folder for corporate actions and for days of which nothing is published.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING
 from capstone_dagster.readers.rows import spec_of
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
+from spark_code.corporate_actions import INPUT as ACTIONS
+from spark_code.corporate_actions import Actions, CorporateActions
 from spark_code.lake import Lake
 from spark_code.locations import StorageError
 from spark_code.manifest import Manifest
@@ -69,6 +72,8 @@ class _Published:
 
     of: Mapping[Table, Manifest]
     day: date
+    actions: Actions | None
+    """The corporate actions of the day; None if they cannot be looked at."""
 
     def __getitem__(self, table: Table) -> Manifest | None:
         return self.of.get(table)
@@ -77,6 +82,16 @@ class _Published:
     def is_loaded(self) -> bool:
         """Whether the end-of-day load was made from the lines that are published."""
         return are_made_from(self.of, (TRADES, QUOTES), (EVENTS,))
+
+    @property
+    def newer(self) -> str | None:
+        """What the report and its measures are not made from yet."""
+        if not self.is_loaded or not are_made_from(self.of, _REPORT, (TRADES, QUOTES)):
+            return "a correction is ingested"
+        made = [manifest for table in (QUALITY, *_REPORT) if (manifest := self[table])]
+        if self.actions and any(one.inputs.get(ACTIONS) != self.actions.version for one in made):
+            return "its corporate actions have changed"
+        return None
 
     @property
     def measures(self) -> Manifest | None:
@@ -110,8 +125,11 @@ def words(settings: Settings, wanted: Sequence[date]) -> Iterator[Day]:
     of = {
         table: {found.trade_dt: found for found in lake.published(table, wanted[0], wanted[-1])} for table in _LOOKED_AT
     }
+    actions = _actions(settings, calendar, wanted)
     for day in wanted:
-        published = _Published({table: found[f"{day}"] for table, found in of.items() if f"{day}" in found}, day)
+        published = _Published(
+            {table: found[f"{day}"] for table, found in of.items() if f"{day}" in found}, day, actions.get(day)
+        )
         _, closes = calendar.hours(day)
         early = f"closes at {closes:%H:%M}" if closes < _CLOSE else None
         for source in SOURCES:
@@ -127,13 +145,22 @@ def words(settings: Settings, wanted: Sequence[date]) -> Iterator[Day]:
             )
 
 
+def _actions(settings: Settings, calendar: TradingDays, wanted: Sequence[date]) -> Mapping[date, Actions]:
+    """The corporate actions of each day; none of any day if they cannot be looked at."""
+    known = CorporateActions(settings.raw_uri)
+    try:
+        return {day: known.of(day, calendar.previous(day)) for day in wanted}
+    except StorageError:
+        return {}
+
+
 def _word(published: _Published, raw: RawFolder, source: Source) -> tuple[Word, str | None]:
     if not any(published[table] for table in _REPORT):
         return _unreported(published) if published[EVENTS] else _delivered(raw, source, published.day)
     if not published[EVENTS]:
         return Word.DEGRADED, "its events are no longer published"
-    if not published.is_loaded or not are_made_from(published.of, _REPORT, (TRADES, QUOTES)):
-        return Word.PENDING, "a correction is ingested, and its report is not published yet"
+    if newer := published.newer:
+        return Word.PENDING, f"{newer}, and its report is not published yet"
     measures = published.measures
     if not measures:
         return Word.DEGRADED, f"its quality is not measured: capstone run {published.day} --job analytical"

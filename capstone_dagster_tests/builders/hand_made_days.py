@@ -15,6 +15,7 @@ from capstone_dagster.automation.needed_runs import Judge
 from capstone_dagster.runs.unfinished_runs import unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster_tests.builders.run_histories import QUEUED, STARTED, STARTING, SUCCESS, Event, Histories
+from spark_code.corporate_actions import FILE, CorporateActions
 from spark_code.flow import tables_of
 from spark_code.lake import Lake
 from spark_code.manifest import Attempt, Manifest
@@ -52,7 +53,11 @@ class HandMadeDays:
         self._digests: dict[tuple[str, str], str] = {}  # by table and version
 
     def judge(self) -> Judge:
-        return Judge(self.instance, self.lake, unfinished_runs(self.instance))
+        return Judge(self.instance, self.lake, unfinished_runs(self.instance), CorporateActions(self.settings.raw_uri))
+
+    def act(self, *lines: str) -> None:
+        """Write the file of corporate actions again."""
+        Storage(self.settings.raw_uri).write(FILE, "\n".join(lines).encode())
 
     def queued(self, job: JobName, day: date, *events: Event, tags: Mapping[str, str] | None = None) -> "HandMadeRun":
         """A run that waits, or to which more has happened."""
@@ -134,11 +139,12 @@ class HandMadeRun:
         self.days.publish(self._attempt, CLOSES, self.day, loaded, price and f"closes at {price}")
 
     def reads(self) -> dict[str, str]:
-        """The versions that a report made now is made from."""
+        """The versions that a report made now is made from, and its corporate actions."""
         previous = PREVIOUS[self.day]
         used = [(EVENTS, self.day), (TRADES, self.day), (QUOTES, self.day), *([(CLOSES, previous)] if previous else [])]
         manifests = ((table, self.days.lake.manifest(table, day)) for table, day in used)
-        return {table.path: manifest.version for table, manifest in manifests if manifest}
+        actions = CorporateActions(self.days.settings.raw_uri).of(self.day, previous)
+        return {table.path: manifest.version for table, manifest in manifests if manifest} | actions.as_input()
 
     def reports(self, inputs: Mapping[str, str] | None = None) -> None:
         """Publish the report, from what it has read before or reads now."""

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from capstone_dagster.assets.jobs import JOB_NAMES
+from capstone_dagster.automation import changed_actions
 from capstone_dagster.automation import changed_closes as module
 from capstone_dagster.automation.changed_closes import Cursor, changed_closes
 from capstone_dagster.run_tags import DELIVERIES_TAG
@@ -24,7 +25,9 @@ from capstone_dagster_tests.builders.hand_made_days import (
     pointer,
 )
 from capstone_dagster_tests.builders.run_histories import FAILURE, SUCCESS, Event
-from spark_code.schemas import CLOSES, QUOTE_ANALYTICS, TRADES, Table
+from spark_code.corporate_actions import INPUT
+from spark_code.manifest import Attempt
+from spark_code.schemas import CLOSES, DAILY_SUMMARY, QUALITY, QUOTE_ANALYTICS, TRADES, Table
 
 # Started for files: by itself.
 BY_ITSELF = {DELIVERIES_TAG: "files"}
@@ -385,6 +388,81 @@ def test_what_is_wrong_with_one_day_stops_no_other(ticks: Ticks) -> None:
 
 
 # --- any order ---
+
+SPLIT, OTHER_SPLIT = f"ABC,{FRIDAY},split,4", f"ABC,{FRIDAY},split,5"
+
+
+def test_a_changed_file_of_actions_makes_the_reports_again_that_it_changes_once(ticks: Ticks) -> None:
+    ticks.days.act(SPLIT, "XYZ,2020-09-07,cash,1", "XYZ,2020-09-09,cash,1")
+
+    runs = ticks.tick()
+    assert named(runs) == [("analytical", FRIDAY), ("analytical", TUESDAY)]
+    assert ticks.tick() == []
+    for run in runs:
+        finish_report(run)
+    assert ticks.said() == "2020-09-04 is up to date; 2020-09-08 is up to date"
+    assert ticks.said() == "no closes and no reports were published since the last tick"
+    ticks.days.act("XYZ,2020-09-08,cash,2", "nonsense", "XYZ,2020-09-07,cash,1.0", SPLIT)
+    assert named(ticks.tick()) == [("analytical", TUESDAY)]
+
+
+def test_actions_that_become_what_they_were_before_make_the_report_again(ticks: Ticks) -> None:
+    keys = set()
+    for lines in ([SPLIT], [OTHER_SPLIT], [SPLIT], [], [SPLIT]):
+        ticks.days.act(*lines)
+        (run,) = ticks.tick()
+        assert (run.job, run.day) == ("analytical", FRIDAY)
+        keys.add(run.run_id)
+        finish_report(run)
+        assert ticks.said() == "2020-09-04 is up to date"
+    assert len(keys) == 5
+
+
+def test_a_run_that_does_not_see_the_actions_is_asked_for_once(ticks: Ticks) -> None:
+    ticks.days.act(SPLIT)
+    (run,) = ticks.tick()
+    run.starts()
+    run.reports({name: version for name, version in run.reads().items() if name != INPUT})
+    run.ends()
+
+    assert ticks.said().startswith("analytical_2020-09-04 ended in SUCCESS with these inputs (run ")
+    assert ticks.said() == "no closes and no reports were published since the last tick"
+
+
+def test_a_day_that_its_quality_stopped_is_run_again_when_its_split_is_known(days: HandMadeDays) -> None:
+    days.ran("daily_pipeline", THURSDAY, tags=BY_ITSELF)
+    stopped = days.started("daily_pipeline", FRIDAY, tags=BY_ITSELF)
+    stopped.loads()
+    days.publish(Attempt(stopped.run_id, 1, 1), QUALITY, FRIDAY, stopped.reads())
+    stopped.ends(FAILURE)
+    ticks = Ticks(days)
+    ticks.tick()
+
+    days.act(SPLIT)
+
+    assert named(ticks.tick()) == [("analytical", FRIDAY)]
+
+
+def test_more_reports_than_a_tick_compares_with_the_file_are_compared_by_the_next(
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changed_actions, "_AT_ONCE", 1)
+    ticks.days.act(SPLIT, f"ABC,{TUESDAY},split,2")
+
+    assert named(ticks.tick()) == [("analytical", TUESDAY)]
+    assert named(ticks.tick()) == [("analytical", FRIDAY)]
+    assert ticks.tick() == ticks.tick() == []
+
+
+def test_a_lake_that_cannot_be_read_leaves_the_file_to_be_compared_by_the_next_tick(ticks: Ticks) -> None:
+    whole = ticks.days.lake.storage.read(pointer(DAILY_SUMMARY, FRIDAY))
+    ticks.days.lake.storage.write(pointer(DAILY_SUMMARY, FRIDAY), b"torn")
+    ticks.days.act(SPLIT)
+    assert ticks.said().startswith("corporate actions cannot be looked at: ")
+
+    ticks.days.lake.storage.write(pointer(DAILY_SUMMARY, FRIDAY), whole or b"")
+
+    assert named(ticks.tick()) == [("analytical", FRIDAY)]
 
 
 def steps(run: HandMadeRun, price: str) -> Iterator[None]:

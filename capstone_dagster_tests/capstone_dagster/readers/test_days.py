@@ -1,6 +1,6 @@
 """The word for each trading day of each exchange, from manifests and from what lies in the raw folder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,11 +13,14 @@ from capstone_dagster.readers.days import Day, words
 from capstone_dagster.settings import Settings
 from capstone_dagster_tests.builders.lakes import deliver, point
 from capstone_dagster_tests.builders.manifests import manifest_of
+from spark_code.corporate_actions import FILE, CorporateActions
 from spark_code.lake import Lake
 from spark_code.raw_files import SOURCES
 from spark_code.schemas import BARS, DAILY_SUMMARY, EVENTS, QUALITY, QUOTES, TRADES
+from spark_code.storage import Storage
 
 DAY, HALF_DAY = date(2020, 8, 6), date(2020, 11, 27)
+NONE: Mapping[str, str] = {}
 BEYOND = {"NYSE": ["4 lines rejected", "2 symbols vanished"], "NASDAQ": []}
 
 
@@ -45,17 +48,23 @@ def load(lake: Lake, quotes: str = "q1") -> None:
     point(lake, QUOTES, DAY, quotes, {EVENTS.path: "e1"})
 
 
-def report(lake: Lake) -> None:
+def report(lake: Lake, actions: Mapping[str, str] = NONE) -> None:
     for table in (DAILY_SUMMARY, BARS):
-        point(lake, table, DAY, "s1", {TRADES.path: "t1", QUOTES.path: "q1"})
+        point(lake, table, DAY, "s1", {TRADES.path: "t1", QUOTES.path: "q1", **actions})
 
 
-def measure(lake: Lake, quotes: str = "q1", beyond: dict[str, list[str]] | None = None, stops: str = "") -> None:
+def measure(
+    lake: Lake,
+    quotes: str = "q1",
+    beyond: dict[str, list[str]] | None = None,
+    stops: str = "",
+    actions: Mapping[str, str] = NONE,
+) -> None:
     facts: dict[str, Any] = {
         "beyond_limits": {"NYSE": [], "NASDAQ": []} if beyond is None else beyond,
         "stops": stops and [stops],
     }
-    inputs = {EVENTS.path: "e1", TRADES.path: "t1", QUOTES.path: quotes}
+    inputs = {EVENTS.path: "e1", TRADES.path: "t1", QUOTES.path: quotes, **actions}
     known = replace(manifest_of(DAY, "m1", inputs), facts=facts)
     lake.storage.write(f"{QUALITY.path}/_published/{DAY}.json", known.to_json())
 
@@ -137,6 +146,32 @@ def test_a_raw_folder_that_cannot_be_read_is_a_reason_and_hides_no_day(settings:
 
     assert (word, said(settings)["NASDAQ"][0]) == ("pending", "pending")
     assert str(reason).startswith("whether it is delivered cannot be seen: ")
+
+
+def test_a_report_made_with_other_corporate_actions_is_pending(settings: Settings, lake: Lake) -> None:
+    load(lake)
+    report(lake)
+    measure(lake)
+    raw = Storage(settings.raw_uri)
+    raw.write(FILE, b"ABC,2020-08-06,split,4\nABC,2020-08-07,split,4\n")
+    pending = ("pending", "its corporate actions have changed, and its report is not published yet")
+
+    assert said(settings)["NYSE"] == pending
+    report(lake, CorporateActions(settings.raw_uri).of(DAY, date(2020, 8, 5)).as_input())
+    assert said(settings)["NYSE"] == pending
+    measure(lake, actions=CorporateActions(settings.raw_uri).of(DAY, date(2020, 8, 5)).as_input())
+    assert said(settings)["NYSE"] == ("available", None)
+    raw.delete([FILE])
+    assert said(settings)["NYSE"] == pending
+
+
+def test_a_file_of_actions_that_cannot_be_read_hides_no_word(settings: Settings, lake: Lake) -> None:
+    load(lake)
+    report(lake)
+    measure(lake)
+    Storage(settings.raw_uri).write(FILE, b" " * 10_000_001)
+
+    assert said(settings)["NYSE"] == ("available", None)
 
 
 def test_before_the_first_trading_day_there_are_no_words(settings: Settings) -> None:
