@@ -1,4 +1,4 @@
-# For the shell of an administrator (docs/operations.md), with AWS_DEFAULT_REGION and PLATFORM set:
+# For the shell of an administrator (docs/aws.md), with AWS_DEFAULT_REGION and PLATFORM set:
 #   . deploy/stacks.sh
 #   deploy NAME [Parameter=value]...    make or update a stack; parameters that are not named keep their values
 # shellcheck shell=bash

@@ -17,7 +17,7 @@ EMR = {
     "CAPSTONE_EMR_STAGING_URI": "s3://bucket/staging",
 }
 
-# docs/operations.md lists them.
+# docs/settings.md lists them.
 ALLOWED = {
     "execution.config.retries.enabled",
     "execution.config.retries.disabled",

@@ -119,7 +119,7 @@ class Stacks:
 
 
 def deploy(endpoint: str) -> Stacks:
-    """All stacks, one after the other, as docs/operations.md says."""
+    """All stacks, one after the other, as docs/aws.md says."""
     manager = _client(endpoint, "secretsmanager")
     secrets = [
         manager.create_secret(Name=name, SecretString=json.dumps({"username": user, "password": "f1rst"}))["ARN"]
