@@ -67,6 +67,7 @@ _BEGAN = time.monotonic()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: starts a JVM, a server or a daemon")
+    config.addinivalue_line("markers", "browser: opens pages in Chromium; `make test-browser` runs these alone")
     config.addinivalue_line(
         "markers",
         "faults(sample): kills, stops, freezes or outlasts processes, or lets them race; "
@@ -87,7 +88,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         is_slow_file = "whole_platform" in item.nodeid or str(item.path).endswith(_SLOW_FILES)
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
         is_on_s3 = any(isinstance(value, str) and value.startswith("s3") for value in parameters)
-        if is_slow_file or is_on_s3 or _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        is_in_browser = item.get_closest_marker("browser") is not None
+        starts_servers = bool(_SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())))
+        if is_slow_file or is_on_s3 or is_in_browser or starts_servers:
             item.add_marker(pytest.mark.slow)
 
 

@@ -15,7 +15,11 @@ class Ticks:
     """One sensor over histories, which looks when their last event has just happened."""
 
     def __init__(self, histories: Histories, sensor: Sensor, *channels: str) -> None:
-        variables = {"CAPSTONE_ALERT_URLS": " ".join(channels), "CAPSTONE_UI_URL": "http://ui:3000"}
+        variables = {
+            "CAPSTONE_ALERT_URLS": " ".join(channels),
+            "CAPSTONE_UI_URL": "http://ui:3000",
+            "CAPSTONE_PAGES_URL": "http://pages/lake",
+        }
         self._histories = histories
         self._sensor = sensor(Settings.from_mapping(variables), self._now)
         self.cursor: str | None = None

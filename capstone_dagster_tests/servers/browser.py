@@ -1,86 +1,75 @@
-"""Chromium without a window, as an operator's browser: opens pages, and tells what stands in them."""
+"""Chromium without a window, as an operator's browser: what a person sees, clicks and is told."""
 
-import json
 import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
-from pathlib import Path
-from typing import Any
 
 import pytest
-from websockets.sync.client import ClientConnection, connect
-
-from capstone_dagster_tests.servers.processes import eventually
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium: sudo apt-get install -y chromium")
+_MISSING = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium: sudo apt-get install -y chromium")
 
 
-class Browser:
-    """One tab, spoken to by the protocol of Chrome's developer tools."""
+def in_browser(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that opens pages: `make test-browser` runs it, and it is skipped where there is no browser."""
+    marked: Callable[..., None] = pytest.mark.browser(_MISSING(test))
+    return marked
 
-    def __init__(self, connection: ClientConnection) -> None:
-        self._connection, self._numbers = connection, count(1)
 
-    def _command(self, method: str, **parameters: Any) -> dict[str, Any]:
-        number = next(self._numbers)
-        self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
-        while True:
-            answer: dict[str, Any] = json.loads(self._connection.recv(timeout=60))
-            if answer.get("id") == number:
-                assert "error" not in answer, answer
-                return answer["result"]  # type: ignore[no-any-return]
+DESKTOP, PHONE = 1440, 390
+_MILLISECONDS = 120_000
+_TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
-    def open(self, url: str) -> None:
-        """Begin to load a page."""
-        self._command("Page.navigate", url=url)
-
-    def evaluate(self, expression: str) -> Any:
-        """The value of an expression in the page."""
-        return self._command("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
-
-    @property
-    def text(self) -> str:
-        """What a person reads on the page."""
-        return self.evaluate("document.body ? document.body.innerText : ''") or ""
-
-    def screenshot(self, path: Path) -> None:
-        """What a person sees, to look at when a test fails."""
-        import base64
-
-        path.write_bytes(base64.b64decode(self._command("Page.captureScreenshot")["data"]))
+# A page may take so long to show what it has to: it waits for servers and runs on a busy machine.
+expect.set_options(timeout=_MILLISECONDS)
 
 
 @contextmanager
-def browser(folder: Path, *, hosts: str = "") -> Iterator[Browser]:
+def chromium(hosts: str = "") -> Iterator[Browser]:
     """A browser of its own; ``hosts`` are rules like ``MAP evil.example 127.0.0.1``."""
-    assert CHROMIUM
     arguments = [
-        *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1600,2400"),
-        f"--user-data-dir={folder / 'chromium'}",
         f"--host-resolver-rules={hosts}",
-        "--remote-debugging-port=0",
         # What only people who confirm it get: that a page of the web reaches this machine. Older browsers never ask.
         "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests",
     ]
-    with (folder / "chromium.log").open("w") as log:
-        process = subprocess.Popen([CHROMIUM, *arguments, "about:blank"], stdout=log, stderr=log)
-    try:
-        told = folder / "chromium" / "DevToolsActivePort"
-        port = eventually(lambda: told.read_text().split("\n")[0] if told.exists() else "")
-        yield from _tab(int(port))
-    finally:
-        process.kill()
-        process.wait()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments, chromium_sandbox=False)
+        yield browser
+        browser.close()
 
 
-def _tab(port: int) -> Iterator[Browser]:
-    import urllib.request
+def tab(browser: Browser, *, width: int = DESKTOP, dark: bool = False) -> Page:
+    """A tab of this width, for a reader who prefers light or dark pages."""
+    page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme="dark" if dark else "light")
+    page.set_default_timeout(_MILLISECONDS)
+    return page
 
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=30) as answer:
-        (page,) = [target for target in json.load(answer) if target["type"] == "page"]
-    with connect(page["webSocketDebuggerUrl"], max_size=None) as connection:
-        yield Browser(connection)
+
+@contextmanager
+def no_errors(page: Page) -> Iterator[None]:
+    """Meanwhile the page reports no error to its console, and throws none."""
+    errors: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            errors.append(message.text)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield
+    assert errors == []
+
+
+def pixels_cut_off(page: Page) -> int:
+    """By how much the page is wider than its tab."""
+    pixels: int = page.evaluate(_TOO_WIDE)
+    return pixels
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe-core finds that keeps people from reading the page: contrast, roles, names, order of headings."""
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]

@@ -31,6 +31,8 @@ class Alert:
     text: str
     run_id: str | None = None
     """The run to look at, if there is one."""
+    page: str | None = None
+    """The address of the day's page, if there will be one and the lake is served."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,9 @@ def _answers(settings: Settings, alert: Alert, urls: Sequence[str]) -> list[str 
     process that hangs can be ended.
     """
     text = shortened(_inert(alert.text), _TEXT_LENGTH)
-    link = f"\nRun: {settings.ui_url}/runs/{alert.run_id}" if alert.run_id else ""
-    asked = {"urls": urls, "title": _inert(alert.title), "text": text + link, "seconds": CHANNEL_SECONDS}
+    run = f"\nRun: {settings.ui_url}/runs/{alert.run_id}" if alert.run_id else ""
+    page = f"\nPage: {alert.page}" if alert.page else ""
+    asked = {"urls": urls, "title": _inert(alert.title), "text": text + run + page, "seconds": CHANNEL_SECONDS}
     try:
         ended = subprocess.run(
             [sys.executable, "-P", "-m", "capstone_dagster.automation.alerts.apprise_process"],

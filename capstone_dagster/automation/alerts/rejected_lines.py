@@ -6,6 +6,7 @@ the same beside the asset, within the limits of a day's quality.
 
 import time
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import dagster as dg
 
@@ -14,6 +15,7 @@ from capstone_dagster.assets.table_assets import asset_key
 from capstone_dagster.automation.alerts.messages import Alert
 from capstone_dagster.automation.alerts.run_events import EVENTS_PER_TICK, Judgement, Watched, alert_sensor
 from capstone_dagster.automation.ticks import Clock
+from capstone_dagster.pages.addresses import PAGES_FOLDER
 from capstone_dagster.settings import Settings
 from spark_code.schemas import EVENTS
 
@@ -29,7 +31,7 @@ def rejected_lines(settings: Settings, clock: Clock = time.time) -> dg.SensorDef
         run, published = instance.get_run_by_id(record.run_id), record.asset_materialization
         if run is None or published is None:
             return None
-        return _alert(instance, settings.max_reject_ratio, run, published)
+        return _alert(instance, settings, run, published)
 
     return alert_sensor(
         settings,
@@ -49,12 +51,12 @@ def _published(instance: dg.DagsterInstance, after: int | None) -> Sequence[dg.E
 
 
 def _alert(
-    instance: dg.DagsterInstance, allowed: float, run: dg.DagsterRun, published: dg.AssetMaterialization
+    instance: dg.DagsterInstance, settings: Settings, run: dg.DagsterRun, published: dg.AssetMaterialization
 ) -> Alert | None:
     rejected, lines = (published.metadata.get(name) for name in ("rejected", "lines_in"))
     if not isinstance(rejected, dg.IntMetadataValue) or not isinstance(lines, dg.IntMetadataValue):
         return None  # somebody has reported a materialization by hand
-    ratio = (rejected.value or 0) / (lines.value or 1)
+    ratio, allowed = (rejected.value or 0) / (lines.value or 1), settings.max_reject_ratio
     if ratio <= allowed:
         return None
     text = [
@@ -62,7 +64,9 @@ def _alert(
         f"Rejected: {rejected.value:,} of {lines.value:,} lines, which is {ratio:.2%}; allowed are {allowed:.2%}",
         f"Mostly: {_reasons(published)}",
     ]
-    return Alert(f"{what_ran(instance, run)}: {ratio:.2%} of the lines were rejected", "\n".join(text), run.run_id)
+    title = f"{what_ran(instance, run)}: {ratio:.2%} of the lines were rejected"
+    page = f"{settings.pages_url}/{PAGES_FOLDER}/{quote(f'{published.partition}')}.html" if settings.pages_url else None
+    return Alert(title, "\n".join(text), run.run_id, page)
 
 
 def _reasons(published: dg.AssetMaterialization) -> str:

@@ -12,13 +12,13 @@ from dataclasses import replace
 from datetime import date
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from urllib.parse import quote
 
 import dagster as dg
 import pytest
 from dagster_graphql import DagsterGraphQLClient
+from playwright.sync_api import expect
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
@@ -27,7 +27,7 @@ from capstone_dagster.assets.metadata import materialization_metadata
 from capstone_dagster.readers.rows import arrow_schema
 from capstone_dagster_tests.builders.manifests import manifest_of
 from capstone_dagster_tests.builders.published_files import publish
-from capstone_dagster_tests.servers.browser import browser, needs_chromium
+from capstone_dagster_tests.servers.browser import chromium, in_browser, tab
 from capstone_dagster_tests.servers.dagster_services import Services, unused_port
 from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
 from capstone_dagster_tests.servers.processes import eventually
@@ -192,41 +192,35 @@ class _Page(BaseHTTPRequestHandler):
         pass
 
 
-@needs_chromium
+@in_browser
 @pytest.mark.parametrize("attacker", ["evil.example", "127.0.0.1"])
 def test_a_page_that_an_operator_opens_elsewhere_launches_nothing(
-    ui: Services, instance: dg.DagsterInstance, tmp_path: Path, attacker: str
+    ui: Services, instance: dg.DagsterInstance, attacker: str
 ) -> None:
     before, address = _runs(instance), f"http://127.0.0.1:{ui.port}"
-    page = ATTACK.format(ui=address, query=quote(MUTATION), mutation=json.dumps(MUTATION))
+    attack = ATTACK.format(ui=address, query=quote(MUTATION), mutation=json.dumps(MUTATION))
     with (
-        ThreadingHTTPServer(("127.0.0.1", 0), partial(_Page, page, [])) as server,
-        browser(tmp_path, hosts="MAP evil.example 127.0.0.1") as chromium,
+        ThreadingHTTPServer(("127.0.0.1", 0), partial(_Page, attack, [])) as server,
+        chromium("MAP evil.example 127.0.0.1") as browser,
     ):
         Thread(target=server.serve_forever, daemon=True).start()
-        chromium.open(f"http://{attacker}:{server.server_port}/")
-        eventually(lambda: chromium.evaluate("document.title"), "websocket refused".__eq__, seconds=60)
+        page = tab(browser)
+        page.goto(f"http://{attacker}:{server.server_port}/")
+        expect(page).to_have_title("websocket refused")
         # The name is bound to this machine by now, and the page asks its own origin.
-        chromium.open(f"http://evil.example:{ui.port}/")
-        eventually(lambda: chromium.text, lambda text: text.startswith("Refused: the header Host names"), seconds=60)
+        page.goto(f"http://evil.example:{ui.port}/")
+        expect(page.locator("body")).to_contain_text("Refused: the header Host names")
         server.shutdown()
 
     assert _runs(instance) == before
 
 
-@needs_chromium
-def test_the_pages_of_the_ui_are_shown(ui: Services, tmp_path: Path) -> None:
-    with browser(tmp_path) as chromium:
-        chromium.open(f"http://localhost:{ui.port}/asset-groups")
-        eventually(lambda: chromium.text, lambda text: "Materialize all (10)" in text, seconds=90)
-
-
-@needs_chromium
+@in_browser
 def test_what_stands_in_delivered_lines_and_names_is_text_in_the_ui_and_fetches_nothing(
-    ui: Services, instance: dg.DagsterInstance, platform: Platform, tmp_path: Path
+    ui: Services, instance: dg.DagsterInstance, platform: Platform
 ) -> None:
     asked: list[str] = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Page, "", asked)) as server, browser(tmp_path) as chromium:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Page, "", asked)) as server, chromium() as browser:
         Thread(target=server.serve_forever, daemon=True).start()
         here = f"http://127.0.0.1:{server.server_port}"
         symbol = f"![x]({here}/markdown) <img src={here}/html>"
@@ -241,12 +235,11 @@ def test_what_stands_in_delivered_lines_and_names_is_text_in_the_ui_and_fetches_
         for evaluation in evaluations(platform.lake, measures):
             instance.report_runless_asset_event(evaluation)
 
-        asset = f"http://127.0.0.1:{ui.port}/assets/ingested/events"
-        chromium.open(f"{asset}?view=partitions&partition={DAY}")
-        eventually(lambda: chromium.text, lambda text: f"![x]({here}/markdown)" in text, seconds=60)
-        assert f"<img src={here}/html>" in chromium.text
-        chromium.open(f"{asset}?view=checks&checkDetail=lines")
-        eventually(lambda: chromium.text, lambda text: "beyond_limits" in text, seconds=60)
+        asset, page = f"http://127.0.0.1:{ui.port}/assets/ingested/events", tab(browser)
+        page.goto(f"{asset}?view=partitions&partition={DAY}")
+        expect(page.locator("body")).to_contain_text(f"![x]({here}/markdown) <img src={here}/html>")
+        page.goto(f"{asset}?view=checks&checkDetail=lines")
+        expect(page.locator("body")).to_contain_text("beyond_limits")
         server.shutdown()
 
     assert asked == []

@@ -53,7 +53,8 @@ def test_a_day_with_too_many_rejected_lines_is_told_once(histories: Histories, t
         "Day: 2020-08-06\n"
         "Rejected: 509 of 10,000 lines, which is 5.09%; allowed are 5.00%\n"
         "Mostly: bad_json 400, wrong_exchange 80, bad_number 20, too_long 5, blank 3\n"
-        f"Run: http://ui:3000/runs/{run_id}"
+        f"Run: http://ui:3000/runs/{run_id}\n"
+        "Page: http://pages/lake/report/page/2020-08-06.html"
     )
 
 
