@@ -20,7 +20,7 @@ from capstone_dagster.automation import switches
 from capstone_dagster.automation.alerts.messages import TRIED_SECONDS, Alert, channels, deliver
 from capstone_dagster.automation.ticks import Clock
 from capstone_dagster.settings import Settings
-from capstone_dagster.wording import counted
+from spark_code.wording import counted
 
 # None if there is nothing to send; "later" if it is too early to say.
 Judgement = Alert | Literal["later"] | None
