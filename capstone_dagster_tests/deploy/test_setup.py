@@ -54,6 +54,7 @@ def test_elsewhere_it_says_little(tmp_path: Path) -> None:
     assert progress(tmp_path, subprocess.PIPE).stdout == "  2 of 2 packages\n"
 
 
+@pytest.mark.slow
 def test_dg_leaves_the_home_alone_with_the_configuration_that_setup_names(tmp_path: Path) -> None:
     subprocess.run(
         [Path(sys.executable).with_name("dg"), "list", "projects"],
