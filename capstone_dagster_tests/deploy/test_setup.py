@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from capstone_dagster.settings import CHECKOUT
 
 PROGRESS = CHECKOUT / "deploy" / "install_progress.sh"
