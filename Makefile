@@ -1,7 +1,7 @@
 # Everything a person types. `make help` lists it.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-emr dev test test-fast test-faults test-browser test-spark-4.0 check lint types fmt bench \
+.PHONY: help setup demo demo-emr dev test test-fast test-faults test-browser pictures test-spark-4.0 check lint types fmt bench \
 	s3-jars lock clean
 
 # The first Python on the PATH that the dependencies support; the check below explains if there is none.
@@ -68,6 +68,9 @@ test-fast: setup ## the tests that start no JVM, no server and no daemon; a minu
 
 test-browser: setup ## the tests that look at the UI and at pages in Chromium
 	@$(BIN)/pytest -m browser
+
+pictures: setup ## take the pictures of the documents anew, from the demo and the UI
+	@$(BIN)/python -m capstone_dagster_tests.pictures
 
 test-spark-4.0: .venv-spark-4.0/.ready ## the tests of the computation with the Spark of emr-spark-8.0.0
 	@.venv-spark-4.0/bin/python capstone_dagster/cli/prerequisites.py
