@@ -35,7 +35,7 @@ from spark_code.lake import Lake
 from spark_code.manifest import Manifest
 from spark_code.quality import Circumstances
 from spark_code.raw_files import RawFolder
-from spark_code.schemas import Table
+from spark_code.schemas import DAILY_SUMMARY, QUALITY, Table
 from spark_code.session import local_conf
 
 if TYPE_CHECKING:
@@ -135,8 +135,13 @@ def _lake(settings: Settings) -> dg.IOManagerDefinition:
 
 def _day_metadata(settings: Settings) -> DayMetadata:
     def of_version(lake: Lake, table: Table, manifest: Manifest, warn: Callable[[str], object]) -> Mapping[str, Any]:
-        from capstone_dagster.pages.day_metadata import day_metadata  # noqa: PLC0415 - loads DuckDB and vl-convert
-
+        if table not in (QUALITY, DAILY_SUMMARY):
+            return {}
+        try:
+            from capstone_dagster.pages.day_metadata import day_metadata  # noqa: PLC0415 - loads DuckDB and vl-convert
+        except ImportError as error:  # the table is published, whatever this machine lacks for pictures of it
+            warn(f"the numbers of {table.path} are not shown: {error!r}")
+            return {}
         return day_metadata(trading_days(settings.first_trading_day), lake, table, manifest, warn)
 
     return of_version

@@ -21,6 +21,7 @@ from typing import Any
 
 from spark_code.locations import StorageError, shown
 from spark_code.storage import Storage
+from spark_code.wording import counted, shortened
 
 FOLDER = "reference"
 FILE = f"{FOLDER}/corporate_actions.csv"
@@ -29,12 +30,13 @@ INPUT = f"{FOLDER}/corporate_actions"
 # The facts of a manifest that say what was done.
 ADJUSTED, REFUSED = "adjusted_closes", "refused_corporate_actions"
 
-# Ten times what a hundred years of all American stocks take; who reads more has been given another file.
+# Twenty years of dividends of all American stocks take less; who reads more has been given another file.
 _MOST_BYTES = 10_000_000
 _LONGEST_LINE = 1_000
 # How many are named one by one.
 _NAMED = 20
 _LONGEST_NAME = 60
+_BLANKS = " \t"  # as around the fields of deliveries
 _HEADER = ["symbol", "ex_date", "kind"]
 _NUMBER = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -141,9 +143,9 @@ class Actions:
 
     def facts(self, adjusted: Adjusted) -> dict[str, Any]:
         """What people read about it in the manifest: nothing if there is nothing to say."""
-        facts = {ADJUSTED: adjusted.said, REFUSED: [*self.refused, *adjusted.refused]}
-        more = {name: [f"{len(said) - _NAMED} more"] if len(said) > _NAMED else [] for name, said in facts.items()}
-        return {name: [*said[:_NAMED], *more[name]] for name, said in facts.items() if said}
+        closes = _first(adjusted.said, "more close")
+        facts = {ADJUSTED: closes, REFUSED: [*self.refused, *_first(adjusted.refused, "more action")]}
+        return {name: said for name, said in facts.items() if said}
 
 
 NO_ACTIONS = Actions()
@@ -186,21 +188,26 @@ NO_FILE = CorporateActions(None)
 
 
 def parsed(content: bytes) -> tuple[Sequence[Action], Sequence[str]]:
-    """The actions of a file by their day, and sentences about its bad lines."""
+    """The actions of a file by their day, and sentences about its bad lines; of a wrong file only the first ones."""
     actions: dict[Action, int] = {}
     refused: list[str] = []
+    others = 0
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
             fields = _fields(line.removesuffix(b"\r"))
             if fields is None or (number == 1 and [name.casefold() for name in fields[:3]] == _HEADER):
                 continue
-            action = _action(fields, number)
+            first = actions.setdefault(_action(fields, number), number)
+            reason = f"it repeats line {first}" if first != number else ""
         except _BadLineError as error:
-            refused.append(_sentence(number, str(error)))
-        else:
-            if (first := actions.setdefault(action, number)) != number:
-                refused.append(_sentence(number, f"it repeats line {first}"))
+            reason = str(error)
+        if reason and len(refused) < _NAMED:
+            refused.append(_sentence(number, reason))
+        elif reason:
+            others += 1
+    if others:
+        refused.append(f"{FILE}: {counted(others, 'more line')} left out")
     return sorted(actions, key=lambda action: action.ex_date), refused
 
 
@@ -216,12 +223,12 @@ def _fields(line: bytes) -> list[str] | None:
         raise _BadLineError("it contains a NUL")
     if '"' in text:
         raise _BadLineError("it contains a quotation mark; write the fields without")
-    return [name.strip() for name in text.split(",")] if text.strip() else None
+    return [name.strip(_BLANKS) for name in text.split(",")] if text.strip(_BLANKS) else None
 
 
 def _action(fields: Sequence[str], line: int) -> Action:
     if len(fields) != len(_HEADER) + 1:
-        raise _BadLineError(f"it has {len(fields)} fields; write symbol,ex_date,kind,value")
+        raise _BadLineError(f"it has {counted(len(fields), 'field')}; write symbol,ex_date,kind,value")
     symbol, day, kind, value = fields
     if not symbol:
         raise _BadLineError("it names no symbol")
@@ -239,7 +246,7 @@ def _action(fields: Sequence[str], line: int) -> Action:
 
 def _ratio(text: str) -> Fraction:
     """New shares for old ones: 4, 4:1 or 1:10."""
-    new, has_old, old = (part.strip() for part in text.partition(":"))
+    new, has_old, old = (part.strip(_BLANKS) for part in text.partition(":"))
     return _number(new) / (_number(old) if has_old else 1)
 
 
@@ -266,5 +273,9 @@ def _quoted(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    name = shown(text)
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+    return shortened(shown(text), _LONGEST_NAME)
+
+
+def _first(said: Sequence[str], what: str) -> Sequence[str]:
+    others = len(said) - _NAMED
+    return [*said[:_NAMED], f"{FILE}: {counted(others, what)}"] if others > 0 else said

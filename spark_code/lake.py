@@ -120,8 +120,8 @@ class Lake:
     def pointed(self, table: Table) -> list[date]:
         """The days that have a pointer, in order, whether or not it names a version."""
         pointers = self.storage.objects(f"{table.path}/_published")
-        named = (re.search(r"/(\d{4}-\d{2}-\d{2})\.json$", stored.key) for stored in pointers)
-        return [date.fromisoformat(name[1]) for name in named if name]
+        names = (re.search(r"/(\d{4}-\d{2}-\d{2})\.json$", stored.key) for stored in pointers)
+        return [day for name in names if name and (day := _day_of(name[1]))]
 
     def manifest(self, table: Table, day: date) -> Manifest | None:
         """The manifest of the published version, or None."""
@@ -283,6 +283,13 @@ class Lake:
 def day_folder(table: Table, version: str, day: date) -> str:
     """Where a version of a day lies, below the lake."""
     return f"{table.path}/data/{version}/trade_dt={day}"
+
+
+def _day_of(name: str) -> date | None:
+    try:
+        return date.fromisoformat(name)
+    except ValueError:
+        return None
 
 
 def _pointer(table: Table, day: date) -> str:

@@ -41,7 +41,7 @@ def _with_address(metadata: Any, code_url: str | None) -> dict[str, Any]:
         return dict(metadata)
     addresses: list[dg.LocalFileCodeReference | dg.UrlCodeReference] = [
         dg.UrlCodeReference(
-            url=f"{code_url}/{Path(file.file_path).relative_to(CHECKOUT).as_posix()}#L{file.line_number}"
+            url=f"{code_url}/{Path(file.file_path).resolve().relative_to(CHECKOUT).as_posix()}#L{file.line_number}"
         )
         for file in found.code_references
     ]

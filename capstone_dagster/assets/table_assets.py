@@ -12,7 +12,7 @@ from spark_code.schemas import Table
 STEP_LAUNCHER, RETRIES, TRADING_DAY = "step_launcher", "retries", "trading_day"
 # What a day's quality is judged by.
 QUALITY_JUDGEMENT = "quality_judgement"
-# By what the closes are adjusted with which a day is compared.
+# What adjusts the closes that a day is compared with.
 CORPORATE_ACTIONS = "corporate_actions"
 
 # Monday looks at Friday: offsets count partitions, and only trading days are partitions.

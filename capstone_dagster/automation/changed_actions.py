@@ -5,13 +5,15 @@ The sensor ``changed_closes`` looks, and ``needed_runs`` judges the days that ar
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from capstone_dagster.trading_days import TradingDays
 from spark_code.corporate_actions import INPUT, CorporateActions
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
-from spark_code.schemas import DAILY_SUMMARY, QUALITY
+from spark_code.schemas import DAILY_SUMMARY, QUALITY, Table
+from spark_code.storage import at_once
 
 # Each tick compares the reports of so many days, the latest first: a year's manifests are read in a few seconds.
 _AT_ONCE = 250
@@ -48,8 +50,13 @@ def compared(before: Compared, lake: Lake, actions: CorporateActions, calendar: 
 
 
 def _with_others(lake: Lake, actions: CorporateActions, calendar: TradingDays, days: Sequence[date]) -> Iterator[date]:
+    def is_of_others(table: Table, day: date) -> bool:
+        try:
+            manifest = lake.manifest(table, day)
+        except LakeError:  # whoever judges the day says what is wrong with it
+            return True
+        return bool(manifest) and manifest.inputs.get(INPUT) != actions.of(day, calendar.previous(day)).version
+
     for table in _TABLES:
-        for manifest in lake.published(table, days[0], days[-1]):
-            day = date.fromisoformat(manifest.trade_dt)
-            if manifest.inputs.get(INPUT) != actions.of(day, calendar.previous(day)).version:
-                yield day
+        found = at_once(partial(is_of_others, table), days)
+        yield from (day for day, is_other in zip(days, found, strict=True) if is_other)

@@ -7,7 +7,7 @@ The states of a trading day, by the words that are used everywhere:
     current    its report was made from that load, from the closes of the day before, and with the corporate actions
                that are known now; otherwise it is outdated
     landed     its report is published, current or not (``landed_days``)
-    settled    there is nothing to run until its files or those closes change
+    settled    there is nothing to run until its files, those closes or its corporate actions change
 
 Whatever starts runs by itself asks here first, so that no two of them run the same.
 """

@@ -106,7 +106,8 @@ class _Listing:
 
     def _reaches(self, folder: str) -> bool:
         """Whether the current page reaches the folder; if not, a call that starts there costs no more than the next."""
-        return bool(self._at) and self._at < folder and (self._has_ended or self._page[-1].key > folder)
+        is_further_on = self._has_ended or bool(self._page and self._page[-1].key > folder)
+        return bool(self._at) and self._at < folder and is_further_on
 
     def _below(self, folder: str) -> Iterator[StoredObject]:
         while self._page or self._turn():

@@ -38,6 +38,7 @@ _BARS_DRAWN = Only(
 _LISTINGS = """
 CREATE VIEW listings AS
 SELECT * REPLACE (coalesce(adjusted_prev_close_pr, prev_close_pr) AS prev_close_pr),
+    prev_close_pr IS DISTINCT FROM coalesce(adjusted_prev_close_pr, prev_close_pr) AS is_adjusted,
     vwap_pr::DOUBLE * volume AS turnover, 1e4 * avg_spread::DOUBLE / nullif(vwap_pr, 0)::DOUBLE AS spread_bps
 FROM summary
 """
@@ -62,8 +63,8 @@ SELECT
     (SELECT count(*) FROM symbols) AS quoted
 FROM listings
 """
-_ROW = """symbol, exchange, open_pr, high_pr, low_pr, close_pr, prev_close_pr, change_pr, change_pct, vwap_pr, volume,
-    turnover, trade_count, quote_count, spread_bps"""
+_ROW = """symbol, exchange, open_pr, high_pr, low_pr, close_pr, prev_close_pr, is_adjusted, change_pr, change_pct,
+    vwap_pr, volume, turnover, trade_count, quote_count, spread_bps"""
 _BARS = """
 CREATE VIEW drawn AS
 SELECT *, date_diff('minute', trade_dt::TIMESTAMP, bar_tm) AS minute,
@@ -113,6 +114,8 @@ class SymbolRow(NamedTuple):
     close_pr: Decimal | None
     prev_close_pr: Decimal | None
     """As it is compared with: adjusted, but for days that an older release has published."""
+    is_adjusted: bool
+    """Whether that differs from the close of the day before."""
     change_pr: Decimal | None
     change_pct: Decimal | None
     vwap_pr: Decimal | None

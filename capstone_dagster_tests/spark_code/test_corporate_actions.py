@@ -40,7 +40,7 @@ def price_of(content: str, close: str) -> str:
     [
         (b"ABC,2020-08-31,split", f"it has 3 fields; {FIELDS}"),
         (b"ABC,2020-08-31,split,4,1", f"it has 5 fields; {FIELDS}"),
-        (b"split", f"it has 1 fields; {FIELDS}"),
+        (b"split", f"it has 1 field; {FIELDS}"),
         (b" ,2020-08-31,split,4", "it names no symbol"),
         (b"ABC,31.08.2020,split,4", "'31.08.2020' is not a date; write yyyy-mm-dd"),
         (b"ABC,20200831,split,4", "'20200831' is not a date; write yyyy-mm-dd"),
@@ -210,10 +210,12 @@ def test_the_manifest_names_the_first_of_many_refused_lines() -> None:
     facts = actions.facts(actions.adjusted([("ABC", "NYSE", Decimal(1))]))
 
     assert facts["adjusted_closes"] == ["ABC on NYSE: 1, adjusted 1.000000"]
-    assert [sentence.split(": ")[0] for sentence in facts["refused_corporate_actions"]] == [
-        *(f"{FILE}, line {number}" for number in range(1, 21)),
-        "11 more",
-    ]
+    *named, lines, action = facts["refused_corporate_actions"]
+    assert [sentence.split(": ")[0] for sentence in named] == [f"{FILE}, line {number}" for number in range(1, 21)]
+    assert lines == f"{FILE}: 10 more lines left out"
+    assert action == (
+        f"{FILE}, line 31: cash 100 of ABC on 2020-08-31 leaves no price of the close 1 on NYSE; it is left out"
+    )
 
 
 PARTS = st.sampled_from([*'ABC,,,-:."0123456789 \r\0é', "split", "cash", "2020-08-31"])

@@ -454,15 +454,13 @@ def test_more_reports_than_a_tick_compares_with_the_file_are_compared_by_the_nex
     assert ticks.tick() == ticks.tick() == []
 
 
-def test_a_lake_that_cannot_be_read_leaves_the_file_to_be_compared_by_the_next_tick(ticks: Ticks) -> None:
-    whole = ticks.days.lake.storage.read(pointer(DAILY_SUMMARY, FRIDAY))
-    ticks.days.lake.storage.write(pointer(DAILY_SUMMARY, FRIDAY), b"torn")
-    ticks.days.act(SPLIT)
-    assert ticks.said().startswith("corporate actions cannot be looked at: ")
+def test_broken_manifests_keep_no_day_from_being_compared_with_the_file(ticks: Ticks) -> None:
+    storage, broken = ticks.days.lake.storage, pointer(DAILY_SUMMARY, FRIDAY)
+    storage.write(broken, b"torn")
+    storage.write(broken.replace(f"{FRIDAY}", "2020-13-12"), b"of no day")
+    ticks.days.act(SPLIT, f"ABC,{TUESDAY},split,2")
 
-    ticks.days.lake.storage.write(pointer(DAILY_SUMMARY, FRIDAY), whole or b"")
-
-    assert named(ticks.tick()) == [("analytical", FRIDAY)]
+    assert named(ticks.tick()) == [("analytical", FRIDAY), ("analytical", TUESDAY)]
 
 
 def steps(run: HandMadeRun, price: str) -> Iterator[None]:
