@@ -197,7 +197,7 @@ def test_a_killed_run_shows_nothing_half_done_and_a_rerun_equals_a_clean_run(
     assert "is gone without a result" in killed["reason"]
 
 
-@pytest.mark.faults(sample=True)
+@pytest.mark.faults
 def test_after_a_killed_run_the_command_line_publishes_the_day_and_the_tracker_counts_both(
     clean: dict[int, dict[str, Rows]], delivered_again: Platform
 ) -> None:

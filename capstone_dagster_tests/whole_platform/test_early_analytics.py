@@ -104,6 +104,7 @@ def test_after_a_failed_second_ingestion_the_first_report_stays(
     assert platform.rows(QUOTE_ANALYTICS, DAY) == before
 
 
+@pytest.mark.faults
 def test_a_report_reads_one_version_throughout_while_the_day_is_ingested_again(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spark: SparkSession
 ) -> None:
