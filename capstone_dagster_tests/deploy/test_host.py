@@ -54,7 +54,7 @@ def test_the_link_to_the_release_in_use_can_be_installed_again(tmp_path: Path) -
     (tmp_path / "current").symlink_to(tmp_path / "1.0")
 
     script = tmp_path / "current" / "deploy" / "host" / "install.sh"
-    command = ["bash", "-c", f'{line}\necho "$release"', script]
+    command = ["bash", "-c", f'{line}\necho "$release"', f"{script}"]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert ended.stdout == f"{tmp_path / '1.0'}\n"
