@@ -16,11 +16,11 @@ help: ## list the commands
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
 		printf '  make %-14s %s\n' "$$name" "$$text"; done
 
-setup: .venv/.ready .venv/.no-telemetry .venv/.archived ## make .venv from requirements.lock (1.8 GB)
+setup: .venv/.ready .venv/.no-telemetry .venv/.archived ## make .venv from requirements.lock (2.3 GB)
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(or $(PYTHON),python3) capstone_dagster/cli/prerequisites.py
-	@echo "making .venv from requirements.lock: 1.8 GB, which takes some minutes"
+	@echo "making .venv from requirements.lock: 2.3 GB, which takes some minutes"
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module is needed: sudo apt-get install -y python3-venv"; exit 1; }
 	@set -o pipefail; PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --progress-bar off --disable-pip-version-check \
 		--use-pep517 --require-hashes -r requirements.lock | deploy/install_progress.sh requirements.lock

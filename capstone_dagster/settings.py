@@ -158,12 +158,8 @@ class Settings(
     @classmethod
     def from_environment(cls) -> Self:
         """Read the process environment, the checkout's ``.env`` and the home's file; the first that has one wins."""
-        for name, value in dotenv_values(CHECKOUT / ".env").items():
-            given = value or ""
-            if name in _PATHS and given and "://" not in given:
-                # Paths in .env start where it lies, whatever the current folder is.
-                given = str(CHECKOUT / Path(given).expanduser())
-            os.environ.setdefault(name, given)
+        for name, value in variables_of(CHECKOUT / ".env").items():
+            os.environ.setdefault(name, value)
         return cls.from_mapping({**_of_home(os.environ), **os.environ})
 
     @classmethod
@@ -214,14 +210,21 @@ class Settings(
 
 def given_variables() -> Mapping[str, str]:
     """The variables of the environment, of the checkout's ``.env`` and of the home's file."""
-    above = {name: value or "" for name, value in dotenv_values(CHECKOUT / ".env").items()} | os.environ
+    above = variables_of(CHECKOUT / ".env") | os.environ
     return {**_of_home(above), **above}
+
+
+def variables_of(file: Path) -> dict[str, str]:
+    """The variables of a file; relative paths start where it lies, whatever the current folder is."""
+    given = {name: value or "" for name, value in dotenv_values(file).items()}
+    paths = {name: path for name in _PATHS if (path := given.get(name, "").strip()) and "://" not in path}
+    return given | {name: f"{file.parent / Path(path).expanduser()}" for name, path in paths.items()}
 
 
 def _of_home(above: Mapping[str, str]) -> dict[str, str]:
     """The variables of the home's file, which cannot lead to another home."""
     home = Path(above.get("CAPSTONE_HOME", "").strip() or Settings.model_fields["home"].default).expanduser()
-    return {name: value or "" for name, value in dotenv_values(home / HOME_FILE).items() if name != "CAPSTONE_HOME"}
+    return {name: value for name, value in variables_of(home / HOME_FILE).items() if name != "CAPSTONE_HOME"}
 
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:

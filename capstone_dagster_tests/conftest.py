@@ -1,8 +1,11 @@
 """Fixtures every level shares: one Spark session for the whole run. Which tests are slow, and which come first."""
 
+import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +16,11 @@ from pyspark.sql import SparkSession
 
 from capstone_dagster_tests.servers.quick_jvm import start_jvms_quickly
 from spark_code import session
+
+# No test finds what is in the home of the checkout, such as the settings of a demo. Workers have that of their parent.
+_home = None if "PYTEST_XDIST_WORKER" in os.environ else tempfile.mkdtemp(prefix="capstone_home_")
+if _home:
+    os.environ["CAPSTONE_HOME"] = _home
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -77,6 +85,11 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.addaudithook(_refuse_slow_programs)
         return
     start_jvms_quickly()
+
+
+def pytest_unconfigure() -> None:
+    if _home:
+        shutil.rmtree(_home, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

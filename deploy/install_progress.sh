@@ -4,6 +4,7 @@
 set -euo pipefail
 all=$(grep -c '^[[:alnum:]]' "$1")
 count=0
+is_done=''
 while IFS= read -r line; do
     read -r what name _ <<<"$line" || true
     case $what in
@@ -11,9 +12,18 @@ while IFS= read -r line; do
             all=$((all - 1))
             continue
             ;;
-        Collecting | Requirement) count=$((count + 1)) ;;
+        Collecting) count=$((count + 1)) ;;
+        Requirement) # already satisfied: click==8.5.1 in ...
+            count=$((count + 1))
+            name=${line#*: }
+            name=${name%% *}
+            ;;
         Downloading) ;;
         Installing) name="unpacking them" ;;
+        Successfully)
+            is_done=yes
+            continue
+            ;;
         *) continue ;;
     esac
     if [ -t 1 ]; then
@@ -22,4 +32,8 @@ while IFS= read -r line; do
         printf '  %d of %d packages\n' "$count" "$all"
     fi
 done
-[ ! -t 1 ] || printf '\r\033[K  %d packages\n' "$count"
+# If it has failed, pip says why, in a line of its own.
+if [ -t 1 ]; then
+    [ -z "$is_done" ] || printf '\r\033[K  %d packages' "$count"
+    echo
+fi

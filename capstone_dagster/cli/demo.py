@@ -17,18 +17,22 @@ from capstone_dagster.trading_days import NEW_YORK, TradingDays, parse_day, pars
 from capstone_dagster.wording import say
 from spark_code.errors import ExpectedError
 from spark_code.raw_files import RawFolder
+from spark_code.storage import Storage
 
 _DAYS = 5
 # Ten days in a row without any trading are not in sight.
 _LOOK_BACK = timedelta(days=30)
 _SAMPLE = Sample(symbols=12, events=100_000, seed=7)
-# What would lead the demo away from its home, or keep it from running.
+# What would lead the demo or its links away from its home, tell others of it, or keep it from running.
 _AWAY = (
     *("CAPSTONE_DEPLOYMENT", "CAPSTONE_RAW_URI", "CAPSTONE_LAKE_URI", "CAPSTONE_POSTGRES_URL"),
-    *("CAPSTONE_WAREHOUSE_URL", "CAPSTONE_GLUE_DATABASE", "CAPSTONE_PRECONDITIONS"),
+    *("CAPSTONE_WAREHOUSE_URL", "CAPSTONE_GLUE_DATABASE", "CAPSTONE_PRECONDITIONS", "CAPSTONE_QUALITY_LIMITS"),
+    *("CAPSTONE_PAGES_URL", "CAPSTONE_ALERT_URLS", "CAPSTONE_ALERT_TOPIC"),
 )
 _FIRST = "CAPSTONE_FIRST_TRADING_DAY"
 _HEAD = "# Written by make demo, and again by the next one."
+# What the next demo takes away; samples that people have made look the same, and stay.
+_DAYS_WRITTEN = "# Days: "
 
 
 def recent_days(now: datetime) -> list[date]:
@@ -53,17 +57,25 @@ def home_for(settings: Settings) -> Path:
     is_free = (
         (settings.raw_uri, settings.lake_uri) == (f"{settings.home}/raw", f"{settings.home}/lake")
         and has_only_samples(RawFolder(settings.raw_uri))
-        and (not own.exists() or own.read_text().startswith(_HEAD))
+        # Published days are those of an earlier demo, or people's own whose raw files are gone.
+        and (own.read_text().startswith(_HEAD) if own.exists() else not Storage(settings.lake_uri).has_objects())
     )
     return settings.home if is_free else settings.home / "demo"
 
 
+def _days_of_earlier_demo(home: Path) -> list[date]:
+    """The days that the settings of a home name."""
+    written = (home / HOME_FILE).read_text().splitlines() if (home / HOME_FILE).exists() else []
+    specs = [line.removeprefix(_DAYS_WRITTEN) for line in written if line.startswith(_DAYS_WRITTEN)]
+    return [day for spec in specs for day in chosen_days(spec)]
+
+
 def prepare(days: list[date], settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
-    """Write the settings of the home and remove samples of an earlier demo; returns the variables of the script."""
+    """Remove the days of an earlier demo and write the settings of the home; returns the variables of the script."""
     home = home_for(settings)
     home.mkdir(parents=True, exist_ok=True)
-    (home / HOME_FILE).write_text(f"{_HEAD}\n{_FIRST}={days[0]}\n")
-    _SAMPLE.remove_others(f"{home}/raw", days)
+    _SAMPLE.remove(f"{home}/raw", set(_days_of_earlier_demo(home)) - set(days))
+    (home / HOME_FILE).write_text(f"{_HEAD}\n{_DAYS_WRITTEN}{days[0]}..{days[-1]}\n{_FIRST}={days[0]}\n")
     variables = {"CAPSTONE_HOME": f"{home}", _FIRST: f"{days[0]}", **dict.fromkeys(_AWAY, "")}
     needed = [name for name in (_FIRST, *_AWAY) if given.get(name)]
     if home != settings.home:

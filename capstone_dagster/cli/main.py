@@ -30,7 +30,7 @@ _GROUPS = {
     "Read published days": {
         "open": ("page_command:open_", "Open the page of a trading day, or of all days."),
         "show": ("lake_commands:show", "Print published rows of a day, a range or all days."),
-        "sql": ("query_commands:sql", "Ask the published tables in DuckDB's SQL."),
+        "sql": ("query_commands:sql", "Query the published tables with DuckDB's SQL."),
         "export": ("query_commands:export", "Write the result of a query to a file or to S3."),
         "paths": ("lake_commands:paths", "Print the published parquet files of these days."),
         "warehouse": ("warehouse_commands:warehouse", "Print how to reach the warehouse, or run psql... there."),

@@ -37,7 +37,7 @@ def for_person() -> bool:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]], below: Sequence[str] = ()) -> None:
     """Print rows with a header, and below each row its text, if there is some."""
-    lines = _lines(header, rows) if for_person() else as_text(header, rows).splitlines()
+    lines = _lines(header, rows) if for_person() else as_text(header, rows).split("\n")
     texts = ["", *below] if below else [""] * len(lines)
     click.echo("\n".join(line + text for line, text in zip(lines, texts, strict=True)))
 

@@ -7,7 +7,7 @@ gzipped file with corrections and late events, and half a percent of lines that 
 import gzip
 import random
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -119,10 +119,10 @@ class Sample:
             yield day, len(files), sum(files)
             day = calendar.next(day)
 
-    def remove_others(self, out: str, days: Collection[date]) -> None:
-        """Remove the days of this very sample, but not the given ones."""
+    def remove(self, out: str, days: Iterable[date]) -> None:
+        """Remove those of the days that are of this very sample."""
         raw = RawFolder(out)
-        for day in set(_days(raw)) - set(days):
+        for day in days:
             for folder in (source.folder(day) for source in SOURCES):
                 present = [stored.key for stored in raw.storage.objects(folder)]
                 marker = raw.storage.read(f"{folder}/{_MARKER}")
@@ -194,7 +194,9 @@ def _days(raw: RawFolder) -> set[date]:
 def _is_day_of_sample(raw: RawFolder, day: date) -> bool:
     folders = [source.folder(day) for source in raw.sources]
     found = [(folder, [stored.key for stored in raw.storage.objects(folder)]) for folder in folders]
-    return all(_is_sample(folder, present) for folder, present in found if present)
+    filled = [(folder, present) for folder, present in found if present]
+    # A folder without files, or of an unknown exchange alone, is no sample: somebody has made it.
+    return bool(filled) and all(_is_sample(folder, present) for folder, present in filled)
 
 
 def _is_sample(folder: str, present: Collection[str]) -> bool:

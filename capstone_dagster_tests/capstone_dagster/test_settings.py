@@ -297,11 +297,31 @@ def test_the_example_file_changes_nothing_as_it_is(tmp_path: Path, monkeypatch: 
 
 
 def test_paths_of_the_env_file_start_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".env").write_text("CAPSTONE_LAKE_URI=my lake\nCAPSTONE_RAW_URI=s3://bucket/raw\n")
+    (tmp_path / ".env").write_text("CAPSTONE_LAKE_URI=my lake\nCAPSTONE_RAW_URI=s3://bucket/raw\nCAPSTONE_HOME=home\n")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "settings.env").write_text("CAPSTONE_LATE_TIMES=1\n")
     for name in Settings.variables():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("capstone_dagster.settings.CHECKOUT", tmp_path)
     monkeypatch.setattr("os.environ", dict(os.environ))
     monkeypatch.chdir("/")
+
+    given = given_variables()  # before those of .env are in the environment
     settings = Settings.from_environment()
+
     assert (settings.lake_uri, settings.raw_uri) == (str(tmp_path / "my lake"), "s3://bucket/raw")
+    assert settings.home == tmp_path / "home"
+    assert (given["CAPSTONE_LAKE_URI"], given["CAPSTONE_HOME"]) == (settings.lake_uri, str(settings.home))
+    assert given["CAPSTONE_LATE_TIMES"] == "1"
+
+
+def test_paths_of_the_file_of_the_home_start_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "settings.env").write_text("CAPSTONE_LAKE_URI=my lake\nCAPSTONE_RAW_URI=/raw\n")
+    monkeypatch.setattr("capstone_dagster.settings.CHECKOUT", tmp_path)
+    monkeypatch.setattr("os.environ", {"CAPSTONE_HOME": f"{tmp_path}"})
+    monkeypatch.chdir("/")
+
+    settings = Settings.from_environment()
+
+    assert (settings.lake_uri, settings.raw_uri) == (f"{tmp_path}/my lake", "/raw")
+    assert given_variables()["CAPSTONE_LAKE_URI"] == settings.lake_uri

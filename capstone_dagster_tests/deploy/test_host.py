@@ -48,6 +48,18 @@ def test_the_installation_checks_the_settings_before_anything_is_switched(
     assert ended.stderr[: len(refusal) or None] == refusal
 
 
+def test_the_link_to_the_release_in_use_can_be_installed_again(tmp_path: Path) -> None:
+    (line,) = re.findall(r"^release=.*$", (HOST / "install.sh").read_text(), re.MULTILINE)
+    (tmp_path / "1.0" / "deploy" / "host").mkdir(parents=True)
+    (tmp_path / "current").symlink_to(tmp_path / "1.0")
+
+    script = tmp_path / "current" / "deploy" / "host" / "install.sh"
+    command = ["bash", "-c", f'{line}\necho "$release"', f"{script}"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert ended.stdout == f"{tmp_path / '1.0'}\n"
+
+
 def test_the_logs_of_the_host_are_bounded() -> None:
     installer, journal = (HOST / "install.sh").read_text(), configparser.ConfigParser()
     journal.read(HOST / "journald.conf")

@@ -30,19 +30,24 @@ Successfully installed PyYAML-6.0.3 click-8.5.1
 """
 
 
-def progress(tmp_path: Path, output: int) -> "subprocess.CompletedProcess[str]":
+def progress(tmp_path: Path, output: int, pip: str = PIP) -> "subprocess.CompletedProcess[str]":
     (tmp_path / "lock").write_text(LOCK)
-    return subprocess.run([PROGRESS, tmp_path / "lock"], input=PIP, stdout=output, text=True, check=True)
+    return subprocess.run([PROGRESS, tmp_path / "lock"], input=pip, stdout=output, text=True, check=True)
 
 
-def test_in_a_terminal_one_line_says_which_package_of_how_many_is_fetched(tmp_path: Path) -> None:
+def in_terminal(tmp_path: Path, pip: str) -> list[str]:
+    """What is written over each other in the line."""
     terminal, of_script = os.openpty()
-    progress(tmp_path, of_script)
+    progress(tmp_path, of_script, pip)
     os.close(of_script)
     with os.fdopen(terminal, "rb") as output:
         shown = output.read1().decode()
+    assert shown.endswith("\n")  # what comes next begins a line
+    return [line.removeprefix("\x1b[K").strip() for line in shown.split("\r") if line.strip()]
 
-    assert [line.removeprefix("\x1b[K").strip() for line in shown.split("\r") if line.strip()] == [
+
+def test_in_a_terminal_one_line_says_which_package_of_how_many_is_fetched(tmp_path: Path) -> None:
+    assert in_terminal(tmp_path, PIP) == [
         "1 of 2 packages  click==8.5.1",
         "1 of 2 packages  click-8.5.1-py3-none-any.whl",
         "2 of 2 packages  PyYAML==6.0.3",
@@ -50,6 +55,19 @@ def test_in_a_terminal_one_line_says_which_package_of_how_many_is_fetched(tmp_pa
         "2 of 2 packages  unpacking them",
         "2 packages",
     ]
+
+
+@pytest.mark.parametrize("lines", [2, 4, 6])
+def test_an_installation_that_fails_does_not_look_finished(tmp_path: Path, lines: int) -> None:
+    assert not in_terminal(tmp_path, "".join(PIP.splitlines(keepends=True)[:lines]))[-1].endswith("packages")
+
+
+def test_packages_that_are_there_already_are_named(tmp_path: Path) -> None:
+    pip = """\
+Requirement already satisfied: click==8.5.1 in ./.venv/lib/python3.11/site-packages (from -r lock (line 1)) (8.5.1)
+Requirement already satisfied: PyYAML==6.0.3 in ./.venv/lib/python3.11/site-packages (from -r lock (line 4)) (6.0.3)
+"""
+    assert in_terminal(tmp_path, pip) == ["1 of 3 packages  click==8.5.1", "2 of 3 packages  PyYAML==6.0.3"]
 
 
 def test_elsewhere_it_says_little(tmp_path: Path) -> None:

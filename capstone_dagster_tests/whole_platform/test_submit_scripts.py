@@ -1,12 +1,14 @@
 """The scripts for plain ``spark-submit``: the tables Dagster makes, and their jobs in the job tracker."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from subprocess import PIPE
 from typing import NamedTuple
 
 import dagster as dg
@@ -30,7 +32,9 @@ from spark_code.session import local_conf
 
 # Labor Day lies between.
 FRIDAY, TUESDAY = date(2020, 9, 4), date(2020, 9, 8)
-PREPROCESSING, ANALYTICAL = (str(CHECKOUT / f"deploy/submit/{job}.sh") for job in ("preprocessing", "analytical"))
+PREPROCESSING, ANALYTICAL, SPARK_SUBMIT = (
+    str(CHECKOUT / f"deploy/submit/{name}.sh") for name in ("preprocessing", "analytical", "spark_submit")
+)
 
 # What the scripts do and publish; the end-of-day load of the first day is Dagster's, as both share a lake.
 SUBMITTED = {
@@ -168,22 +172,25 @@ def test_a_script_without_a_date_says_how_it_is_used(platform: Platform, script:
     assert (misused.returncode, misused.stdout, misused.stderr) == (2, "", usage)
 
 
-def called(folder: Path, options: list[str], settings: dict[str, str]) -> list[str]:
-    """The arguments with which the script calls spark-submit, of which this one only shows them."""
-    spark_submit = folder / "spark-submit"
-    spark_submit.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    spark_submit.chmod(0o755)
-    tracked = {
+def tracked(folder: Path, spark_submit: str) -> dict[str, str]:
+    """The environment that capstone track gives the script, with this text as spark-submit."""
+    path = folder / "spark-submit"
+    path.write_text(f"#!/bin/sh\n{spark_submit}\n")
+    path.chmod(0o755)
+    return os.environ | {
         "CAPSTONE_HOME": str(folder),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "TRACKED_RUN_ID": "run",
         "TRACKED_PREVIOUS_DAY": "",
-        "SPARK_SUBMIT": str(spark_submit),
+        "SPARK_SUBMIT": str(path),
     }
-    script = str(CHECKOUT / "deploy/submit/spark_submit.sh")
+
+
+def called(folder: Path, options: list[str], settings: dict[str, str]) -> list[str]:
+    """The arguments with which the script calls spark-submit, of which this one only shows them."""
     ended = subprocess.run(
-        [script, "analytical", "2020-09-04", *options],
-        env=os.environ | tracked | settings,
+        [SPARK_SUBMIT, "analytical", "2020-09-04", *options],
+        env=tracked(folder, 'printf "%s\\n" "$@"') | settings,
         capture_output=True,
         text=True,
         check=True,
@@ -194,6 +201,7 @@ def called(folder: Path, options: list[str], settings: dict[str, str]) -> list[s
 @pytest.mark.parametrize(("database", "options"), [("market", ["--glue-database", "market"]), ("", [])])
 def test_the_glue_database_of_the_settings_reaches_the_job(tmp_path: Path, database: str, options: list[str]) -> None:
     settings = {
+        "CAPSTONE_RAW_URI": "s3://bucket/raw",
         "CAPSTONE_LAKE_URI": "s3://bucket/lake",
         "CAPSTONE_GLUE_DATABASE": database,
         "CAPSTONE_QUALITY_LIMITS": "zero_ratio=off",
@@ -203,7 +211,8 @@ def test_the_glue_database_of_the_settings_reaches_the_job(tmp_path: Path, datab
     arguments = called(tmp_path, [], settings)
 
     job = arguments[arguments.index("spark_code/submit.py") + 1 :]
-    expected = ["analytical", "--date", "2020-09-04", "--lake", "s3://bucket/lake", "--run-id", "run"]
+    places = ["--raw", "s3://bucket/raw", "--lake", "s3://bucket/lake"]
+    expected = ["analytical", "--date", "2020-09-04", *places, "--run-id", "run"]
     limits = ["--quality-limits", "rejected_ratio=0.05 zero_ratio=off"]
     assert job == [*expected, *options, "--first-day", *limits]
 
@@ -216,6 +225,7 @@ def test_spark_on_this_machine_has_the_settings_of_other_local_runs_and_a_cluste
     home.mkdir()
     settings = {
         "CAPSTONE_HOME": str(home),
+        "CAPSTONE_RAW_URI": str(home / "raw"),
         "CAPSTONE_LAKE_URI": str(home / "lake"),
         "CAPSTONE_DRIVER_MEMORY": "3g",
         "SPARK_MASTER": master,
@@ -229,3 +239,24 @@ def test_spark_on_this_machine_has_the_settings_of_other_local_runs_and_a_cluste
         *(argument for name, value in conf.items() for argument in ("--conf", f"{name}={value}")),
         *("--conf", own),
     ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_sparks_log_is_whole_whatever_its_bytes_and_however_it_is_stopped(tmp_path: Path, number: int) -> None:
+    spark_submit = r"""
+trap '' INT TERM  # takes its time to end
+printf 'WARNING: Using incubator modules: jdk.incubator.vector\nrunning\n' >&2
+cat
+printf 'caf\351\nthe last line\n' >&2"""
+    settings = {"SPARK_MASTER": "yarn", "CAPSTONE_RAW_URI": "/raw", "CAPSTONE_LAKE_URI": "/lake", "LC_ALL": "C.UTF-8"}
+    command, environment = [SPARK_SUBMIT, "preprocessing", "2020-09-04"], tracked(tmp_path, spark_submit) | settings
+
+    with subprocess.Popen(command, env=environment, start_new_session=True, stdin=PIPE, stderr=PIPE) as running:
+        assert running.stdin
+        assert running.stderr
+        first = running.stderr.readline()
+        os.killpg(running.pid, number)  # to the whole group, as a Ctrl-C
+        running.stdin.close()
+        others = running.stderr.read()
+
+    assert (first, others) == (b"running\n", b"caf\xe9\nthe last line\n")

@@ -6,7 +6,7 @@
 set -euo pipefail
 [ $# = 1 ] || { echo "usage: install.sh PLATFORM" >&2; exit 2; }
 platform=$1
-release=$(cd "$(dirname "$0")/../.." && pwd)
+release=$(cd "$(dirname "$0")/../.." && pwd -P)  # not /opt/capstone/current, which is to link to it
 say() { echo "install: $*"; }
 
 id capstone >/dev/null 2>&1 ||
@@ -34,11 +34,11 @@ SETTINGS
 # Checked before anything is switched: if they are wrong, the services go on as before.
 "$release/.venv/bin/python" - "$release/.env.new" <<'CHECK'
 import sys
-from dotenv import dotenv_values
-from capstone_dagster.settings import Settings
+from pathlib import Path
+from capstone_dagster.settings import Settings, variables_of
 from spark_code.errors import ExpectedError
 try:
-    Settings.from_mapping({name: value or "" for name, value in dotenv_values(sys.argv[1]).items()})
+    Settings.from_mapping(variables_of(Path(sys.argv[1])))
 except ExpectedError as error:
     sys.exit(f"install: nothing was changed: {error}")
 CHECK

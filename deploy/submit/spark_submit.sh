@@ -42,6 +42,7 @@ case $job in
         arguments+=(--quality-limits "$limits")
         ;;
 esac
-# Java warns of the module that Spark asks it for, whatever anybody does.
+# Java warns of the module that Spark asks it for, whatever anybody does. What filters ends with Spark, not before it: a
+# Ctrl-C goes to both, and Spark's last lines come after it.
 exec "${SPARK_SUBMIT:-spark-submit}" "${conf[@]}" "$@" spark_code/submit.py "$job" "${arguments[@]}" \
-    2> >(exec grep --line-buffered -vx 'WARNING: Using incubator modules: jdk.incubator.vector' >&2)
+    2> >(trap '' INT TERM; exec grep -a --line-buffered -vx 'WARNING: Using incubator modules: jdk.incubator.vector' >&2)

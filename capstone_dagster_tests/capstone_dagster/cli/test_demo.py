@@ -51,24 +51,31 @@ def test_an_empty_home_is_the_demos_and_finds_its_first_day_without_help(
     assert Settings.from_environment().first_trading_day == DAYS[0]
 
 
-def test_the_next_demo_takes_the_same_home_and_the_days_before_it_away(tmp_path: Path) -> None:
-    prepare(DAYS[:1], settings_of(tmp_path), {})
-    for name in ("csv/2020-08-06/NYSE", "json/2020-08-06/NASDAQ"):
+def test_the_next_demo_takes_the_same_home_and_the_days_of_the_one_before_it_away(tmp_path: Path) -> None:
+    prepare(DAYS, settings_of(tmp_path), {})
+    peoples = ["csv/2020-08-05/NYSE", "json/2020-08-10/NASDAQ"]
+    for name in ("csv/2020-08-06/NYSE", "json/2020-08-06/NASDAQ", "csv/2020-08-07/NYSE", *peoples):
         (tmp_path / "raw" / name).mkdir(parents=True)
         (tmp_path / "raw" / name / "_SAMPLE").write_text("symbols=12 events=100000 seed=7\n")
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "lake" / "published").write_text("by the first demo")
 
     variables = prepare(DAYS[1:], settings_of(tmp_path), {})
 
     assert variables["CAPSTONE_HOME"] == f"{tmp_path}"
     assert "CAPSTONE_FIRST_TRADING_DAY=2020-08-07" in (tmp_path / "settings.env").read_text()
-    assert not list((tmp_path / "raw").rglob("_SAMPLE"))
+    left = {f"{path.parent.relative_to(tmp_path / 'raw')}" for path in (tmp_path / "raw").rglob("_SAMPLE")}
+    assert left == {"csv/2020-08-07/NYSE", *peoples}
 
 
-@pytest.mark.parametrize("own", ["days", "settings", "raw folder"])
+@pytest.mark.parametrize("own", ["days", "published days", "settings", "raw folder"])
 def test_a_home_of_peoples_own_is_left_alone_and_commands_name_the_demos(tmp_path: Path, own: str) -> None:
     given = {}
     if own == "days":
         deliver(tmp_path / "raw", DAYS[0])
+    elif own == "published days":
+        (tmp_path / "lake").mkdir()
+        (tmp_path / "lake" / "published").write_text("its raw files are gone")
     elif own == "settings":
         (tmp_path / "settings.env").write_text("CAPSTONE_DRIVER_MEMORY=1g\n")
     else:
@@ -83,3 +90,20 @@ def test_a_home_of_peoples_own_is_left_alone_and_commands_name_the_demos(tmp_pat
     more = "CAPSTONE_FIRST_TRADING_DAY=2020-08-06 CAPSTONE_RAW_URI= " if given else ""
     assert variables["prefix"] == f"CAPSTONE_HOME={tmp_path}/demo {more}"
     assert variables["CAPSTONE_RAW_URI"] == variables["CAPSTONE_POSTGRES_URL"] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CAPSTONE_ALERT_TOPIC", "arn:aws:sns:us-east-1:123456789012:alarms"),
+        ("CAPSTONE_ALERT_URLS", "jsons://example.com"),
+        ("CAPSTONE_PAGES_URL", "https://pages.example.com"),
+        ("CAPSTONE_QUALITY_LIMITS", "zero_ratio=0:error"),
+    ],
+)
+def test_nobody_is_told_of_the_demo_and_peoples_limits_and_links_are_not_its(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    variables = prepare(DAYS, settings_of(tmp_path), {name: value})
+
+    assert (variables[name], variables["prefix"]) == ("", f"{name}= ")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from capstone_dagster.cli.text_table import as_text
+from capstone_dagster.cli.text_table import as_text, print_table
 
 PRINTED = """
 from decimal import Decimal
@@ -90,3 +90,10 @@ def test_a_pipe_gets_the_same_text_as_ever() -> None:
         r"\x1b[31mred         5        8             2021",
         "    below",
     ]
+
+
+@pytest.mark.parametrize("below", [[], ["", ""]])
+def test_a_pipe_gets_rows_of_nulls_too(below: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["a"], [[1], [None]], below)
+
+    assert capsys.readouterr().out == "a\n1\n\n"

@@ -245,18 +245,19 @@ def test_a_sample_to_which_somebody_has_added_a_file_is_left_alone(tmp_path: Pat
 
     with pytest.raises(SampleError, match="holds files that are no sample; choose another folder"):
         write(SMALL, tmp_path)
-    SMALL.remove_others(f"{tmp_path}", [])
+    SMALL.remove(f"{tmp_path}", [FRIDAY])
 
     assert {name: content for name, content in before.items() if "csv" in name} == files_of(tmp_path)
 
 
-def test_other_days_of_the_same_sample_are_removed_and_those_of_another_are_not(tmp_path: Path) -> None:
+def test_named_days_of_the_same_sample_are_removed_and_those_of_another_are_not(tmp_path: Path) -> None:
+    thursday = date(2020, 8, 6)
     write(SMALL, tmp_path, days=2)
-    write(Sample(symbols=2, events=20, seed=7), tmp_path, date(2020, 8, 6))
+    write(Sample(symbols=2, events=20, seed=7), tmp_path, thursday)
 
-    SMALL.remove_others(f"{tmp_path}", [MONDAY])
+    SMALL.remove(f"{tmp_path}", [thursday, FRIDAY])
 
-    assert {name.split("/")[1] for name in files_of(tmp_path)} == {"2020-08-06", f"{MONDAY}"}
+    assert {name.split("/")[1] for name in files_of(tmp_path)} == {f"{thursday}", f"{MONDAY}"}
 
 
 def test_only_samples_and_the_last_day_of_samples_are_known_from_days_that_are_delivered(tmp_path: Path) -> None:
@@ -272,6 +273,18 @@ def test_only_samples_and_the_last_day_of_samples_are_known_from_days_that_are_d
     assert (has_only_samples(raw), last_day_of_samples(raw)) == (False, FRIDAY)
 
     raw.storage.write(f"json/{MONDAY}/NASDAQ/trades.json", b"real")
+    assert (has_only_samples(raw), last_day_of_samples(raw)) == (False, None)
+
+
+@pytest.mark.parametrize("name", ["csv/2020-08-10/NYSE", "csv/2020-08-10/NYES/trades.csv"])
+def test_a_day_without_a_file_of_any_exchange_is_no_sample(tmp_path: Path, name: str) -> None:
+    write(SMALL, tmp_path)
+    path = tmp_path / name
+    (path.parent if path.suffix else path).mkdir(parents=True)
+    if path.suffix:
+        path.write_bytes(b"real")
+
+    raw = RawFolder(f"{tmp_path}")
     assert (has_only_samples(raw), last_day_of_samples(raw)) == (False, None)
 
 
