@@ -55,7 +55,9 @@ def _with_others(lake: Lake, actions: CorporateActions, calendar: TradingDays, d
             manifest = lake.manifest(table, day)
         except LakeError:  # whoever judges the day says what is wrong with it
             return True
-        return bool(manifest) and manifest.inputs.get(INPUT) != actions.of(day, calendar.previous(day)).version
+        if manifest is None:
+            return False
+        return manifest.inputs.get(INPUT) != actions.of(day, calendar.previous(day)).version
 
     for table in _TABLES:
         found = at_once(partial(is_of_others, table), days)

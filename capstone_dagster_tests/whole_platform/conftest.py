@@ -21,7 +21,7 @@ from capstone_dagster_tests.servers.webhook_server import second_webhook, webhoo
 def spark(spark: SparkSession) -> Iterator[SparkSession]:
     """It compiles no queries, which takes a quarter of the time of a day of some lines."""
     interpreted = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-    before = {name: spark.conf.get(name) for name in interpreted}
+    before = {name: spark.conf.get(name) or "" for name in interpreted}
     for name, value in interpreted.items():
         spark.conf.set(name, value)
     yield spark
