@@ -35,14 +35,16 @@ def _materialize_all(page: Page, ui: Services) -> None:
     page.goto(f"http://localhost:{ui.port}/asset-groups")
     page.get_by_role("button", name="Materialize all").first.click()
     page.get_by_text("Show all partitions").click()
-    chosen = page.get_by_placeholder(re.compile("^ex: "))
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("All time")).to_be_visible()
+    chosen = dialog.get_by_role("textbox").first
     chosen.fill(f"[{DAYS[0]}...{DAYS[1]}]")
     chosen.press("Enter")
-    page.get_by_role("button", name=re.compile("^Launch ")).click()
+    dialog.get_by_role("button", name=re.compile("^Launch ")).click()
 
 
 def _follow_the_backfill(page: Page) -> None:
-    page.get_by_role("link", name="View").first.click()
+    page.get_by_role("link", name="View", exact=True).first.click()
     expect(page.get_by_text(re.compile("^(Completed|Success)")).first).to_be_visible(timeout=RUN_MILLISECONDS)
 
 
