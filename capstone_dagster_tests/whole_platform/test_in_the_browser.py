@@ -25,7 +25,7 @@ def test_two_days_are_materialized_by_clicks_and_seen(tmp_path: Path) -> None:
         page = tab(browser)
         with no_errors(page):
             _materialize_all(page, ui)
-            _follow_the_backfill(page)
+            _follow_the_backfill(page, ui)
             _look_at_the_summary(page, ui)
             page.goto((platform.folder / "lake" / page_key(DAYS[1])).as_uri())
             expect(page.get_by_role("heading", level=1)).to_contain_text("6 August 2020")
@@ -40,11 +40,14 @@ def _materialize_all(page: Page, ui: Services) -> None:
     chosen = dialog.get_by_role("textbox").first
     chosen.fill(f"[{DAYS[0]}...{DAYS[1]}]")
     chosen.press("Enter")
+    expect(dialog.get_by_text("2 partitions")).to_be_visible()
     dialog.get_by_role("button", name=re.compile("^Launch ")).click()
+    expect(dialog).to_be_hidden()
 
 
-def _follow_the_backfill(page: Page) -> None:
-    page.get_by_role("link", name="View", exact=True).first.click()
+def _follow_the_backfill(page: Page, ui: Services) -> None:
+    page.goto(f"http://localhost:{ui.port}/runs")
+    page.locator("a[href*='/runs/b/']").first.click()
     expect(page.get_by_text(re.compile("^(Completed|Success)")).first).to_be_visible(timeout=RUN_MILLISECONDS)
 
 
