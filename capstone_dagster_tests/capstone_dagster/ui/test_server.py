@@ -27,7 +27,7 @@ from capstone_dagster.assets.metadata import materialization_metadata
 from capstone_dagster.readers.rows import arrow_schema
 from capstone_dagster_tests.builders.manifests import manifest_of
 from capstone_dagster_tests.builders.published_files import publish
-from capstone_dagster_tests.servers.browser import chromium, in_browser, tab
+from capstone_dagster_tests.servers.browser import chromium, in_browser, no_errors, tab
 from capstone_dagster_tests.servers.dagster_services import Services, unused_port
 from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
 from capstone_dagster_tests.servers.processes import eventually
@@ -213,6 +213,16 @@ def test_a_page_that_an_operator_opens_elsewhere_launches_nothing(
         server.shutdown()
 
     assert _runs(instance) == before
+
+
+@in_browser
+def test_the_graph_of_the_assets_is_shown_without_an_error(ui: Services) -> None:
+    with chromium() as browser:
+        page = tab(browser)
+        with no_errors(page):
+            page.goto(f"http://localhost:{ui.port}/asset-groups")
+            expect(page.get_by_text("Materialize all (10)").first).to_be_visible()
+            expect(page.get_by_text("daily_summary").first).to_be_visible()
 
 
 @in_browser
