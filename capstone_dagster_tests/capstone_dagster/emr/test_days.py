@@ -90,7 +90,7 @@ def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_
 
     with retrying.instance() as instance:
         process = started(retrying, "run", DAY.isoformat(), program=HARDLY_WAITING, **SECRETS)
-        said, _ = process.communicate(timeout=400)
+        said, _ = process.communicate(timeout=900)
         versions = {path: data_versions(instance, path) for path in ("raw/nyse", "ingested/events", "eod/closes")}
         run = instance.get_runs()[0]
         summary = instance.get_latest_materialization_event(dg.AssetKey(["report", "daily_summary"]))
