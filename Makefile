@@ -1,8 +1,8 @@
 # Everything a person types. `make help` lists it.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-emr dev test test-fast test-faults test-browser pictures test-spark-4.0 check lint types fmt bench \
-	s3-jars lock clean
+.PHONY: help setup demo demo-emr dev test test-fast test-faults test-browser pictures test-spark-4.0 check lint types \
+	fmt bench s3-jars lock clean
 
 # The first Python on the PATH that the dependencies support; the check below explains if there is none.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \

@@ -20,6 +20,7 @@ from math import floor
 from typing import Any
 
 from spark_code.locations import StorageError, shown
+from spark_code.manifest import Manifest
 from spark_code.storage import Storage
 from spark_code.wording import counted, shortened
 
@@ -115,6 +116,10 @@ class Actions:
     def as_input(self) -> dict[str, str]:
         """The version, as the manifest of what is computed with it names it."""
         return {INPUT: self.version} if self.version else {}
+
+    def are_those_of(self, manifest: Manifest) -> bool:
+        """Whether a version was computed with these actions, or without any if there are none."""
+        return manifest.inputs.get(INPUT) == self.version
 
     @property
     def symbols(self) -> list[str]:

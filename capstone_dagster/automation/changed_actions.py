@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from capstone_dagster.trading_days import TradingDays
-from spark_code.corporate_actions import INPUT, CorporateActions
+from spark_code.corporate_actions import CorporateActions
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
 from spark_code.schemas import DAILY_SUMMARY, QUALITY, Table
@@ -55,9 +55,7 @@ def _with_others(lake: Lake, actions: CorporateActions, calendar: TradingDays, d
             manifest = lake.manifest(table, day)
         except LakeError:  # whoever judges the day says what is wrong with it
             return True
-        if manifest is None:
-            return False
-        return manifest.inputs.get(INPUT) != actions.of(day, calendar.previous(day)).version
+        return manifest is not None and not actions.of(day, calendar.previous(day)).are_those_of(manifest)
 
     for table in _TABLES:
         found = at_once(partial(is_of_others, table), days)

@@ -25,8 +25,7 @@ from capstone_dagster.assets.job_of_run import job_of, what, what_ran
 from capstone_dagster.assets.jobs import JobName, job_id
 from capstone_dagster.run_tags import DELIVERIES_TAG, PARTITION_TAG, PRIORITY_TAG, RUN_KEY_TAG, covers
 from capstone_dagster.runs.unfinished_runs import in_words
-from spark_code.corporate_actions import INPUT as ACTIONS
-from spark_code.corporate_actions import NO_FILE, CorporateActions
+from spark_code.corporate_actions import NO_FILE, Actions, CorporateActions
 from spark_code.flow import Read, inputs_of, steps_of
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
@@ -72,14 +71,14 @@ class _Inputs:
     of_day: Sequence[Manifest]
     of_previous_day: Sequence[Manifest]
     """Empty on the first trading day."""
-    actions: str | None
-    """The version of the corporate actions of the day; None without any."""
+    actions: Actions
+    """The corporate actions of the day."""
 
     @property
     def digest(self) -> str:
         """Changes with every publish of any of them, and with the actions."""
         versions = [manifest.version for manifest in (*self.of_day, *self.of_previous_day)]
-        return _digest([*versions, *([self.actions] if self.actions else [])])
+        return _digest([*versions, *self.actions.as_input().values()])
 
     @property
     def loaded(self) -> Manifest:
@@ -239,7 +238,7 @@ class Judge:
         if missing:
             names = " and ".join(read.table.name for read in missing)
             return _Finding("waiting", f"the report of {day} waits for the {names} of {previous}")
-        inputs = _Inputs(list(of_day.values()), of_previous_day, self.actions.of(day, previous).version)
+        inputs = _Inputs(list(of_day.values()), of_previous_day, self.actions.of(day, previous))
         return self._compared(day, previous, published, inputs) or _Finding("current", f"{day} is up to date")
 
     def _compared(
@@ -259,7 +258,7 @@ class Judge:
                     of_other_day = f" of {previous}" if read.of_previous_day else ""
                     reason = f"its report was made from other {read.table.name}{of_other_day}"
                     return _Finding("outdated", reason, inputs)
-            if step.adjusts and any(manifest.inputs.get(ACTIONS) != inputs.actions for manifest in made):
+            if step.adjusts and not all(map(inputs.actions.are_those_of, made)):
                 reason = "its report was made with other corporate actions"
                 return _Finding("outdated", reason, inputs, has_other_actions=True)
         return None

@@ -20,7 +20,6 @@ from capstone_dagster.deliveries.listing import Arrival, DayReader, RawDay
 from capstone_dagster.readers.rows import spec_of
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, TradingDays, trading_days
-from spark_code.corporate_actions import INPUT as ACTIONS
 from spark_code.corporate_actions import Actions, CorporateActions
 from spark_code.lake import Lake
 from spark_code.locations import StorageError
@@ -91,7 +90,7 @@ class _Published:
         if not self.is_loaded or not are_made_from(self.of, _REPORT, (TRADES, QUOTES)):
             return "a correction is ingested"
         made = [manifest for table in (QUALITY, *_REPORT) if (manifest := self[table])]
-        if self.actions and any(one.inputs.get(ACTIONS) != self.actions.version for one in made):
+        if self.actions and not all(map(self.actions.are_those_of, made)):
             return "its corporate actions have changed"
         return None
 

@@ -6,7 +6,7 @@ the same beside the asset, within the limits of a day's quality.
 
 import time
 from collections.abc import Sequence
-from urllib.parse import quote
+from contextlib import suppress
 
 import dagster as dg
 
@@ -15,8 +15,9 @@ from capstone_dagster.assets.table_assets import asset_key
 from capstone_dagster.automation.alerts.messages import Alert
 from capstone_dagster.automation.alerts.run_events import EVENTS_PER_TICK, Judgement, Watched, alert_sensor
 from capstone_dagster.automation.ticks import Clock
-from capstone_dagster.pages.addresses import PAGES_FOLDER
+from capstone_dagster.pages.addresses import address, page_key
 from capstone_dagster.settings import Settings
+from capstone_dagster.trading_days import NoTradingDayError, parse_day
 from spark_code.schemas import EVENTS
 
 _EVENTS = asset_key(EVENTS)
@@ -65,8 +66,14 @@ def _alert(
         f"Mostly: {_reasons(published)}",
     ]
     title = f"{what_ran(instance, run)}: {ratio:.2%} of the lines were rejected"
-    page = f"{settings.pages_url}/{PAGES_FOLDER}/{quote(f'{published.partition}')}.html" if settings.pages_url else None
-    return Alert(title, "\n".join(text), run.run_id, page)
+    return Alert(title, "\n".join(text), run.run_id, _page(settings, f"{published.partition}"))
+
+
+def _page(settings: Settings, day: str) -> str | None:
+    if settings.pages_url:
+        with suppress(NoTradingDayError):  # somebody has reported a materialization by hand
+            return address(settings, page_key(parse_day(day)))
+    return None
 
 
 def _reasons(published: dg.AssetMaterialization) -> str:
