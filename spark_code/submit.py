@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cache
 
 from pyspark.sql import SparkSession
 
@@ -46,6 +45,7 @@ class Work:
     lake: Lake
     limits: Limits = field(default_factory=Limits)
     """Of a day's quality."""
+    calendar: NyseCalendar = field(default_factory=NyseCalendar)
 
     def run(self, spark: SparkSession, attempt: Attempt) -> None:
         """Read, compute and publish, step by step."""
@@ -61,7 +61,7 @@ class Work:
 
     def _given(self, step: Step) -> Iterator[Circumstances | Actions]:
         if step.judges:
-            hours = _calendar().hours(self.day)
+            hours = self.calendar.hours(self.day)
             yield Circumstances.of(self.lake, self.day, hours, self.limits)
         if step.adjusts:
             yield CorporateActions(self.raw_uri).of(self.day, self.previous_day)
@@ -100,15 +100,8 @@ def _day(text: str) -> date:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-@cache
-def _calendar() -> NyseCalendar:
-    """Built once, which takes half a second."""
-    return NyseCalendar()
-
-
-def _require_trading_days(day: date, previous_day: date | None) -> None:
+def _require_trading_days(calendar: NyseCalendar, day: date, previous_day: date | None) -> None:
     """Refuse a day that cannot have data, and a previous day that is not the trading day before it."""
-    calendar = _calendar()
     calendar.require(day)
     before = max((known for known in calendar.days if known < day), default=None)
     if previous_day not in (None, before):
@@ -119,11 +112,12 @@ def main(argv: list[str]) -> int:
     """Run one job; if something is missing or wrong, print one line and return 1."""
     arguments = _arguments(argv)
     try:
-        _require_trading_days(arguments.date, arguments.previous_day)
+        calendar = NyseCalendar()
+        _require_trading_days(calendar, arguments.date, arguments.previous_day)
         catalog = GlueCatalog(arguments.glue_database) if arguments.glue_database else None
         lake = Lake(arguments.lake, catalog)
         limits = Limits.parse(arguments.quality_limits)
-        work = Work(arguments.job, arguments.date, arguments.previous_day, arguments.raw, lake, limits)
+        work = Work(arguments.job, arguments.date, arguments.previous_day, arguments.raw, lake, limits, calendar)
         attempt = lake.begin(work.day, arguments.run_id)
         work.run(start(ENGINE_CONF), attempt)
     except ExpectedError as error:

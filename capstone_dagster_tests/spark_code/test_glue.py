@@ -48,12 +48,13 @@ QUOTE = "bid_pr decimal(18,6), bid_size bigint, ask_pr decimal(18,6), ask_size b
 EVENT = "symbol string, exchange string, event_tm timestamp, event_seq_nb bigint"
 REPORT = (
     "last_trade_pr decimal(18,6), last_mov_avg_pr decimal(18,6), close_pr decimal(18,6), bid_pr_mv decimal(18,6), "
-    "ask_pr_mv decimal(18,6)"
+    "ask_pr_mv decimal(18,6), adjusted_close_pr decimal(18,6)"
 )
 SUMMARY = (
     "symbol string, exchange string, open_pr decimal(18,6), high_pr decimal(18,6), low_pr decimal(18,6), "
     "close_pr decimal(18,6), volume bigint, trade_count bigint, vwap_pr decimal(18,6), quote_count bigint, "
-    "avg_spread decimal(18,6), prev_close_pr decimal(18,6), change_pr decimal(18,6), change_pct decimal(18,6)"
+    "avg_spread decimal(18,6), prev_close_pr decimal(18,6), change_pr decimal(18,6), change_pct decimal(18,6), "
+    "adjusted_prev_close_pr decimal(18,6)"
 )
 BARS = (
     "symbol string, exchange string, minutes bigint, bar_tm timestamp, open_pr decimal(18,6), high_pr decimal(18,6), "

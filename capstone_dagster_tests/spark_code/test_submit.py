@@ -54,7 +54,7 @@ def test_a_split_is_adjusted_as_by_dagster_and_a_bad_line_is_said(
     raw, before = ("--raw", f"{platform.raw}"), ("--previous-day", f"{FIRST}")
 
     assert _submit(platform, "analytical", SECOND, *before, *raw) == 0
-    assert capsys.readouterr().err.splitlines()[-1].startswith(f"{FILE}, line 1: it has 1 fields; ")
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"{FILE}, line 1: it has 1 field; ")
     adjusted = platform.rows(DAILY_SUMMARY, SECOND)
     inputs = platform.lake.require(DAILY_SUMMARY, SECOND).inputs
     assert {row[-4] / 4 - row[-1] for row in adjusted if row[1] == symbol and row[-4]} <= {-HALF, 0, HALF}
