@@ -9,7 +9,7 @@ from datetime import date
 
 from capstone_dagster.trading_days import NoTradingDayError, TradingDays, parse_day
 from capstone_dagster.wording import few
-from spark_code.corporate_actions import FOLDER as REFERENCE
+from spark_code import corporate_actions
 from spark_code.raw_files import RawFolder, is_hidden
 from spark_code.storage import StoredObject
 
@@ -35,9 +35,15 @@ def sort_out(
     raw: RawFolder, names: Mapping[str, Names], calendar: TradingDays, today: date
 ) -> tuple[list[date], list[Misplaced]]:
     """Sort the names in the raw folder and in the folders of the formats into trading days and misplaced files."""
-    formats = [name for name in names if name]
-    others = _shown_of(names[""], [*formats, REFERENCE])
+    formats = [*dict.fromkeys(source.format for source in raw.sources)]
+    others = _shown_of(names[""], [*formats, corporate_actions.FOLDER])
     found = {name: f"only {' and '.join(formats)} are read; move it there" for name in others}
+    beside_actions = _shown_of(names.get(corporate_actions.FOLDER, ([], [])))
+    found |= {
+        place: f"only {corporate_actions.FILE} is read here; rename it, or move it away"
+        for place in (f"{corporate_actions.FOLDER}/{name}" for name in beside_actions)
+        if place != corporate_actions.FILE
+    }
     days: set[date] = set()
     for top in formats:
         folders, files = names[top]
@@ -98,7 +104,7 @@ def _why_not(day: date, calendar: TradingDays, today: date) -> str | None:
 
 def _belongs(raw: RawFolder, top: str, day: date | str) -> str:
     folders = [f"{top}/{day}/{source.exchange}/" for source in raw.sources if source.format == top]
-    return f"files belong into {' or '.join(folders)}"
+    return f"files belong in {' or '.join(folders)}"
 
 
 def _shown_of(names: Names, besides: Sequence[str] = ()) -> list[str]:

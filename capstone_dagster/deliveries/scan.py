@@ -11,6 +11,7 @@ from datetime import date
 from capstone_dagster.deliveries.listing import DayReader, RawDay
 from capstone_dagster.deliveries.misplaced_files import Misplaced, sort_out
 from capstone_dagster.trading_days import TradingDays, beginning_with
+from spark_code.corporate_actions import FOLDER as REFERENCE
 from spark_code.raw_files import RawFolder
 
 # Out of the minute that Dagster gives a tick.
@@ -47,7 +48,10 @@ class RawScan:
     def look(self, today: date, most_days: int, known: Container[date], start: date | None) -> Scan:
         """Look at watched days: first at those that are not known yet, then at the others from ``start`` on."""
         tops = dict.fromkeys(source.format for source in self.raw.sources)
-        names = {folder: self.raw.storage.names(folder) for folder in ("", *tops)}
+        names = {"": self.raw.storage.names("")}
+        # Few raw folders have one with corporate actions; the others cost no request for it.
+        reference = {REFERENCE} & {*names[""][0]}
+        names |= {folder: self.raw.storage.names(folder) for folder in (*tops, *reference)}
         days, misplaced = sort_out(self.raw, names, self.calendar, today)
         watched, older = days[-most_days:], days[:-most_days]
         reader = DayReader(self.raw, {top: frozenset(names[top][0]) for top in tops})

@@ -34,7 +34,12 @@ CLOSED = "nothing of this day is run: move the files to their trading day, or aw
     [
         ("xml/2020-08-06/NYSE/a", "xml", "only csv and json are read; move it there"),
         ("a.csv", "a.csv", "only csv and json are read; move it there"),
-        ("csv/a.csv", "csv/a.csv", "files belong into csv/<yyyy-mm-dd>/NYSE/"),
+        (
+            "reference/corporate-actions.csv",
+            "reference/corporate-actions.csv",
+            "only reference/corporate_actions.csv is read here; rename it, or move it away",
+        ),
+        ("csv/a.csv", "csv/a.csv", "files belong in csv/<yyyy-mm-dd>/NYSE/"),
         ("csv/2020-8-6/NYSE/a", "csv/2020-8-6", "'2020-8-6' is not a date; write yyyy-mm-dd, or move it away"),
         ("csv/2020-09-07/NYSE/a", "csv/2020-09-07", f"the NYSE is closed on Labor Day; {CLOSED}"),
         ("json/2020-08-08/NASDAQ/a", "json/2020-08-08", f"the NYSE is closed on Saturdays; {CLOSED}"),
@@ -51,10 +56,10 @@ CLOSED = "nothing of this day is run: move the files to their trading day, or aw
         (
             f"csv/{DAY}/LSE/a",
             f"csv/{DAY}/LSE",
-            f"a: no exchange of this name is known; files belong into csv/{DAY}/NYSE/",
+            f"a: no exchange of this name is known; files belong in csv/{DAY}/NYSE/",
         ),
         (f"csv/{DAY}/NASDAQ/a", f"csv/{DAY}/NASDAQ", f"a: NASDAQ delivers json; move it into json/{DAY}/NASDAQ/"),
-        (f"json/{DAY}/loose", f"json/{DAY}", f"loose: files belong into json/{DAY}/NASDAQ/"),
+        (f"json/{DAY}/loose", f"json/{DAY}", f"loose: files belong in json/{DAY}/NASDAQ/"),
         (
             f"csv/{DAY}/NYSE/deep/er/a",
             f"csv/{DAY}/NYSE/deep",
