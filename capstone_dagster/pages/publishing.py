@@ -1,15 +1,16 @@
 """Writes a day's page and the index of all days into the lake, each by replacing one object.
 
     <lake>/report/page/<D>.html     the page; what it was made from is published at the moment it is written
-    <lake>/report/index.html        every page whose day is published, the newest first
+    <lake>/report/index.html        every page whose day is published, the newest first; those of about a year with
+                                    sentence and picture, which are read from the pages, the others as links
 
 A page that was made from versions which no longer count is refused, so an older run never replaces the page of a newer
 one. The index is made from the pages as they are while its own object is replaced: whoever writes last has seen all.
 """
 
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -27,10 +28,13 @@ from capstone_dagster.pages.sources import OF_DAY, Sources
 from capstone_dagster.settings import Settings
 from capstone_dagster.steps.ended_runs import require_in_progress
 from capstone_dagster.steps.inputs import require_published
-from capstone_dagster.trading_days import trading_days
+from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
 from spark_code.lake import Lake, StaleAttemptError
 from spark_code.schemas import DAILY_SUMMARY
 from spark_code.storage import at_once
+
+# How many days the index tells of; so many pages are read whenever a day is published.
+PICTURED = 260
 
 
 @dataclass(frozen=True)
@@ -128,23 +132,28 @@ class Pages:
 
     def publish_index(self) -> int:
         """Make the index anew; returns how many days it lists."""
-        listed: list[Entry] = []
+        listed = 0
 
         def revise(_: bytes | None) -> bytes:
-            listed[:] = self.entries()
-            return environment().get_template("index.html").render(entries=listed).encode()
+            nonlocal listed
+            published = self._days(f"{DAILY_SUMMARY.path}/_published", ".json")
+            days = sorted(self._days(PAGES_FOLDER, ".html") & published, reverse=True)
+            entries = self._entries(days[:PICTURED])
+            listed = len(entries) + len(days[PICTURED:])
+            index = environment().get_template("index.html")
+            return index.render(entries=entries, earlier=days[PICTURED:], listed=listed).encode()
 
         self._lake.storage.replace(INDEX_KEY, revise)
-        return len(listed)
+        return listed
 
-    def entries(self) -> list[Entry]:
-        """Of every page whose day is published, the newest first."""
-        listed = self._names(PAGES_FOLDER, ".html") & self._names(f"{DAILY_SUMMARY.path}/_published", ".json")
-        keys = [f"{PAGES_FOLDER}/{day}.html" for day in sorted(listed, reverse=True)]
-        found = at_once(lambda key: entry_of(self._lake, key), keys)
+    def _entries(self, days: Sequence[date]) -> list[Entry]:
+        found = at_once(lambda day: entry_of(self._lake, page_key(day)), days)
         return [entry for entry in found if entry]
 
-    def _names(self, folder: str, ending: str) -> set[str]:
+    def _days(self, folder: str, ending: str) -> set[date]:
         """The days of which a folder holds an object."""
-        names = {name.removesuffix(ending) for name in self._lake.storage.names(folder)[1] if name.endswith(ending)}
-        return {name for name in names if re.fullmatch(r"\d{4}-\d\d-\d\d", name)}
+        found = set()
+        for name in self._lake.storage.names(folder)[1]:
+            with suppress(NoTradingDayError):
+                found |= {parse_day(name.removesuffix(ending))} if name.endswith(ending) else set()
+        return found

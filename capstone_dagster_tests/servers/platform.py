@@ -48,7 +48,7 @@ class Platform:
 
     @property
     def environment(self) -> dict[str, str]:
-        quick = {"CAPSTONE_SENSOR_SECONDS": "3", "CAPSTONE_QUIET_SECONDS": "2"}
+        quick = {"CAPSTONE_SENSOR_SECONDS": "6", "CAPSTONE_QUIET_SECONDS": "2"}
         return {
             "CAPSTONE_POSTGRES_URL": self.postgres_url,
             "CAPSTONE_HOME": str(self.folder),

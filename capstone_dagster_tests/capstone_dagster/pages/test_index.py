@@ -7,6 +7,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from capstone_dagster.pages import publishing
 from capstone_dagster.pages.addresses import INDEX_KEY, page_key
 from capstone_dagster.pages.publishing import Pages
 from capstone_dagster_tests.builders.html_pages import HtmlPage
@@ -40,6 +41,24 @@ def test_it_lists_the_days_with_sentence_word_and_picture_the_newest_first(lake:
         *("word available", "word degraded")
     ]
     assert len([tag for tag, _ in page.elements if tag == "svg"]) == 2
+
+
+def test_days_of_more_than_a_year_ago_are_links_and_their_pages_are_not_read(
+    lake: Lake, pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "PICTURED", 2)
+    older = [date(2019, 12, 30), date(2019, 12, 31), date(2020, 1, 2)]
+    for day in (*older, DAY, NEXT_DAY):
+        publish_day(lake, day, [Stock("SYMA", ["10"])])
+        lake.storage.write(page_key(day), b"not read")
+    pages.publish(DAY)
+
+    assert pages.publish(NEXT_DAY).days == 5
+
+    assert listed(lake) == [f"{day}" for day in (NEXT_DAY, DAY, date(2020, 1, 2), *older[:2])]
+    page = HtmlPage((lake.storage.read(INDEX_KEY) or b"").decode())
+    assert "5 trading days" in page.text
+    assert "2020 January 2 2019 December 30 31" in " ".join(page.text.split())
 
 
 def test_days_that_are_made_at_once_are_all_listed(tmp_path: Path, lake: Lake) -> None:
