@@ -7,6 +7,7 @@ histories.
 """
 
 from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 
 import dagster as dg
 
@@ -31,13 +32,17 @@ def job_of_assets(run: dg.DagsterRun) -> JobName | None:
     An empty selection is none: the runs of ``execute_in_process`` have one.
     """
     if run.asset_selection:
-        tables = run.asset_selection - BESIDE_TABLES
-        return next((job for job in JOB_NAMES if ASSETS[job] == tables), None)
+        return job_with(run.asset_selection)
     if run.asset_check_selection:
         return None
     if run.job_name.startswith(_ALL_ASSETS):
         return "daily_pipeline"
     return next((job for job in JOB_NAMES if job == run.job_name), None)
+
+
+def job_with(assets: AbstractSet[dg.AssetKey]) -> JobName | None:
+    """The job whose tables are just those of these assets; what is beside the tables makes no difference."""
+    return next((job for job in JOB_NAMES if ASSETS[job] == assets - BESIDE_TABLES), None)
 
 
 def assets_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Collection[str]:

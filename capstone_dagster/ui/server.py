@@ -19,6 +19,7 @@ from dagster_webserver.version import __version__
 from starlette.applications import Starlette
 
 from capstone_dagster.settings import Settings
+from capstone_dagster.ui.asset_backfills import keep_to_what_is_chosen
 from capstone_dagster.ui.backfill_page import show_each_day
 from capstone_dagster.ui.request_guard import RequestGuard, allowed_hosts
 
@@ -38,6 +39,7 @@ def main(host: str, port: int, workspace: str) -> None:
     configure_loggers()
     setup_interrupt_handlers()  # SIGTERM ends the server as Ctrl-C does
     show_each_day()
+    keep_to_what_is_chosen()
     with dg.DagsterInstance.get() as instance:
         instance.optimize_for_webserver(_STATEMENT_MILLISECONDS, _RECYCLE_SECONDS, _MAX_CONNECTIONS)
         target = WorkspaceFileTarget([workspace])

@@ -7,12 +7,13 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Any
 from urllib.parse import quote
 
 import dagster as dg
@@ -23,6 +24,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 from capstone_dagster.assets.checks import evaluations
+from capstone_dagster.assets.jobs import ASSETS, BESIDE_TABLES, JOB_NAMES, JobName
 from capstone_dagster.assets.metadata import materialization_metadata
 from capstone_dagster.readers.rows import arrow_schema
 from capstone_dagster_tests.builders.manifests import manifest_of
@@ -253,3 +255,57 @@ def test_what_stands_in_delivered_lines_and_names_is_text_in_the_ui_and_fetches_
         server.shutdown()
 
     assert asked == []
+
+
+BACKFILL = """mutation($parameters: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $parameters) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
+  }
+}"""
+LAUNCHED = """query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {
+  partitionSetName partitionNames isAssetBackfill
+  assetBackfillData { assetBackfillStatuses { ... on AssetPartitionsStatusCounts {
+    assetKey { path } numPartitionsTargeted
+  } } }
+} } }"""
+PREVIEW = """query($parameters: AssetBackfillPreviewParams!) {
+  assetBackfillPreview(params: $parameters) { assetKey { path } partitions { ranges { start end } } }
+}"""
+
+
+def backfill(ui: Services, assets: Iterable[str], days: list[str]) -> dict[str, Any]:
+    """What the UI launches if people choose these in the graph."""
+    parameters = {"assetSelection": [{"path": asset.split("/")} for asset in assets], "partitionNames": days}
+    launched = ui.ask(BACKFILL, {"parameters": parameters})["launchPartitionBackfill"]
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    found: dict[str, Any] = ui.ask(LAUNCHED, {"id": launched["backfillId"]})["partitionBackfillOrError"]
+    return found
+
+
+@pytest.mark.parametrize("job", JOB_NAMES)
+def test_a_backfill_of_all_assets_of_a_job_is_one_of_the_job(ui: Services, job: JobName) -> None:
+    days = ["2020-08-05", "2020-08-06"]
+    beside = {key.to_user_string() for key in BESIDE_TABLES if key.path != ["warehouse", "quote_analytics"]}
+    tables = {key.to_user_string() for key in ASSETS[job]}
+
+    found = backfill(ui, sorted(tables if job == "preprocessing" else tables | beside), days)
+
+    assert (found["partitionSetName"], found["partitionNames"]) == (f"{job}_partition_set", days)
+
+
+def test_a_backfill_of_some_assets_is_of_the_chosen_days_alone(ui: Services) -> None:
+    # Of the day after each, the measures read the closes, too.
+    assets = ["eod/closes", "eod/quotes", "eod/trades", "quality/measures"]
+    days = ["2020-08-05", "2020-08-07"]
+
+    found = backfill(ui, assets, days)
+
+    assert found["isAssetBackfill"]
+    targeted = found["assetBackfillData"]["assetBackfillStatuses"]
+    assert {"/".join(each["assetKey"]["path"]): each["numPartitionsTargeted"] for each in targeted} == dict.fromkeys(
+        assets, 2
+    )
+    asked = {"assetSelection": [{"path": asset.split("/")} for asset in assets], "partitionNames": days}
+    preview = ui.ask(PREVIEW, {"parameters": asked})["assetBackfillPreview"]
+    chosen = [{"start": day, "end": day} for day in days]
+    assert [each["partitions"]["ranges"] for each in preview] == [chosen] * len(assets)
