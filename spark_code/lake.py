@@ -24,6 +24,7 @@ from spark_code.audit import Audit, write
 from spark_code.drafts import Draft, Published
 from spark_code.errors import ExpectedError
 from spark_code.footers import FooterError, count_rows
+from spark_code.lake_places import day_folder, pointer, version_folder
 from spark_code.locations import StorageError
 from spark_code.manifest import Attempt, Manifest, given_up_in, giving_up
 from spark_code.retention import remove_old_versions
@@ -125,11 +126,11 @@ class Lake:
 
     def manifest(self, table: Table, day: date) -> Manifest | None:
         """The manifest of the published version, or None."""
-        content = self.storage.read(_pointer(table, day))
+        content = self.storage.read(pointer(table, day))
         try:
             return Manifest.of_pointer(content)
         except (ValueError, TypeError) as error:
-            raise LakeError(f"{self.storage.uri(_pointer(table, day))} is no manifest: {error}") from error
+            raise LakeError(f"{self.storage.uri(pointer(table, day))} is no manifest: {error}") from error
 
     def require(self, table: Table, day: date) -> Manifest:
         """The manifest of the published version, or an error."""
@@ -150,7 +151,7 @@ class Lake:
 
     def require_files(self, table: Table, manifest: Manifest) -> None:
         """Refuse a version of which somebody has deleted files: the rows of the others would pass for all."""
-        there = {stored.key for stored in self.storage.objects(f"{table.path}/data/{manifest.version}")}
+        there = {stored.key for stored in self.storage.objects(version_folder(table, manifest.version))}
         if gone := [self.storage.uri(path) for path in manifest.paths if path not in there]:
             raise MissingFilesError(table, date.fromisoformat(manifest.trade_dt), gone)
 
@@ -213,13 +214,13 @@ class Lake:
             try:
                 return giving_up(attempt, current, day)
             except (ValueError, AttributeError) as error:
-                raise LakeError(f"{self.storage.uri(_pointer(table, day))} is no manifest: {error}") from error
+                raise LakeError(f"{self.storage.uri(pointer(table, day))} is no manifest: {error}") from error
 
-        self.storage.replace(_pointer(table, day), revise)
+        self.storage.replace(pointer(table, day), revise)
 
     def _rows(self, spark: SparkSession, table: Table, day: date, version: str) -> DataFrame:
         path = self.storage.spark_path(day_folder(table, version, day))
-        base = self.storage.uri(f"{table.path}/data/{version}")
+        base = self.storage.uri(version_folder(table, version))
         reader = spark.read.schema(table.schema).option("basePath", base)
         return conform(reader.parquet(path), table)
 
@@ -265,7 +266,7 @@ class Lake:
             published = manifest.in_place_of(before, given_up)
             return published.to_json()
 
-        self.storage.replace(_pointer(table, day), revise)
+        self.storage.replace(pointer(table, day), revise)
         return published
 
     def _retire(self, table: Table, day: date) -> None:
@@ -280,17 +281,8 @@ class Lake:
             _log.warning("old versions of %s of %s were not all removed: %s", table.path, day, error)
 
 
-def day_folder(table: Table, version: str, day: date) -> str:
-    """Where a version of a day lies, below the lake."""
-    return f"{table.path}/data/{version}/trade_dt={day}"
-
-
 def _day_of(name: str) -> date | None:
     try:
         return date.fromisoformat(name)
     except ValueError:
         return None
-
-
-def _pointer(table: Table, day: date) -> str:
-    return f"{table.path}/_published/{day}.json"

@@ -26,6 +26,7 @@ _GROUPS = {
         "status": ("status_commands:status", "Print where a job stands, or the jobs of the last days."),
         "history": ("status_commands:history", "Print all attempts at a job, and why they failed."),
         "days": ("days_command:days", "Say whether each trading day can be used."),
+        "verify": ("verify_command:verify", "Prove that published days are what was published."),
     },
     "Read published days": {
         "open": ("page_command:open_", "Open the page of a trading day, or of all days."),
