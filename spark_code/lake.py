@@ -24,7 +24,7 @@ from spark_code.audit import Audit, write
 from spark_code.drafts import Draft, Published
 from spark_code.errors import ExpectedError
 from spark_code.footers import FooterError, count_rows
-from spark_code.lake_places import day_folder, pointer, version_folder
+from spark_code.lake_places import day_folder, kept_manifest, pointer, version_folder
 from spark_code.locations import StorageError
 from spark_code.manifest import Attempt, Manifest, given_up_in, giving_up
 from spark_code.retention import remove_old_versions
@@ -197,11 +197,19 @@ class Lake:
             input_digests=dict(draft.input_digests),
             columns=table.columns,
         )
+        self.storage.write(kept_manifest(table, version), manifest.to_json())  # for when it may count again
         published = self._point_to(table, day, manifest)
         if self.catalog:
             # Before anything is removed: if this fails, the catalog still names the older version.
             self.catalog.register(self, table, day)
         self._retire(table, day)
+        return published
+
+    def republish(self, table: Table, day: date, manifest: Manifest, instead_of: str) -> Manifest:
+        """Make a version count again, if the one that counts is the given one; tell the catalog."""
+        published = self._point_to(table, day, manifest, instead_of)
+        if self.catalog:
+            self.catalog.register(self, table, day)
         return published
 
     def give_up(self, table: Table, day: date, attempt: str) -> None:
@@ -249,7 +257,7 @@ class Lake:
                 f"version {version} is not published"
             )
 
-    def _point_to(self, table: Table, day: date, manifest: Manifest) -> Manifest:
+    def _point_to(self, table: Table, day: date, manifest: Manifest, instead_of: str | None = None) -> Manifest:
         published = manifest
 
         def revise(current: bytes | None) -> bytes:
@@ -262,6 +270,10 @@ class Lake:
                 raise StaleAttemptError(
                     f"{table.path} of {day}: run {before.run_id}, which began later, has published this day; its rows "
                     f"count and these are not published (token {before.token} > {manifest.token})"
+                )
+            if instead_of and (before is None or before.version != instead_of):
+                raise StaleAttemptError(
+                    f"{table.path} of {day}: another version than {instead_of} was published meanwhile; look again"
                 )
             published = manifest.in_place_of(before, given_up)
             return published.to_json()

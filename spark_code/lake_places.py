@@ -18,3 +18,8 @@ def version_folder(table: Table, version: str) -> str:
 def day_folder(table: Table, version: str, day: date) -> str:
     """The rows of a version."""
     return f"{version_folder(table, version)}/trade_dt={day}"
+
+
+def kept_manifest(table: Table, version: str) -> str:
+    """The manifest with which a version was published, beside its rows; readers leave out what begins with _."""
+    return f"{version_folder(table, version)}/_manifest.json"

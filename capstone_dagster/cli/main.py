@@ -37,6 +37,7 @@ _GROUPS = {
         "warehouse": ("warehouse_commands:warehouse", "Print how to reach the warehouse, or run psql... there."),
     },
     "Set up and maintain": {
+        "rollback": ("rollback_command:rollback", "Make the version before of a published day count again."),
         "migrate": ("status_commands:migrate", "Bring the run storage up to this release."),
         "exec": ("tool_commands:exec_", "Run dagster, dg, psql... with the run storage ready."),
         "test-alert": ("tool_commands:send_test_alert", "Send a message to every channel for alerts."),
