@@ -26,8 +26,8 @@ from spark_code.errors import ExpectedError
 from spark_code.footers import FooterError, count_rows
 from spark_code.lake_places import day_folder, kept_manifest, pointer, version_folder
 from spark_code.locations import StorageError
-from spark_code.manifest import Attempt, Manifest, given_up_in, giving_up
-from spark_code.retention import remove_old_versions
+from spark_code.manifest import KEPT, Attempt, Manifest, given_up_in, giving_up
+from spark_code.retention import needed_versions, remove_old_versions
 from spark_code.schemas import TABLES, Table, conform
 from spark_code.storage import Storage, StoredObject, at_once
 
@@ -100,13 +100,19 @@ class Lake:
     """The published tables below one URI. Only who publishes needs the catalog, if there is one.
 
     ``require_right`` is asked in the moment in which a version is made to count, and raises to refuse it.
+    ``keep_versions`` of a day stay, the published one among them.
     """
 
     def __init__(
-        self, uri: str, catalog: Catalog | None = None, require_right: Callable[[], None] = lambda: None
+        self,
+        uri: str,
+        catalog: Catalog | None = None,
+        require_right: Callable[[], None] = lambda: None,
+        keep_versions: int = KEPT,
     ) -> None:
         self.storage = Storage(uri)
         self.catalog = catalog
+        self.keep_versions = keep_versions
         self._require_right = require_right
 
     def days(self, table: Table) -> list[date]:
@@ -282,13 +288,13 @@ class Lake:
         return published
 
     def _retire(self, table: Table, day: date) -> None:
-        """Remove versions older than the last two of the day, and what killed attempts left behind.
+        """Remove versions of the day that are older than those to keep, and what killed attempts left behind.
 
         The day is published by now: a store that refuses a deletion must not fail it.
         """
         try:
             current = self.require(table, day)  # read anew: a newer attempt may have published since
-            remove_old_versions(self.storage, table, day, keep={current.version, current.previous_version})
+            remove_old_versions(self.storage, table, day, keep=needed_versions(current, self.keep_versions))
         except (LakeError, StorageError) as error:
             _log.warning("old versions of %s of %s were not all removed: %s", table.path, day, error)
 

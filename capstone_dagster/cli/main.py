@@ -39,6 +39,7 @@ _GROUPS = {
     "Set up and maintain": {
         "rollback": ("rollback_command:rollback", "Make the version before of a published day count again."),
         "migrate": ("status_commands:migrate", "Bring the run storage up to this release."),
+        "gc": ("gc_command:gc", "Remove from the lake what no published day needs."),
         "exec": ("tool_commands:exec_", "Run dagster, dg, psql... with the run storage ready."),
         "test-alert": ("tool_commands:send_test_alert", "Send a message to every channel for alerts."),
         "warehouse-sync": ("warehouse_commands:warehouse_sync", "Load published days into the warehouse."),
