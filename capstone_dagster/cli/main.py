@@ -39,6 +39,7 @@ _GROUPS = {
     "Set up and maintain": {
         "rollback": ("rollback_command:rollback", "Make the version before of a published day count again."),
         "migrate": ("status_commands:migrate", "Bring the run storage up to this release."),
+        "doctor": ("doctor_command:doctor", "Say what is wrong with the installation, and how to mend it."),
         "gc": ("gc_command:gc", "Remove from the lake what no published day needs."),
         "exec": ("tool_commands:exec_", "Run dagster, dg, psql... with the run storage ready."),
         "test-alert": ("tool_commands:send_test_alert", "Send a message to every channel for alerts."),
@@ -94,6 +95,8 @@ def cli(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+        return
+    if ctx.invoked_subcommand == "doctor":  # which says so among the rest
         return
     for doubt in doubts(given_variables(), ctx.invoked_subcommand):
         say(f"capstone: warning: {doubt}", err=True)

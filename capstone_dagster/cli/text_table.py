@@ -29,6 +29,9 @@ _COLOURS = {
     "pending": "cyan",
     "proven": "green",
     "damaged": "red",
+    "ok": "green",
+    "warning": "yellow",
+    "wrong": "red",
 }
 
 
