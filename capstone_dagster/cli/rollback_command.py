@@ -1,6 +1,6 @@
 """Makes the version before of a published day count again: ``capstone rollback``.
 
-It is a run of the one table in Dagster, in the slot of the day, so that people see it in the UI and in the tracker.
+It is a run of the table's step in Dagster, in the slot of the day, so that people see it in the UI and in the tracker.
 """
 
 import getpass
@@ -76,11 +76,11 @@ def _roll_back(
     job = next(name for name in JOB_NAMES if name == maker_of(table).job)
     work, by = TrackedJob(settings, job, day), _who()
     form = code_location().get_reconstructable_job(work.job)
-    run = outside_run.begin(
-        instance, form, day, settings=settings, worker=Worker.process(), selection=frozenset({asset_key(table)})
-    )
+    # Dagster knows no part of a step.
+    step = frozenset(map(asset_key, maker_of(table).makes))
+    run = outside_run.begin(instance, form, day, settings=settings, worker=Worker.process(), selection=step)
     try:
-        text = f"rolled back by {by}: {reason}"
+        text = f"{table.path} was rolled back by {by}: {reason}"
         instance.add_run_tags(run.run_id, {ROLLBACK_TAG: f"{run.run_id} {text}"})
         lake = Lake(settings.lake_uri, GlueCatalog(settings.glue_database) if settings.glue_database else None)
         versions = Versions.find(lake, table, day)
@@ -105,8 +105,9 @@ def _who() -> str:
 
 def _say_what_is_stale(stale: Sequence[tuple[Table, date]]) -> None:
     for (day, job), found in groupby(stale, key=lambda each: (each[1], maker_of(each[0]).job)):
-        names = [table.path for table, _ in found]
-        command = f"capstone run {day} --job {job}"
+        tables = [table for table, _ in found]
+        names, command = [table.path for table in tables], f"capstone run {day} --job {job}"
         if job == "preprocessing":  # which would read the files of the exchanges again
-            command = f"capstone exec -- dg launch --assets {','.join(names)} --partition {day}"
+            whole = dict.fromkeys(made.path for table in tables for made in maker_of(table).makes)
+            command = f"capstone exec -- dg launch --assets {','.join(whole)} --partition {day}"
         say(f"  {', '.join(names)} of {day} {'was' if len(names) == 1 else 'were'} computed from it; again: {command}")

@@ -88,7 +88,10 @@ def test_the_tracker_says_who_and_why_and_counts_no_attempt(
     run_id = lake.require(CLOSES, DAY).run_id
     attempt, note = out.splitlines()
     assert (code, attempt.split()[:2]) == (0, ["1", "SUCCESS"])
-    said = rf" +no attempt: run {run_id} of eod/closes alone: SUCCESS; rolled back by .+ on .+: wrong\\x1b\[31m prices"
+    said = (
+        rf" +no attempt: run {run_id} of eod/closes, eod/quotes, eod/trades alone: SUCCESS; "
+        r"eod/closes was rolled back by .+ on .+: wrong\\x1b\[31m prices"
+    )
     assert re.fullmatch(said, note)
 
 

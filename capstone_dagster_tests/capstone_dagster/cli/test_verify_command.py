@@ -70,7 +70,7 @@ def test_days_and_tables_that_do_not_exist_are_refused(capstone: Run) -> None:
     assert capstone("verify", "2020-08-08") == (
         1,
         "",
-        "capstone: 2020-08-08 cannot be run: it is a Saturday\n",
+        "capstone: 2020-08-08 cannot be run: the NYSE is closed on Saturdays\n",
     )
     code, _, err = capstone("verify", f"{DAY}", "--table", "eod/nothing")
     assert (code, "'eod/nothing' is not a table" in usage_error(err)) == (2, True)
