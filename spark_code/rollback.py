@@ -32,7 +32,8 @@ class Versions:
     @classmethod
     def find(cls, lake: Lake, table: Table, day: date) -> "Versions":
         """Look them up; an error if nothing counted before, or if it is not there any more as it was published."""
-        from spark_code.version_proof import VersionProof  # noqa: PLC0415 - loads PyArrow; sensors import this module
+        from spark_code.verification import why_of_another  # noqa: PLC0415 - loads PyArrow; sensors import this module
+        from spark_code.version_proof import VersionProof  # noqa: PLC0415 - the same
 
         current, what = lake.require(table, day), f"{table.path} of {day}"
         if not current.earlier:
@@ -43,7 +44,7 @@ class Versions:
             before = Manifest.of_pointer(content)
         except (ValueError, TypeError):
             before = None
-        if before is None:
+        if before is None or before.version != version or why_of_another(before, table, day):
             are_gone = not lake.storage.objects(version_folder(table, version))
             why = "its files are gone" if are_gone else "it does not say what it holds, as those of older releases"
             raise RollbackError(f"{what}: the version before, {version}, cannot count again: {why}")

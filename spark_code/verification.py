@@ -27,6 +27,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "digest": (str, type(None)),
     "input_digests": dict,
     "columns": list,
+    "earlier_versions": list,
+    "rolled_back": (dict, type(None)),
 }
 
 
@@ -69,8 +71,8 @@ def prove(lake: Lake, table: Table, day: date, previous: date | None) -> Proof:
         return proof
     try:
         manifest = Manifest.of_pointer(content)
-        wrong = _of_another(manifest, table, day) if manifest else "names no version"
-    except (ValueError, TypeError) as error:
+        wrong = why_of_another(manifest, table, day) if manifest else "names no version"
+    except (ValueError, TypeError, RecursionError) as error:
         manifest, wrong = None, f"is no manifest: {error}"
     if wrong:
         proof.problems.append(
@@ -83,7 +85,7 @@ def prove(lake: Lake, table: Table, day: date, previous: date | None) -> Proof:
     return proof
 
 
-def _of_another(manifest: Manifest, table: Table, day: date) -> str | None:
+def why_of_another(manifest: Manifest, table: Table, day: date) -> str | None:
     """Why what a pointer says cannot be about this table and day, if so."""
     for name, kind in _TYPES.items():
         value = getattr(manifest, name)
@@ -93,7 +95,7 @@ def _of_another(manifest: Manifest, table: Table, day: date) -> str | None:
         return "is no manifest: paths and columns must be texts"
     if manifest.trade_dt != f"{day}":
         return f"is the manifest of another day, {manifest.trade_dt:.40}"
-    if "/" in manifest.version or manifest.version in ("", ".", ".."):
+    if "/" in manifest.version or not manifest.version.isprintable() or manifest.version in ("", ".", ".."):
         return f"names {manifest.version!r:.40} as its version, which can be no folder"
     folder = f"{day_folder(table, manifest.version, day)}/"
     outside = [path for path in manifest.paths if not path.startswith(folder)]

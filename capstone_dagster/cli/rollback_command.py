@@ -62,7 +62,7 @@ def rollback(table: Table, day: str, reason: str) -> None:
         f"{versions.current.version} with {counted(versions.current.rows, 'row')} is withdrawn"
     )
     for sentence in does_not_fit(lake, published, table, of):
-        say(f"  {sentence}: roll back that table, too, or the steps that read both refuse them")
+        say(f"  {sentence}: roll back that one, too, or the steps that read both refuse them")
     _say_what_is_stale(versions.computed_from(lake, calendar.next(of)))
     if settings.warehouse and table in [each.source for each in Warehouse.of(settings).tables]:
         say(f"  the warehouse has the withdrawn rows until you type: capstone warehouse-sync {of}")
@@ -110,4 +110,5 @@ def _say_what_is_stale(stale: Sequence[tuple[Table, date]]) -> None:
         if job == "preprocessing":  # which would read the files of the exchanges again
             whole = dict.fromkeys(made.path for table in tables for made in maker_of(table).makes)
             command = f"capstone exec -- dg launch --assets {','.join(whole)} --partition {day}"
-        say(f"  {', '.join(names)} of {day} {'was' if len(names) == 1 else 'were'} computed from it; again: {command}")
+        were = "was" if len(names) == 1 else "were"
+        say(f"  {', '.join(names)} of {day} {were} computed from the withdrawn version; to do so again: {command}")

@@ -118,8 +118,12 @@ def take_from_an_older_release(lake: Lake) -> None:
         (lose_a_file, r"\S+parquet is gone"),
         (take_from_an_older_release, "it does not say what it holds, as those of older releases"),
         (lambda lake: (before(lake) / "_manifest.json").write_text("torn"), "it does not say what it holds"),
+        (
+            lambda lake: shutil.copy(Path(lake.storage.root, POINTER), before(lake) / "_manifest.json"),
+            "it does not say what it holds",
+        ),
     ],
-    ids=["all files are gone", "a file is gone", "an older release", "a torn manifest"],
+    ids=["all files are gone", "a file is gone", "an older release", "a torn manifest", "of another version"],
 )
 def test_a_version_that_is_not_whole_does_not_count_again(
     twice: Lake, damage: Callable[[Lake], object], reason: str

@@ -188,6 +188,12 @@ DAMAGES: list[tuple[str, Callable[[Copied], object], list[str]]] = [
     ),
     ("the manifest is empty", lambda day: day.pointer.write_bytes(b""), [f"{POINTER} is empty"]),
     ("the manifest is no JSON", lambda day: day.pointer.write_bytes(b"\x00\xff PAR1"), [f"{POINTER} is no manifest: "]),
+    ("the manifest is deep", lambda day: day.pointer.write_text("[" * 100_000), [f"{POINTER} is no manifest: "]),
+    (
+        "the manifest names an unprintable version",
+        lambda day: day.says(version="v\x00", paths=[]),
+        [f"{POINTER} names 'v\\x00' as its version, which can be no folder"],
+    ),
     ("the manifest is a number", lambda day: day.pointer.write_text("7"), [f"{POINTER} is no manifest: "]),
     (
         "the manifest lacks fields",
@@ -298,6 +304,18 @@ def test_what_spark_has_published_is_proven(published: Path, table: Table, day: 
     assert (proof.is_proven, proof.problems, proof.warnings, proof.remedy) == (True, [], [], None)
     assert proof.manifest
     assert proof.manifest.rows > 0
+
+
+def test_a_lake_on_s3_is_proven_and_its_damage_found(copied: Copied, s3_uri: str) -> None:
+    lake = Lake(f"{s3_uri}/lake")
+    for path in sorted(copied.root.rglob("*")):
+        if path.is_file() and not path.name.startswith("."):
+            lake.storage.write(f"{path.relative_to(copied.root)}", path)
+    assert [prove(lake, table, DAY, None).problems for table in TABLES.values()] == [[]] * len(TABLES)
+
+    lake.storage.delete([f"{copied.file.relative_to(copied.root)}"])
+
+    assert prove(lake, TRADES, DAY, None).problems == [f"{lake.storage.uri(copied.manifest['paths'][0])} is gone"]
 
 
 def test_the_order_of_the_rows_is_no_damage(copied: Copied) -> None:

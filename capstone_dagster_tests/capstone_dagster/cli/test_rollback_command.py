@@ -58,8 +58,8 @@ def test_the_version_before_counts_and_what_is_stale_is_named(
         (
             f"eod/closes of 2020-08-05: version {version_of(1)} with 2 rows counts again; "
             f"{version_of(5)} with 1 row is withdrawn\n"
-            "  report/quote_analytics of 2020-08-06 was computed from it; "
-            "again: capstone run 2020-08-06 --job analytical\n"
+            "  report/quote_analytics of 2020-08-06 was computed from the withdrawn version; "
+            "to do so again: capstone run 2020-08-06 --job analytical\n"
         ),
         "",
     )
