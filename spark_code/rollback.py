@@ -4,6 +4,7 @@ Only what the day's pointer names changes. What was computed from the version th
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -92,11 +93,15 @@ class Versions:
 
 
 def rolled_back_in(lake: Lake, day: date) -> Iterator[tuple[Table, Mapping[str, Any]]]:
-    """The tables of a day of which a version before counts again, and who did so and why."""
+    """The tables of a day of which a version before counts again, and who did so and why.
+
+    An unreadable pointer is reported by whoever needs what it says.
+    """
     for table in TABLES.values():
-        manifest = lake.manifest(table, day)
-        if manifest and manifest.rolled_back:
-            yield table, manifest.rolled_back
+        with suppress(LakeError):
+            manifest = lake.manifest(table, day)
+            if manifest and manifest.rolled_back:
+                yield table, manifest.rolled_back
 
 
 def does_not_fit(lake: Lake, published: Manifest, table: Table, day: date) -> list[str]:
