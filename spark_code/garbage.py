@@ -14,9 +14,9 @@ from spark_code.lake import Lake, LakeError
 from spark_code.lake_places import kept_manifest, version_folder
 from spark_code.locations import shown
 from spark_code.manifest import Manifest
-from spark_code.retention import MIN_AGE_TO_REMOVE, needed_versions
+from spark_code.retention import MIN_AGE_TO_REMOVE, may_go, needed_versions
 from spark_code.schemas import TABLES, Table
-from spark_code.storage import StoredObject, at_once
+from spark_code.storage import at_once
 
 _VERSION = re.compile(r"(\d{4}-\d\d-\d\d)-\d+-.*-\d+")
 _POINTER = re.compile(r"\d{4}-\d\d-\d\d\.json")
@@ -85,7 +85,7 @@ def _judged(lake: Lake, table: Table, version: str, manifest: Manifest | str | N
     """What becomes of a version that the manifest of its day does not need; nothing of one that is too young."""
     folder = version_folder(table, version)
     objects = lake.storage.objects(folder)
-    if not _is_old(objects) or not _was_replaced_long_ago(lake, table, version, manifest):
+    if not may_go(lake.storage, table, version, None if isinstance(manifest, str) else manifest):
         return None
     size, number = sum(stored.size for stored in objects), len(objects)
     if isinstance(manifest, str):
@@ -96,19 +96,6 @@ def _judged(lake: Lake, table: Table, version: str, manifest: Manifest | str | N
     if manifest is None and {_WRITTEN, kept_manifest(table, version).rsplit("/", 1)[-1]} & names:
         return Found(folder, size, number, "it is whole, and nothing of its day is published: is its pointer lost?")
     return Found(folder, size, number)
-
-
-def _was_replaced_long_ago(lake: Lake, table: Table, version: str, manifest: Manifest | str | None) -> bool:
-    """Whether the version after it, if it has ever counted, is old as well: who began to read it has ended."""
-    if not isinstance(manifest, Manifest) or version not in manifest.earlier:
-        return True
-    after = [manifest.version, *manifest.earlier][manifest.earlier.index(version)]
-    return _is_old(lake.storage.objects(version_folder(table, after)))
-
-
-def _is_old(objects: list[StoredObject]) -> bool:
-    before = datetime.now(UTC) - MIN_AGE_TO_REMOVE
-    return all(stored.last_modified < before for stored in objects)
 
 
 def _unfinished(lake: Lake) -> Iterator[Found]:

@@ -27,7 +27,7 @@ from spark_code.footers import FooterError, count_rows
 from spark_code.lake_places import day_folder, kept_manifest, pointer, version_folder
 from spark_code.locations import StorageError
 from spark_code.manifest import KEPT, Attempt, Manifest, given_up_in, giving_up
-from spark_code.retention import needed_versions, remove_old_versions
+from spark_code.retention import remove_old_versions
 from spark_code.schemas import TABLES, Table, conform
 from spark_code.storage import Storage, StoredObject, at_once
 
@@ -294,7 +294,7 @@ class Lake:
         """
         try:
             current = self.require(table, day)  # read anew: a newer attempt may have published since
-            remove_old_versions(self.storage, table, day, keep=needed_versions(current, self.keep_versions))
+            remove_old_versions(self.storage, table, day, current, self.keep_versions)
         except (LakeError, StorageError) as error:
             _log.warning("old versions of %s of %s were not all removed: %s", table.path, day, error)
 

@@ -68,6 +68,8 @@ class Versions:
                 "files": self._files(lake),
             },
         )
+        # Written anew, so that its age says since when it counts: until then somebody may have begun to read the other.
+        lake.storage.write(kept_manifest(self.table, self.before.version), self.before.to_json())
         return lake.republish(self.table, self.day, again, instead_of=self.current.version)
 
     def _files(self, lake: Lake) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ from capstone_dagster_tests.builders.closes import (
     version_of,
 )
 from capstone_dagster_tests.spark_code.test_lake_retention import make_old
-from spark_code import garbage as module
+from spark_code import retention
 from spark_code.garbage import Found, garbage, remove
 from spark_code.lake import Lake
 from spark_code.schemas import CLOSES
@@ -35,7 +35,7 @@ def let_a_day_pass(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     if lake.storage.is_local:
         make_old(Path(lake.storage.root))
     else:
-        monkeypatch.setattr(module, "MIN_AGE_TO_REMOVE", timedelta(0))
+        monkeypatch.setattr(retention, "MIN_AGE_TO_REMOVE", timedelta(0))
 
 
 def found_in(lake: Lake, busy: date | None = None) -> list[Found]:

@@ -23,6 +23,8 @@ from capstone_dagster_tests.builders.closes import (
     version_of,
 )
 from capstone_dagster_tests.builders.lakes import point
+from capstone_dagster_tests.spark_code.test_lake_retention import make_old
+from spark_code.garbage import garbage
 from spark_code.lake import Lake, NotPublishedError, StaleAttemptError
 from spark_code.manifest import Attempt
 from spark_code.rollback import RollbackError, Versions, does_not_fit
@@ -88,6 +90,19 @@ def test_what_is_published_later_is_no_rollback_any_more(twice: Lake, spark: Spa
     manifest = publish_closes(twice, spark, SECOND, token=11)
 
     assert (manifest.rolled_back, manifest.earlier_versions) == (None, [version_of(1), version_of(5)])
+
+
+def test_a_version_that_was_withdrawn_today_is_not_removed(twice: Lake, spark: SparkSession) -> None:
+    make_old(Path(twice.storage.root))
+    roll_back(twice)
+    publish_closes(twice, spark, SECOND, token=11)
+
+    assert twice.storage.folders(DATA) == [version_of(1), version_of(11), version_of(5)]
+    assert list(garbage(twice, lambda _: False)) == []
+
+    make_old(Path(twice.storage.root))
+
+    assert [found.key for found in garbage(twice, lambda _: False)] == [f"{DATA}/{version_of(5)}"]
 
 
 def test_a_version_that_was_published_meanwhile_is_not_withdrawn(twice: Lake, spark: SparkSession) -> None:
