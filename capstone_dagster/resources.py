@@ -124,6 +124,7 @@ def _lake(settings: Settings) -> dg.IOManagerDefinition:
         return LakeIOManager(
             uri=settings.lake_uri,
             glue_database=settings.glue_database,
+            keep_versions=settings.keep_versions,
             spark=context.resources.spark,
             report_options=context.resources.report_options,
             retries=context.resources.retries,

@@ -39,11 +39,12 @@ DAYS_TAG = "capstone/range"
 
 # Our tags that the UI hides because of their prefix. Each contains the run's own id, because a re-execution has a copy
 # of the tags of its parent. They say who works on the run; how long it may stay silent; that it stands for work outside
-# Dagster; that it was refused before its first step, and is no attempt at a job.
+# Dagster; that it was refused before its first step, and is no attempt at a job; who has rolled back a table, and why.
 WORKER_TAG = ".dagster/capstone_worker"
 LEASE_TAG = ".dagster/capstone_lease"
 OUTSIDE_TAG = ".dagster/capstone_outside"
 REFUSED_TAG = ".dagster/capstone_refused"
+ROLLBACK_TAG = ".dagster/capstone_rollback"
 
 
 def covers(run: dg.DagsterRun, day: date) -> bool:

@@ -133,6 +133,7 @@ YesOrNo = Annotated[bool, _takes("must be true or false", "true|false")]
 
 _WHOLE, _DECIMAL = r"\d+", r"\d+(\.\d+)?"
 Days = Annotated[int, Field(ge=1, le=9999), _takes("must be a number from 1 to 9999", _WHOLE)]
+Versions = Annotated[int, Field(ge=2, le=100), _takes("must be a number from 2 to 100", _WHOLE)]
 Retries = Annotated[int, Field(ge=0, le=10), _takes("must be a number from 0 to 10", _WHOLE)]
 DiskGib = Annotated[int, Field(ge=10, le=16384), _takes("must be a number of GiB from 10 to 16384", _WHOLE)]
 Ratio = Annotated[float, Field(ge=0, le=1), _takes("must be a share between 0 and 1", _DECIMAL)]

@@ -20,6 +20,7 @@ from capstone_dagster import setting_values as values
 from capstone_dagster.deliveries.preconditions import Preconditions
 from capstone_dagster.setting_values import Fleet, as_text
 from spark_code.errors import ExpectedError
+from spark_code.manifest import KEPT
 
 if TYPE_CHECKING:
     from spark_code.quality_limits import Limits
@@ -109,6 +110,8 @@ class Settings(
     quality_limits: values.QualityLimits = ""
     max_retries: values.Retries = 3
     glue_database: values.GlueDatabase | None = None
+    keep_versions: values.Versions = KEPT
+    """How many versions of a published day stay, with the one that counts."""
     automation: values.YesOrNo = True
     """Whether sensors and schedules begin switched on."""
     watch_days: values.Days = 250

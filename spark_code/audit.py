@@ -1,11 +1,12 @@
 """The audit of a version: what is counted while its rows are written.
 
 The stage of Spark that writes the rows counts them: no row is read again. The same pass makes the digest of the rows,
-by which versions are compared later. ``footers`` shows what lies in the lake; what is refused is in ``lake``.
+by which versions are compared later; ``row_digests`` makes it without Spark. ``footers`` shows what lies in the lake;
+what is refused is in ``lake``.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
@@ -13,6 +14,7 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, Observation, Window
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from spark_code.schemas import Table
 
@@ -85,7 +87,7 @@ def _audit(table: Table, found: dict[str, Any]) -> Audit:
         repeats=found["repeats"],
         days=frozenset(days if found["dated"] == rows else {*days, None}),
         measures={name: found[name] for name in table.measures},
-        digest=_digest(table, rows, [found[name] for name in _HALVES]),
+        digest=digest_of(table.schema, rows, [found[name] for name in _HALVES]),
     )
 
 
@@ -108,9 +110,9 @@ def _row_hash(table: Table) -> str:
     return f"xxhash64({', '.join(f'{name}, {name} IS NULL' for name in table.columns)})"
 
 
-def _digest(table: Table, rows: int, halves: list[int | None]) -> str | None:
+def digest_of(schema: StructType, rows: int, halves: Sequence[int | None]) -> str | None:
     """The columns, the number of rows and the sum of their hashes, which counts equal rows as often as they come."""
     if rows and None in halves:
         return None
-    text = f"{table.schema.simpleString()} {rows} {halves}"
+    text = f"{schema.simpleString()} {rows} {list(halves)}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -23,12 +23,12 @@ class FooterError(Exception):
 
 def count_rows(storage: Storage, files: Sequence[StoredObject], table: Table) -> int:
     """The rows that the files hold together, all of which must have the columns of the table that no folder names."""
-    in_files = [column for column in table.schema if column.name not in ("trade_dt", *table.split)]
-    columns = StructType(in_files).simpleString()
-    return sum(at_once(lambda file: _rows_of(storage, file.key, columns), files))
+    columns = table.in_files(table.schema)
+    return sum(at_once(lambda file: rows_of(storage, file.key, columns), files))
 
 
-def _rows_of(storage: Storage, key: str, columns: str) -> int:
+def rows_of(storage: Storage, key: str, columns: StructType) -> int:
+    """The rows of one file, which must have these columns."""
     import pyarrow as pa  # noqa: PLC0415 - takes 0.15 s, for who writes; commands import ``lake``
     import pyarrow.parquet as pq  # noqa: PLC0415 - the same
 
@@ -41,7 +41,10 @@ def _rows_of(storage: Storage, key: str, columns: str) -> int:
             footer = pq.read_metadata(opened)
     except (pa.ArrowException, OSError) as error:
         raise FooterError(f"{uri} is no whole parquet file: {shown(str(error))}") from error
-    written = StructType.fromJson(json.loads(footer.metadata[_SCHEMA])).simpleString()
-    if written != columns:
-        raise FooterError(f"{uri} holds {written}, not {columns}")
+    schema = (footer.metadata or {}).get(_SCHEMA)
+    if schema is None:
+        raise FooterError(f"{uri} was not written by Spark")
+    written, due = StructType.fromJson(json.loads(schema)).simpleString(), columns.simpleString()
+    if written != due:
+        raise FooterError(f"{uri} holds {written}, not {due}")
     return int(footer.num_rows)

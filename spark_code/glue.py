@@ -14,7 +14,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pyspark.sql.types import StructField
 
-from spark_code.lake import Lake, LakeError, day_folder
+from spark_code.lake import Lake, LakeError
+from spark_code.lake_places import day_folder
 from spark_code.locations import StorageError
 from spark_code.manifest import Manifest
 from spark_code.schemas import Table

@@ -24,8 +24,9 @@ from spark_code.audit import Audit, write
 from spark_code.drafts import Draft, Published
 from spark_code.errors import ExpectedError
 from spark_code.footers import FooterError, count_rows
+from spark_code.lake_places import day_folder, kept_manifest, pointer, version_folder
 from spark_code.locations import StorageError
-from spark_code.manifest import Attempt, Manifest, given_up_in, giving_up
+from spark_code.manifest import KEPT, Attempt, Manifest, given_up_in, giving_up
 from spark_code.retention import remove_old_versions
 from spark_code.schemas import TABLES, Table, conform
 from spark_code.storage import Storage, StoredObject, at_once
@@ -99,13 +100,19 @@ class Lake:
     """The published tables below one URI. Only who publishes needs the catalog, if there is one.
 
     ``require_right`` is asked in the moment in which a version is made to count, and raises to refuse it.
+    ``keep_versions`` of a day stay, the published one among them.
     """
 
     def __init__(
-        self, uri: str, catalog: Catalog | None = None, require_right: Callable[[], None] = lambda: None
+        self,
+        uri: str,
+        catalog: Catalog | None = None,
+        require_right: Callable[[], None] = lambda: None,
+        keep_versions: int = KEPT,
     ) -> None:
         self.storage = Storage(uri)
         self.catalog = catalog
+        self.keep_versions = keep_versions
         self._require_right = require_right
 
     def days(self, table: Table) -> list[date]:
@@ -125,11 +132,11 @@ class Lake:
 
     def manifest(self, table: Table, day: date) -> Manifest | None:
         """The manifest of the published version, or None."""
-        content = self.storage.read(_pointer(table, day))
+        content = self.storage.read(pointer(table, day))
         try:
             return Manifest.of_pointer(content)
         except (ValueError, TypeError) as error:
-            raise LakeError(f"{self.storage.uri(_pointer(table, day))} is no manifest: {error}") from error
+            raise LakeError(f"{self.storage.uri(pointer(table, day))} is no manifest: {error}") from error
 
     def require(self, table: Table, day: date) -> Manifest:
         """The manifest of the published version, or an error."""
@@ -150,7 +157,7 @@ class Lake:
 
     def require_files(self, table: Table, manifest: Manifest) -> None:
         """Refuse a version of which somebody has deleted files: the rows of the others would pass for all."""
-        there = {stored.key for stored in self.storage.objects(f"{table.path}/data/{manifest.version}")}
+        there = {stored.key for stored in self.storage.objects(version_folder(table, manifest.version))}
         if gone := [self.storage.uri(path) for path in manifest.paths if path not in there]:
             raise MissingFilesError(table, date.fromisoformat(manifest.trade_dt), gone)
 
@@ -196,11 +203,19 @@ class Lake:
             input_digests=dict(draft.input_digests),
             columns=table.columns,
         )
+        self.storage.write(kept_manifest(table, version), manifest.to_json())  # for when it may count again
         published = self._point_to(table, day, manifest)
         if self.catalog:
             # Before anything is removed: if this fails, the catalog still names the older version.
             self.catalog.register(self, table, day)
         self._retire(table, day)
+        return published
+
+    def republish(self, table: Table, day: date, manifest: Manifest, instead_of: str) -> Manifest:
+        """Make a version count again, if the one that counts is the given one; tell the catalog."""
+        published = self._point_to(table, day, manifest, instead_of)
+        if self.catalog:
+            self.catalog.register(self, table, day)
         return published
 
     def give_up(self, table: Table, day: date, attempt: str) -> None:
@@ -213,13 +228,13 @@ class Lake:
             try:
                 return giving_up(attempt, current, day)
             except (ValueError, AttributeError) as error:
-                raise LakeError(f"{self.storage.uri(_pointer(table, day))} is no manifest: {error}") from error
+                raise LakeError(f"{self.storage.uri(pointer(table, day))} is no manifest: {error}") from error
 
-        self.storage.replace(_pointer(table, day), revise)
+        self.storage.replace(pointer(table, day), revise)
 
     def _rows(self, spark: SparkSession, table: Table, day: date, version: str) -> DataFrame:
         path = self.storage.spark_path(day_folder(table, version, day))
-        base = self.storage.uri(f"{table.path}/data/{version}")
+        base = self.storage.uri(version_folder(table, version))
         reader = spark.read.schema(table.schema).option("basePath", base)
         return conform(reader.parquet(path), table)
 
@@ -248,7 +263,7 @@ class Lake:
                 f"version {version} is not published"
             )
 
-    def _point_to(self, table: Table, day: date, manifest: Manifest) -> Manifest:
+    def _point_to(self, table: Table, day: date, manifest: Manifest, instead_of: str | None = None) -> Manifest:
         published = manifest
 
         def revise(current: bytes | None) -> bytes:
@@ -262,27 +277,26 @@ class Lake:
                     f"{table.path} of {day}: run {before.run_id}, which began later, has published this day; its rows "
                     f"count and these are not published (token {before.token} > {manifest.token})"
                 )
+            if instead_of and (before is None or before.version != instead_of):
+                raise StaleAttemptError(
+                    f"{table.path} of {day}: another version than {instead_of} was published meanwhile; look again"
+                )
             published = manifest.in_place_of(before, given_up)
             return published.to_json()
 
-        self.storage.replace(_pointer(table, day), revise)
+        self.storage.replace(pointer(table, day), revise)
         return published
 
     def _retire(self, table: Table, day: date) -> None:
-        """Remove versions older than the last two of the day, and what killed attempts left behind.
+        """Remove versions of the day that are older than those to keep, and what killed attempts left behind.
 
         The day is published by now: a store that refuses a deletion must not fail it.
         """
         try:
             current = self.require(table, day)  # read anew: a newer attempt may have published since
-            remove_old_versions(self.storage, table, day, keep={current.version, current.previous_version})
+            remove_old_versions(self.storage, table, day, current, self.keep_versions)
         except (LakeError, StorageError) as error:
             _log.warning("old versions of %s of %s were not all removed: %s", table.path, day, error)
-
-
-def day_folder(table: Table, version: str, day: date) -> str:
-    """Where a version of a day lies, below the lake."""
-    return f"{table.path}/data/{version}/trade_dt={day}"
 
 
 def _day_of(name: str) -> date | None:
@@ -290,7 +304,3 @@ def _day_of(name: str) -> date | None:
         return date.fromisoformat(name)
     except ValueError:
         return None
-
-
-def _pointer(table: Table, day: date) -> str:
-    return f"{table.path}/_published/{day}.json"

@@ -12,6 +12,10 @@ from typing import Any, Self
 _Stored = bytes  # Manifest has a field named bytes
 # More attempts at one day than can still be going on somewhere.
 _GIVEN_UP_KEPT = 50
+# How many versions of a day stay, unless set: the published one, and the one before.
+KEPT = 2
+# As many as CAPSTONE_KEEP_VERSIONS can name.
+_EARLIER_KEPT = 100
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,10 @@ class Manifest:
     measures: dict[str, int] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     previous_version: str | None = None
+    earlier_versions: list[str] = field(default_factory=list)
+    """That and those before it, the latest first, as many as may still be there."""
+    rolled_back: dict[str, Any] | None = None
+    """Who has made this version count again in place of a later one, and why; see ``rollback``."""
     given_up: list[str] = field(default_factory=list)
     """Attempts that must not publish any more, however long they go on; see ``Lake.give_up``."""
     digest: str | None = None
@@ -75,11 +83,16 @@ class Manifest:
 
     def in_place_of(self, before: Self | None, given_up: Sequence[str]) -> Self:
         """What is stored where the pointer has named another version, or none."""
-        if before is None:
-            return replace(self, previous_version=None, given_up=list(given_up))
         # A put whose answer was lost is tried again: the version before stays the one before.
-        previous = before.previous_version if before.version == self.version else before.version
-        return replace(self, previous_version=previous, given_up=list(given_up))
+        known = [before.version, *before.earlier] if before else []
+        earlier = [version for version in known if version != self.version][:_EARLIER_KEPT]
+        previous = earlier[0] if earlier else None
+        return replace(self, previous_version=previous, earlier_versions=earlier, given_up=list(given_up))
+
+    @property
+    def earlier(self) -> list[str]:
+        """The versions that counted before, the latest first; an older release has named only one."""
+        return self.earlier_versions or ([self.previous_version] if self.previous_version else [])
 
     def to_json(self) -> _Stored:
         """The manifest as it is stored."""

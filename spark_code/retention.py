@@ -1,8 +1,9 @@
 """Which versions of a day are removed: all but those that count, once no reader can be at them any more."""
 
-from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
 
+from spark_code.lake_places import version_folder
+from spark_code.manifest import Manifest
 from spark_code.schemas import Table
 from spark_code.storage import Storage
 
@@ -10,11 +11,25 @@ from spark_code.storage import Storage
 MIN_AGE_TO_REMOVE = timedelta(days=1)
 
 
-def remove_old_versions(storage: Storage, table: Table, day: date, keep: Collection[str | None]) -> None:
+def needed_versions(manifest: Manifest | None, kept: int) -> list[str]:
+    """The version that counts, and those before it that stay."""
+    return [manifest.version, *manifest.earlier][:kept] if manifest else []
+
+
+def remove_old_versions(storage: Storage, table: Table, day: date, manifest: Manifest, kept: int) -> None:
     """Remove what is old of the day, and what killed attempts left behind."""
-    data, before = f"{table.path}/data", datetime.now(UTC) - MIN_AGE_TO_REMOVE
-    for version in storage.folders(data):
-        if version.startswith(f"{day}-") and version not in keep:
-            objects = storage.objects(f"{data}/{version}")
-            if all(stored.last_modified < before for stored in objects):
-                storage.delete_folder(f"{data}/{version}")
+    needed = needed_versions(manifest, kept)
+    for version in storage.folders(f"{table.path}/data"):
+        is_of_day = version.startswith(f"{day}-") and version not in needed
+        if is_of_day and may_go(storage, table, version, manifest):
+            storage.delete_folder(version_folder(table, version))
+
+
+def may_go(storage: Storage, table: Table, version: str, manifest: Manifest | None) -> bool:
+    """Whether nobody can be at a version any more: it is old, and so is the version that has replaced it."""
+    looked_at = [version]
+    if manifest and version in manifest.earlier:
+        looked_at.append([manifest.version, *manifest.earlier][manifest.earlier.index(version)])
+    before = datetime.now(UTC) - MIN_AGE_TO_REMOVE
+    objects = (stored for name in looked_at for stored in storage.objects(version_folder(table, name)))
+    return all(stored.last_modified < before for stored in objects)

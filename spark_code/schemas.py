@@ -5,7 +5,7 @@ against them, and Dagster shows the comments as column descriptions. The edges (
 compute the columns.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -77,6 +77,15 @@ class Table:
     def columns(self) -> list[str]:
         """The column names in schema order."""
         return self.schema.fieldNames()
+
+    def stored(self, columns: Sequence[str]) -> StructType:
+        """The schema of a version whose manifest names these columns; none are named by an older release."""
+        there = columns or [name for name in self.columns if name not in self.gained]
+        return StructType([column for column in self.schema if column.name in there])
+
+    def in_files(self, schema: StructType) -> StructType:
+        """Those of the columns that no folder names."""
+        return StructType([column for column in schema if column.name not in ("trade_dt", *self.split)])
 
 
 def _schema(*columns: tuple[str, DataType, str]) -> StructType:

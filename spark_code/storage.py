@@ -6,6 +6,7 @@ mean.
 
 import glob
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -207,6 +208,8 @@ class Storage:
         """
         if self.is_local:
             self.delete([stored.key for stored in self.objects(prefix)])
+            # Folders without files, and unfinished files, which the store does not list.
+            shutil.rmtree(self.uri(prefix), ignore_errors=True)
             return
         import boto3  # noqa: PLC0415 - the same
 

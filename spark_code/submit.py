@@ -23,7 +23,7 @@ from spark_code.errors import ExpectedError
 from spark_code.flow import Read, Step, steps_of
 from spark_code.glue import GlueCatalog
 from spark_code.lake import Lake
-from spark_code.manifest import Attempt
+from spark_code.manifest import KEPT, Attempt
 from spark_code.nyse_calendar import CalendarError, NyseCalendar, parse_day
 from spark_code.quality import Circumstances
 from spark_code.quality_limits import Limits
@@ -80,6 +80,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quality-limits", default="", help="limits of a day's quality, like crossed_ratio=0.02:error (analytical)"
     )
+    parser.add_argument(
+        "--keep-versions", type=int, default=KEPT, help="versions of a day that stay, with the published one"
+    )
     parser.add_argument("--glue-database", help="Glue database in which to register published days")
     parser.add_argument("--run-id", default=uuid.uuid4().hex, help="run id to write into the manifests")
     before = parser.add_mutually_exclusive_group()
@@ -115,7 +118,7 @@ def main(argv: list[str]) -> int:
         calendar = NyseCalendar()
         _require_trading_days(calendar, arguments.date, arguments.previous_day)
         catalog = GlueCatalog(arguments.glue_database) if arguments.glue_database else None
-        lake = Lake(arguments.lake, catalog)
+        lake = Lake(arguments.lake, catalog, keep_versions=max(KEPT, arguments.keep_versions))
         limits = Limits.parse(arguments.quality_limits)
         work = Work(arguments.job, arguments.date, arguments.previous_day, arguments.raw, lake, limits, calendar)
         attempt = lake.begin(work.day, arguments.run_id)

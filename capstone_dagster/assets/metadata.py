@@ -49,6 +49,7 @@ def materialization_metadata(
         "dagster/partition_row_count": manifest.rows,
         **counts,
         **{name: dg.MetadataValue.json(as_text(fact)) for name, fact in manifest.facts.items()},
+        **({"rolled_back": dg.MetadataValue.json(as_text(manifest.rolled_back))} if manifest.rolled_back else {}),
         "bytes": manifest.bytes,
         "files": len(manifest.paths),
         "version": manifest.version,

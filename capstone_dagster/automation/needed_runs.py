@@ -8,6 +8,7 @@ The states of a trading day, by the words that are used everywhere:
                that are known now; otherwise it is outdated
     landed     its report is published, current or not (``landed_days``)
     settled    there is nothing to run until its files, those closes or its corporate actions change
+    held       a table of it was rolled back: people run it, or it is run when its files change
 
 Whatever starts runs by itself asks here first, so that no two of them run the same.
 """
@@ -23,6 +24,7 @@ import dagster as dg
 
 from capstone_dagster.assets.job_of_run import job_of, what, what_ran
 from capstone_dagster.assets.jobs import JobName, job_id
+from capstone_dagster.automation.held_days import why_held
 from capstone_dagster.run_tags import DELIVERIES_TAG, PARTITION_TAG, PRIORITY_TAG, RUN_KEY_TAG, covers
 from capstone_dagster.runs.unfinished_runs import in_words
 from spark_code.corporate_actions import NO_FILE, Actions, CorporateActions
@@ -77,7 +79,9 @@ class _Inputs:
     @property
     def digest(self) -> str:
         """Changes with every publish of any of them, and with the actions."""
-        versions = [manifest.version for manifest in (*self.of_day, *self.of_previous_day)]
+        # One that counts again is news, too.
+        both = (*self.of_day, *self.of_previous_day)
+        versions = [f"{found.version} {found.token}" if found.rolled_back else found.version for found in both]
         return _digest([*versions, *self.actions.as_input().values()])
 
     @property
@@ -122,8 +126,9 @@ class Judge:
             if run := self.busy_with(day):
                 return self._waits(day, run)
             if not self.is_loaded(day, deliveries):
-                return self._load(day, previous, fingerprint(deliveries), on_the_way=on_the_way)
-            return self._report(day, previous)
+                decision = self._load(day, previous, fingerprint(deliveries), on_the_way=on_the_way)
+                return self._unless_held(day, decision, deliveries)
+            return self._unless_held(day, self._report(day, previous))
         except (LakeError, StorageError) as error:
             return Decision(f"{day} cannot be judged: {error}")
 
@@ -131,7 +136,7 @@ class Judge:
         """Of a day of which the closes of the day before were published, or its own report."""
         try:
             run = self.busy_with(day)
-            return self._waits(day, run) if run else self._report(day, previous)
+            return self._waits(day, run) if run else self._unless_held(day, self._report(day, previous))
         except (LakeError, StorageError) as error:
             return Decision(f"{day} cannot be judged: {error}")
 
@@ -141,7 +146,7 @@ class Judge:
 
     def is_loaded(self, day: date, deliveries: Sequence[Delivery]) -> bool:
         """Whether the end-of-day load was made from these files."""
-        files = {found.source.raw_table: found.fingerprint for found in deliveries}
+        files = _fingerprints(deliveries)
         versions: dict[str, str] = {}
         for step in steps_of("preprocessing"):
             read = {read.table.path: versions[read.table.path] for read in step.reads}
@@ -151,6 +156,14 @@ class Judge:
                     return False
                 versions[table.path] = manifest.version
         return True
+
+    def held(self, day: date, deliveries: Sequence[Delivery] | None = None) -> str | None:
+        """Why only people run the day, if so."""
+        return why_held(self.lake, day, None if deliveries is None else _fingerprints(deliveries))
+
+    def _unless_held(self, day: date, decision: Decision, deliveries: Sequence[Delivery] | None = None) -> Decision:
+        held = self.held(day, deliveries) if decision.job else None
+        return Decision(held, is_settled=True) if held else decision
 
     def busy_with(self, day: date) -> dg.DagsterRun | None:
         """The run that waits or works on the day, or that failed and is tried again."""
@@ -262,6 +275,11 @@ class Judge:
                 reason = "its report was made with other corporate actions"
                 return _Finding("outdated", reason, inputs, has_other_actions=True)
         return None
+
+
+def _fingerprints(deliveries: Sequence[Delivery]) -> dict[str, str]:
+    """Of the files of each exchange, as the manifest of what is made from them names them."""
+    return {found.source.raw_table: found.fingerprint for found in deliveries}
 
 
 def _fit_together(versions: Mapping[str, Manifest]) -> bool:

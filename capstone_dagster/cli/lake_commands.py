@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 _SHOWN_ROWS = 10
 
 
-class _TableName(click.ParamType[Table]):
+class TableName(click.ParamType[Table]):
+    """A table by the name that people use for it."""
+
     name = "table"
 
     def convert(self, value: str | Table, param: click.Parameter | None, ctx: click.Context | None) -> Table:
+        """The table, or a usage error."""
         if isinstance(value, Table):
             return value
         if value not in TABLES:
@@ -72,7 +75,7 @@ def glue_sync(days: str | None) -> None:
 
 
 @click.command()
-@click.argument("table", type=_TableName())
+@click.argument("table", type=TableName())
 @click.argument("days", metavar="[DATE|FROM..TO]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the manifests of the published versions instead.")
 def paths(table: Table, days: str | None, as_json: bool) -> None:
@@ -92,7 +95,7 @@ def paths(table: Table, days: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("table", type=_TableName())
+@click.argument("table", type=TableName())
 @click.argument("days", metavar="[DATE|FROM..TO]", required=False)
 @click.option("--symbol", "symbols", multiple=True, help="Only rows of this symbol; may be given several times.")
 @click.option("--exchange", "exchanges", multiple=True, help="Only rows of this exchange; may be given several times.")

@@ -26,6 +26,7 @@ _GROUPS = {
         "status": ("status_commands:status", "Print where a job stands, or the jobs of the last days."),
         "history": ("status_commands:history", "Print all attempts at a job, and why they failed."),
         "days": ("days_command:days", "Say whether each trading day can be used."),
+        "verify": ("verify_command:verify", "Prove that published days are what was published."),
     },
     "Read published days": {
         "open": ("page_command:open_", "Open the page of a trading day, or of all days."),
@@ -36,7 +37,10 @@ _GROUPS = {
         "warehouse": ("warehouse_commands:warehouse", "Print how to reach the warehouse, or run psql... there."),
     },
     "Set up and maintain": {
+        "rollback": ("rollback_command:rollback", "Make the version before of a published day count again."),
         "migrate": ("status_commands:migrate", "Bring the run storage up to this release."),
+        "doctor": ("doctor_command:doctor", "Say what is wrong with the installation, and how to mend it."),
+        "gc": ("gc_command:gc", "Remove from the lake what no published day needs."),
         "exec": ("tool_commands:exec_", "Run dagster, dg, psql... with the run storage ready."),
         "test-alert": ("tool_commands:send_test_alert", "Send a message to every channel for alerts."),
         "warehouse-sync": ("warehouse_commands:warehouse_sync", "Load published days into the warehouse."),
@@ -91,6 +95,8 @@ def cli(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+        return
+    if ctx.invoked_subcommand == "doctor":  # which says so among the rest
         return
     for doubt in doubts(given_variables(), ctx.invoked_subcommand):
         say(f"capstone: warning: {doubt}", err=True)

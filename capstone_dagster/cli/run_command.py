@@ -22,7 +22,7 @@ from capstone_dagster.wording import say
 from spark_code.corporate_actions import CorporateActions
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
-from spark_code.raw_files import MissingDeliveryError, RawFolder, UnreadableNameError
+from spark_code.raw_files import Delivery, MissingDeliveryError, RawFolder, UnreadableNameError
 from spark_code.schemas import CLOSES, EVENTS, QUOTE_ANALYTICS
 
 
@@ -101,6 +101,8 @@ def is_missing(settings: Settings, instance: dg.DagsterInstance, name: JobName, 
         trading_days(settings.first_trading_day).previous(day),
     )
     try:
+        if judge.held(day, None if name == "analytical" else _delivered(RawFolder(settings.raw_uri), day)):
+            return False
         is_reported = name == "preprocessing" or judge.report(day, previous) == "current"
         return not (is_reported and (name == "analytical" or _is_loaded(judge, RawFolder(settings.raw_uri), day)))
     except (LakeError, StorageError, UnreadableNameError):  # its run reports the error
@@ -108,10 +110,15 @@ def is_missing(settings: Settings, instance: dg.DagsterInstance, name: JobName, 
 
 
 def _is_loaded(judge: Judge, raw: RawFolder, day: date) -> bool:
+    deliveries = _delivered(raw, day)
+    return judge.lake.manifest(CLOSES, day) is not None if deliveries is None else judge.is_loaded(day, deliveries)
+
+
+def _delivered(raw: RawFolder, day: date) -> Sequence[Delivery] | None:
     try:
-        return judge.is_loaded(day, raw.deliveries(day))
+        return raw.deliveries(day)
     except MissingDeliveryError:  # the files of an old day may be gone
-        return judge.lake.manifest(CLOSES, day) is not None
+        return None
 
 
 def undelivered(settings: Settings, name: JobName, day: date) -> Outcome | None:

@@ -27,12 +27,23 @@ _COLOURS = {
     "degraded": "yellow",
     "missing": "red",
     "pending": "cyan",
+    "proven": "green",
+    "damaged": "red",
+    "ok": "green",
+    "warning": "yellow",
+    "wrong": "red",
 }
 
 
 def for_person() -> bool:
     """Whether a person reads what is printed: standard output is a terminal."""
     return sys.stdout.isatty()
+
+
+def coloured(word: str, width: int) -> str:
+    """A word in its colour, if a person reads it, and as wide as others of its column."""
+    cell = f"{word:<{width}}"
+    return _painted(cell, for_person() and _has_colours())
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]], below: Sequence[str] = ()) -> None:

@@ -142,40 +142,46 @@ def _report_published(
     """Report every table that the command has published anew, as a step would, even if the command failed."""
     now = work.versions()
     published = [table for table in work.tables if now.get(table) != before.get(table)]
-    types = dg.DagsterEventType
-    from capstone_dagster.pages.day_metadata import day_metadata  # noqa: PLC0415 - loads DuckDB and vl-convert
-
-    calendar = trading_days(work.settings.first_trading_day)
     for table in published:
-        manifest = work.lake.require(table, work.day)
-        materialization = dg.AssetMaterialization(
-            asset_key(table),
-            partition=work.day.isoformat(),
-            metadata={
-                **day_metadata(calendar, work.lake, table, manifest, _log.warning),
-                **materialization_metadata(
-                    table, manifest, preview(work.lake, table, manifest, _log.warning), None, work.lake
-                ),
-            },
-            tags=provenance.tags(table, manifest),
-        )
-        events: list[tuple[dg.DagsterEventType, Any]] = [
-            (types.ASSET_MATERIALIZATION, StepMaterializationData(materialization))
-        ]
-        judged = evaluations(work.lake, manifest) if table == QUALITY else ()
-        events += [(types.ASSET_CHECK_EVALUATION, evaluation) for evaluation in judged]
-        for what, data in events:
-            event = dg.DagsterEvent(what.value, work.job, event_specific_data=data)
-            instance.report_dagster_event(event, run_id)
+        report_table(instance, work, run_id, table, provenance.tags(table, work.lake.require(table, work.day)))
         provenance.was_reported(table)
     if set(published) & set(tables_of("analytical")):
-        _make_page(instance, work, run_id)
+        make_page(instance, work, run_id)
     if not published:
         nothing = f"The command has published nothing of {work.id}."
         instance.report_engine_event(nothing, instance.get_run_by_id(run_id))
 
 
-def _make_page(instance: dg.DagsterInstance, work: TrackedJob, run_id: str) -> None:
+def report_table(
+    instance: dg.DagsterInstance, work: TrackedJob, run_id: str, table: Table, tags: Mapping[str, str]
+) -> None:
+    """Report what is published of a table, as a step would."""
+    from capstone_dagster.pages.day_metadata import day_metadata  # noqa: PLC0415 - loads DuckDB and vl-convert
+
+    types, calendar = dg.DagsterEventType, trading_days(work.settings.first_trading_day)
+    manifest = work.lake.require(table, work.day)
+    materialization = dg.AssetMaterialization(
+        asset_key(table),
+        partition=work.day.isoformat(),
+        metadata={
+            **day_metadata(calendar, work.lake, table, manifest, _log.warning),
+            **materialization_metadata(
+                table, manifest, preview(work.lake, table, manifest, _log.warning), None, work.lake
+            ),
+        },
+        tags=tags,
+    )
+    events: list[tuple[dg.DagsterEventType, Any]] = [
+        (types.ASSET_MATERIALIZATION, StepMaterializationData(materialization))
+    ]
+    judged = evaluations(work.lake, manifest) if table == QUALITY else ()
+    events += [(types.ASSET_CHECK_EVALUATION, evaluation) for evaluation in judged]
+    for what, data in events:
+        event = dg.DagsterEvent(what.value, work.job, event_specific_data=data)
+        instance.report_dagster_event(event, run_id)
+
+
+def make_page(instance: dg.DagsterInstance, work: TrackedJob, run_id: str) -> None:
     """Make the page of the published report, as a run of Dagster does; if that fails, the work is still done."""
     from capstone_dagster.pages.publishing import Pages  # noqa: PLC0415 - loads DuckDB and vl-convert
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from capstone_dagster.assets.job_of_run import table_steps
 from capstone_dagster.assets.jobs import ASSETS, BESIDE_TABLES, HALVES, JOB_NAMES
-from capstone_dagster.run_tags import OUTSIDE_TAG, REFUSED_TAG, RESUME_TAGS, WORKER_TAG
+from capstone_dagster.run_tags import OUTSIDE_TAG, REFUSED_TAG, RESUME_TAGS, ROLLBACK_TAG, WORKER_TAG
 from capstone_dagster.runs.day_slot import IN_PROGRESS
 
 # What tells how far a step is; a step that is planned and has not begun has only the first two.
@@ -77,7 +77,10 @@ read_runs AS MATERIALIZED (
             coalesce(bool_or(key = {outside} AND value = runs.run_id), false) AS is_outside,
             coalesce(bool_or(key = {refused} AND value = runs.run_id), false) AS is_refused,
             coalesce(bool_or(key IN ({resume}) AND value = 'true'), false) AS resumes,
-            max(value) FILTER (WHERE key = {worker}) AS signature
+            max(value) FILTER (WHERE key = {worker}) AS signature,
+            max(substr(value, length(runs.run_id) + 2)) FILTER (
+                WHERE key = {rollback} AND starts_with(value, runs.run_id)
+            ) AS rolled_back
         FROM run_tags
         WHERE run_tags.run_id = runs.run_id
     ) AS tags
@@ -107,7 +110,8 @@ subjects AS (
 -- Of each job and day, the latest run that did only a part of it.
 parts AS (
     SELECT DISTINCT ON (jobs.job, partition)
-        jobs.job, partition, id, 'run ' || run_id || ' of ' || part || ' alone: ' || status AS note
+        jobs.job, partition, id,
+        'run ' || run_id || ' of ' || part || ' alone: ' || status || coalesce('; ' || rolled_back, '') AS note
     FROM subjects
     JOIN jobs ON subjects.assets && jobs.assets
     WHERE run_job IS NULL
@@ -230,6 +234,7 @@ def attempts(of_days: str) -> str:
         outside=quoted(OUTSIDE_TAG),
         refused=quoted(REFUSED_TAG),
         worker=quoted(WORKER_TAG),
+        rollback=quoted(ROLLBACK_TAG),
         resume=listed(RESUME_TAGS),
     )
 

@@ -26,7 +26,7 @@ from spark_code.locations import StorageError
 from spark_code.manifest import Manifest
 from spark_code.quality import BEYOND, STOPS
 from spark_code.raw_files import SOURCES, RawFolder, Source
-from spark_code.schemas import BARS, DAILY_SUMMARY, EVENTS, QUALITY, QUOTES, TRADES, Table
+from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, EVENTS, QUALITY, QUOTE_ANALYTICS, QUOTES, TRADES, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _CLOSE = time(16)
 # The report is whole with its last table.
 _REPORT = (DAILY_SUMMARY, BARS)
-_LOOKED_AT = (EVENTS, TRADES, QUOTES, QUALITY, *_REPORT)
+_LOOKED_AT = (EVENTS, TRADES, QUOTES, CLOSES, QUALITY, *_REPORT, QUOTE_ANALYTICS)
 
 
 class Word(StrEnum):
@@ -83,6 +83,12 @@ class _Published:
     def is_loaded(self) -> bool:
         """Whether the end-of-day load was made from the lines that are published."""
         return are_made_from(self.of, (TRADES, QUOTES), (EVENTS,))
+
+    @property
+    def rolled_back(self) -> str | None:
+        """Which table people have rolled back, and why."""
+        found = ((table, manifest.rolled_back) for table, manifest in self.of.items() if manifest.rolled_back)
+        return next((f"{table.path} was rolled back by {why['by']}: {why['reason']}" for table, why in found), None)
 
     @property
     def newer(self) -> str | None:
@@ -158,8 +164,8 @@ def _actions(settings: Settings, calendar: TradingDays, wanted: Sequence[date]) 
 def _word(published: _Published, raw: "_Raw", source: Source) -> tuple[Word, str | None]:
     if not any(published[table] for table in _REPORT):
         return _unreported(published) if published[EVENTS] else _delivered(raw, source, published.day)
-    if not published[EVENTS]:
-        return Word.DEGRADED, "its events are no longer published"
+    if lost := published.rolled_back if published[EVENTS] else "its events are no longer published":
+        return Word.DEGRADED, lost
     if newer := published.newer:
         return Word.PENDING, f"{newer}, and its report is not published yet"
     measures = published.measures

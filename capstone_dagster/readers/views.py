@@ -52,8 +52,7 @@ def _rows(table: Table, versions: Sequence[Manifest], named: Callable[[str], str
     """The query for all rows: DuckDB takes the columns of the first file for those of all, and days may lack some."""
     files: dict[tuple[str, ...], list[str]] = {tuple(table.columns): []}
     for version in versions:
-        there = version.columns or [name for name in table.columns if name not in table.gained]
-        columns = tuple(name for name in table.columns if name in there)
+        columns = tuple(table.stored(version.columns).fieldNames())
         files.setdefault(columns, []).extend(map(named, version.paths))
     queries = (rows_in(found, table, columns) for columns, found in files.items())
     return " UNION ALL BY NAME ".join(f"({query})" for query in queries)

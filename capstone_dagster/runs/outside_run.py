@@ -23,18 +23,22 @@ def is_outside(run: dg.DagsterRun) -> bool:
     return run.tags.get(OUTSIDE_TAG) == run.run_id
 
 
-def begin(
+def begin(  # noqa: PLR0913 - a run has that many facets, and all but three are named
     instance: dg.DagsterInstance,
     job: ReconstructableJob,
     day: date,
     *,
     settings: Settings,
     worker: Worker | None,
+    selection: frozenset[dg.AssetKey] | None = None,
 ) -> dg.DagsterRun:
-    """Take the day's slot until the work ends, its worker is gone, or, without a worker, its lease is over."""
+    """Take the day's slot until the work ends, its worker is gone, or, without a worker, its lease is over.
+
+    With a selection, the work is about these assets of the job, and is no attempt at it.
+    """
     trading_days(settings.first_trading_day).require(day)
     lease = None if worker else Lease.from_now(settings.lease_minutes)
-    run = begin_run(instance, job, day, worker=worker, is_outside=True, lease=lease)
+    run = begin_run(instance, job, day, worker=worker, selection=selection, is_outside=True, lease=lease)
     _report(instance, run, dg.DagsterEventType.RUN_START, "Work outside Dagster has begun.")
     _tell_waiting_runs(instance, run)
     return run

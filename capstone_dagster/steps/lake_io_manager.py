@@ -25,7 +25,7 @@ from spark_code.drafts import Draft, Published
 from spark_code.flow import maker_of
 from spark_code.glue import GlueCatalog
 from spark_code.lake import AuditError, Lake
-from spark_code.manifest import Attempt, Manifest
+from spark_code.manifest import KEPT, Attempt, Manifest
 from spark_code.schemas import TABLES, Table
 
 # More metadata of a version that was just published; it warns, and does not fail.
@@ -56,6 +56,7 @@ class LakeIOManager(dg.IOManager):
     report_options: ReportOptions
     retries: Retries
     glue_database: str | None = None
+    keep_versions: int = KEPT
     day_metadata: DayMetadata = lambda *_: {}
     _began: Attempt | None = field(default=None, init=False)
 
@@ -105,7 +106,7 @@ class LakeIOManager(dg.IOManager):
         attempt = replace(began, run_id=context.run_id, number=retries + 1, token=began.token + retries)
         catalog = GlueCatalog(self.glue_database) if self.glue_database else None
         in_progress = partial(require_in_progress, context.step_context.instance, context.run_id)
-        lake, started = Lake(self.uri, catalog, in_progress), time.monotonic()
+        lake, started = Lake(self.uri, catalog, in_progress, self.keep_versions), time.monotonic()
         manifest = lake.publish(draft, day, attempt)
         seconds = time.monotonic() - started
         rows = preview(lake, draft.table, manifest, context.log.warning)

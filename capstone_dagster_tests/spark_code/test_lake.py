@@ -92,6 +92,8 @@ def test_the_manifest_says_what_was_published(any_local_lake: Lake, spark: Spark
         "inputs": {"raw/nyse": "a1", "raw/nasdaq": "b2"},
         "facts": {"drift": {"x": 1}},
         "previous_version": None,
+        "earlier_versions": [],
+        "rolled_back": None,
         "given_up": [],
         "digest": returned.digest,
         "input_digests": {"eod/trades": "c3"},

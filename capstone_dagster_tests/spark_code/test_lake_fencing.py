@@ -57,7 +57,7 @@ def test_a_newer_token_moves_the_pointer_and_remembers_the_version_before(any_la
     point_to(any_lake, token=4)
     published = point_to(any_lake, token=5)
 
-    assert published == replace(manifest_of(5), previous_version=version_of(4))
+    assert published == replace(manifest_of(5), previous_version=version_of(4), earlier_versions=[version_of(4)])
     assert any_lake.manifest(CLOSES, DAY) == published
 
 
@@ -66,7 +66,7 @@ def test_the_same_token_is_accepted_again_and_still_knows_the_version_before(any
     point_to(any_lake, token=5)
     published = point_to(any_lake, token=5)
 
-    assert published == replace(manifest_of(5), previous_version=version_of(4))
+    assert published == replace(manifest_of(5), previous_version=version_of(4), earlier_versions=[version_of(4)])
     assert any_lake.manifest(CLOSES, DAY) == published
 
 

@@ -105,17 +105,27 @@ def test_a_version_goes_only_when_all_its_files_are_older_than_a_day(
 ) -> None:
     publish_by_hand(local_lake, 1)
     put_version(local_lake, 1, file="part-1.parquet")
+    publish_by_hand(local_lake, 2)
     root = Path(local_lake.storage.root)
     make_old(root)
     then = time.time() - age.total_seconds()
     os.utime(root / DATA / version_of(1) / f"trade_dt={DAY}" / "part-1.parquet", (then, then))
-    for token in (2, 3):
-        publish_by_hand(local_lake, token)
+    publish_by_hand(local_lake, 3)
 
     assert (version_of(1) in local_lake.storage.folders(DATA)) == stays
     assert [stored.key for stored in local_lake.storage.objects(f"{DATA}/{version_of(1)}")] == [
         f"{DATA}/{version_of(1)}/trade_dt={DAY}/part-{number}.parquet" for number in (0, 1) if stays
     ]
+
+
+def test_a_version_that_was_replaced_today_stays_however_old_it_is(any_lake: Lake) -> None:
+    publish_by_hand(any_lake, 1)
+    if any_lake.storage.is_local:
+        make_old(Path(any_lake.storage.root))
+    for token in (2, 3):
+        publish_by_hand(any_lake, token)
+
+    assert any_lake.storage.folders(DATA) == [version_of(token) for token in (1, 2, 3)]
 
 
 def test_a_publish_removes_the_old_version_with_everything_spark_left_there(

@@ -27,6 +27,7 @@ if [[ ${SPARK_MASTER:-local} == local* ]]; then
 fi
 
 arguments=(--date "$date" --raw "$CAPSTONE_RAW_URI" --lake "$CAPSTONE_LAKE_URI" --run-id "$TRACKED_RUN_ID")
+arguments+=(--keep-versions "${CAPSTONE_KEEP_VERSIONS:-2}")
 if [ -n "${CAPSTONE_GLUE_DATABASE:-}" ]; then
     arguments+=(--glue-database "$CAPSTONE_GLUE_DATABASE")
 fi

@@ -18,7 +18,7 @@ from capstone_dagster_tests.capstone_dagster.deliveries.test_listing import coun
 from spark_code.corporate_actions import FILE, CorporateActions
 from spark_code.lake import Lake
 from spark_code.raw_files import SOURCES
-from spark_code.schemas import BARS, DAILY_SUMMARY, EVENTS, QUALITY, QUOTES, TRADES
+from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, EVENTS, QUALITY, QUOTES, TRADES
 from spark_code.storage import Storage
 
 DAY, HALF_DAY = date(2020, 8, 6), date(2020, 11, 27)
@@ -193,6 +193,17 @@ def test_a_file_of_actions_that_cannot_be_read_hides_no_word(settings: Settings,
     Storage(settings.raw_uri).write(FILE, b" " * 10_000_001)
 
     assert said(settings)["NYSE"] == ("available", None)
+
+
+def test_a_day_of_which_a_table_was_rolled_back_is_degraded_and_says_why(settings: Settings, lake: Lake) -> None:
+    load(lake)
+    report(lake)
+    measure(lake)
+    why = {"by": "ann on desk", "reason": "wrong prices", "withdrawn": "c2", "files": {}}
+    closes = replace(manifest_of(DAY, "c1"), rolled_back=why)
+    lake.storage.write(f"{CLOSES.path}/_published/{DAY}.json", closes.to_json())
+
+    assert said(settings)["NYSE"] == ("degraded", "eod/closes was rolled back by ann on desk: wrong prices")
 
 
 def test_before_the_first_trading_day_there_are_no_words(settings: Settings) -> None:
