@@ -37,6 +37,7 @@ _GROUPS = {
     },
     "Set up and maintain": {
         "migrate": ("status_commands:migrate", "Bring the run storage up to this release."),
+        "ui-user": ("ui_user_command:ui_user", "Say who may sign in to the UI, and as what."),
         "exec": ("tool_commands:exec_", "Run dagster, dg, psql... with the run storage ready."),
         "test-alert": ("tool_commands:send_test_alert", "Send a message to every channel for alerts."),
         "warehouse-sync": ("warehouse_commands:warehouse_sync", "Load published days into the warehouse."),

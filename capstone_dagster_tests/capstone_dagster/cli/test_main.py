@@ -50,7 +50,7 @@ def test_every_command_explains_itself(capstone: Run, command: list[str], option
 def test_the_commands_are_these() -> None:
     assert " ".join(sorted(COMMANDS)) == (
         "days dev exec export glue-sync history migrate open paths run s3-jars sample show spark-conf sql status "
-        "test-alert track warehouse warehouse-sync"
+        "test-alert track ui-user warehouse warehouse-sync"
     )
 
 
