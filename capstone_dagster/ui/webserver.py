@@ -79,8 +79,7 @@ class UserWebserver(DagsterWebserver[UserWorkspace, UserContext]):
             return await super().execute_graphql_request(request, query, variables, operation_name)
         if user.role != "operator":
             self._note(request, mutations, "refused")
-            # With another status than 200 the UI shows nothing.
-            return JSONResponse({"data": None, "errors": [{"message": refusal(user)}]})
+            return JSONResponse({"data": None, "errors": [{"message": refusal(user)}]}, 403)
         answer, outcome = None, "failed"
         try:
             answer = await super().execute_graphql_request(request, query, variables, operation_name)

@@ -1,12 +1,15 @@
 """The command ``capstone ui-user``: what it writes, prints and refuses."""
 
 import io
+import os
+import pty
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from capstone_dagster.ui.users import hash_of_token, is_password, read_users
-from capstone_dagster_tests.builders.command_line import Run
+from capstone_dagster_tests.builders.command_line import CAPSTONE, Run
 
 
 @pytest.fixture
@@ -47,6 +50,34 @@ def test_a_user_of_scripts_alone_has_no_password(capstone: Run, file: Path) -> N
         "password": None,
         "token": hash_of_token(token.strip()),
     }
+
+
+def _on_a_terminal(*typed: str) -> tuple[str, int]:
+    """What a person sees who adds ben and types these lines, each when asked for, and the exit code."""
+    process, terminal = pty.fork()
+    if not process:  # this is the child, and the terminal is its own
+        os.execv(CAPSTONE, ["capstone", "ui-user", "ben", "--role", "viewer"])  # noqa: S606
+    seen = ""
+    lines = [*typed]
+    with suppress(OSError):  # how a terminal says that its program has ended
+        while piece := os.read(terminal, 1024).decode():
+            seen += piece
+            if lines and seen.endswith(": "):
+                os.write(terminal, f"{lines.pop(0)}\n".encode())
+    os.close(terminal)
+    return seen, os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+@pytest.mark.slow
+def test_on_a_terminal_the_password_is_asked_for_twice_and_not_shown(file: Path) -> None:
+    differs = ["a long password", "another password"]
+    seen, code = _on_a_terminal(*differs, "a third password", "a third password")
+
+    assert code == 0, seen
+    assert seen.count("Password: ") == 2
+    assert seen.endswith("ben can sign in as viewer\r\n")
+    assert not [word for word in (*differs, "a third password") if word in seen]
+    assert is_password("a third password", read_users(file)["ben"].password)
 
 
 REFUSED = {

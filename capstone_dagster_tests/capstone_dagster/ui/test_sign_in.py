@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 import dagster as dg
 import pytest
+from dagster._core.scheduler.instigation import InstigatorStatus
 from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 from playwright.sync_api import Page, expect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -35,6 +36,12 @@ LAUNCH = """mutation Launch { launchRun(executionParams: {
   selector: {repositoryLocationName: "capstone", repositoryName: "__repository__", jobName: "preprocessing"},
   runConfigData: "{}", executionMetadata: {tags: [{key: "dagster/partition", value: "2020-08-05"}]}
 }) { __typename ... on LaunchRunSuccess { run { runId } } } }"""
+BACKFILL = """mutation Backfill { launchPartitionBackfill(backfillParams: {
+  selector: {
+    partitionSetName: "preprocessing_partition_set",
+    repositorySelector: {repositoryLocationName: "capstone", repositoryName: "__repository__"}
+  }, partitionNames: ["2020-08-05"], tags: [{key: "user", value: "somebody"}]
+}) { __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
 QUERY = "query Version { version }"
 REFUSAL = "vera is a viewer and cannot change anything; an operator can"
 HTML = {"Accept": "text/html,*/*;q=0.8"}
@@ -269,14 +276,12 @@ MUTATIONS: dict[str, object] = {
 
 
 @pytest.mark.parametrize("body", MUTATIONS.values(), ids=MUTATIONS)
-def test_a_mutation_of_a_viewer_is_refused_as_the_ui_shows_it(
-    ui: Services, instance: dg.DagsterInstance, body: object
-) -> None:
+def test_a_mutation_of_a_viewer_is_refused(ui: Services, instance: dg.DagsterInstance, body: object) -> None:
     before = _runs(instance)
 
     answer = _graphql(ui, VERA, body)
 
-    assert (answer.status, answer.data) == (200, {"data": None, "errors": [{"message": REFUSAL}]})
+    assert (answer.status, answer.data) == (403, {"data": None, "errors": [{"message": REFUSAL}]})
     assert _runs(instance) == before
 
 
@@ -331,6 +336,17 @@ def test_what_an_operator_launches_bears_the_name_and_is_written_down(
         DagsterGraphQLClient("localhost", port_number=ui.port, headers=VERA).terminate_run(run_id)
     assert REFUSAL in f"{refused.value.__cause__}"
     assert _audited(platform, user="vera", operation="GraphQLClientTerminateRun")[-1]["outcome"] == "refused"
+
+
+def test_the_backfill_of_an_operator_bears_the_name_and_is_written_down(
+    ui: Services, instance: dg.DagsterInstance, platform: Platform
+) -> None:
+    launched = ui.ask(BACKFILL)["launchPartitionBackfill"]
+
+    backfill = instance.get_backfill(launched["backfillId"])
+    assert backfill
+    assert backfill.tags["user"] == "anna"
+    assert _audited(platform, operation="Backfill", ids=[backfill.backfill_id], user="anna")
 
 
 def test_nothing_but_ids_is_written_down_of_what_a_mutation_says(ui: Services, platform: Platform) -> None:
@@ -409,13 +425,14 @@ def test_the_proxy_of_the_settings_says_who_somebody_is(
         assert (line["from"], line["outcome"]) == ("10.1.1.1", "status 200")
 
 
+def _type(page: Page, name: str, password: str = PASSWORD) -> None:
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
 @in_browser
 def test_a_viewer_signs_in_by_the_page_and_finds_no_button_to_launch_with(ui: Services) -> None:
-    def sign_in(page: Page, name: str, password: str) -> None:
-        page.get_by_label("Name").fill(name)
-        page.get_by_label("Password").fill(password)
-        page.get_by_role("button", name="Sign in").click()
-
     address = f"http://localhost:{ui.port}"
     with chromium() as browser:
         for dark in (False, True):
@@ -427,10 +444,10 @@ def test_a_viewer_signs_in_by_the_page_and_finds_no_button_to_launch_with(ui: Se
 
         page = tab(browser)
         page.goto(f"{address}/jobs")
-        sign_in(page, "vera", "a wrong password")
+        _type(page, "vera", "a wrong password")
         expect(page.get_by_role("alert")).to_have_text("Name or password is wrong.")
         assert barriers(page) == []
-        sign_in(page, "vera", PASSWORD)
+        _type(page, "vera")
         expect(page).to_have_url(f"{address}/jobs")
         job = f"{address}/locations/__repository__@capstone/jobs/preprocessing/"
         page.goto(job)
@@ -438,6 +455,31 @@ def test_a_viewer_signs_in_by_the_page_and_finds_no_button_to_launch_with(ui: Se
 
         page.goto(f"{address}/sign-in")
         page.get_by_role("button", name="Sign out").click()
-        sign_in(page, "anna", PASSWORD)
+        _type(page, "anna")
         page.goto(job)
         expect(page.get_by_role("button", name="Materialize all")).to_be_enabled()
+
+
+@in_browser
+def test_the_ui_shows_to_one_who_is_no_operator_any_more_why_a_mutation_is_refused(
+    ui: Services, users: Path, instance: dg.DagsterInstance
+) -> None:
+    change_user(users, "olga", Account(role="operator", password=HASH))
+    with chromium() as browser:
+        page = tab(browser)
+        page.goto(f"http://localhost:{ui.port}/automation")
+        with page.expect_response(lambda answer: "PermissionsQuery" in (answer.request.post_data or "")):
+            _type(page, "olga")
+        expect(page.get_by_role("link", name="trading_day_schedule")).to_be_visible()
+        *_, of_sensor, _, of_schedule = page.get_by_role("checkbox").all()  # each row has one more, to select it
+        of_schedule.dispatch_event("click")  # what people click is a picture beside it
+        expect(of_schedule).to_be_checked()
+        change_user(users, "olga", Account(role="viewer", password=HASH))
+        of_sensor.dispatch_event("click")
+        page.get_by_text("View error info").click()
+        expect(page.get_by_text("olga is a viewer and cannot change anything; an operator can")).to_be_visible()
+
+        change_user(users, "olga", None)
+        page.reload()
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert [state.status for state in instance.all_instigator_state()] == [InstigatorStatus.RUNNING]
