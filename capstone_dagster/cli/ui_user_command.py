@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from pydantic import TypeAdapter, ValidationError
 
+from capstone_dagster.run_storage.private_folders import own_home
 from capstone_dagster.settings import Settings, SettingsError
 from capstone_dagster.ui.users import (
     Account,
@@ -38,11 +39,13 @@ def ui_user(name: str, role: Role | None, token: bool, remove: bool) -> None:
     A viewer sees everything, and an operator also launches and stops runs. For a user who is there already, a new
     password ends all sessions, and a new token takes the place of the old one. The file is that of CAPSTONE_UI_USERS.
     """
-    file = Settings.from_environment().ui_users
+    settings = Settings.from_environment()
+    file = settings.ui_users
     if file is None:
         raise SettingsError(
             "CAPSTONE_UI_USERS is not set: set it to the file of users, such as .capstone/ui_users.json"
         )
+    own_home(settings.home)  # the file may be the first thing in it
     known = read_users(file).get(name) if file.exists() else None
     if remove:
         _remove(file, name, known)

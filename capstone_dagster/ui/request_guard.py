@@ -20,6 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from capstone_dagster.settings import Settings
+from capstone_dagster.ui.users import read_users
 from spark_code.errors import ExpectedError
 
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
@@ -38,7 +39,9 @@ class OpenDoorError(ExpectedError):
 
 
 def require_sign_in(settings: Settings, listening: str) -> None:
-    """Refuse to listen for other machines if nobody has to sign in."""
+    """Refuse to listen for other machines if nobody has to sign in; and anywhere, if the users cannot be read."""
+    if settings.ui_users:
+        read_users(settings.ui_users)
     if settings.ui_users or settings.ui_proxy or listening == "localhost" or _is_loopback(listening):
         return
     raise OpenDoorError(

@@ -42,8 +42,6 @@ class SignIn:
         self._sessions = Sessions(secret_of(settings.home), settings.ui_session_hours * 3600)
         self._is_https = settings.ui_url.startswith("https:")
         self._tries, self._one_at_a_time = Tries(), asyncio.Lock()
-        if self._users:
-            self._users.accounts()  # a file that cannot be used is reported at the start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or the handshake of a websocket."""

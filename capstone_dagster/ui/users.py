@@ -57,12 +57,10 @@ class Users:
         """Everybody by name; an error if the file cannot be trusted or read any more."""
         try:
             found = self._file.stat()
-        except OSError as error:
-            raise PrivateFileError(
-                f"CAPSTONE_UI_USERS: {self._file} cannot be read: {error.strerror}; capstone ui-user writes it"
-            ) from None
-        seen = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        if seen != self._seen:
+            seen = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        except OSError:
+            seen = None
+        if seen is None or seen != self._seen:
             self._accounts, self._seen = read_users(self._file), seen
             self._names = {account.token: name for name, account in self._accounts.items() if account.token}
         return self._accounts
@@ -75,6 +73,10 @@ class Users:
 
 def read_users(file: Path) -> dict[str, Account]:
     """Everybody in the file."""
+    if not file.exists():
+        raise PrivateFileError(
+            f"CAPSTONE_UI_USERS: there is no file {file}; write it: capstone ui-user NAME --role operator"
+        )
     try:
         return _FILE.validate_json(read_private(file, WRITABLE))
     except ValidationError as error:

@@ -14,7 +14,7 @@ from capstone_dagster_tests.builders.command_line import CAPSTONE, Run
 
 @pytest.fixture
 def file(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    file = home.parent / "users.json"
+    file = home / "users.json"
     monkeypatch.setenv("CAPSTONE_UI_USERS", str(file))
     return file
 
@@ -29,6 +29,7 @@ def test_a_password_and_a_token_are_added_and_the_user_is_removed(capstone: Run,
     assert capstone("ui-user", "anna", "--role", "operator") == (0, "anna can sign in as operator\n", "")
     anna = read_users(file)["anna"]
     assert (anna.role, anna.token) == ("operator", None)
+    assert file.parent.stat().st_mode & 0o777 == 0o700  # the new home
     assert is_password("a long password", anna.password)
 
     code, token, err = capstone("ui-user", "anna", "--token")

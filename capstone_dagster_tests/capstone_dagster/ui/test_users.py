@@ -66,7 +66,7 @@ def test_a_change_of_the_file_counts_at_once(file: Path) -> None:
     file.unlink()
     with pytest.raises(
         PrivateFileError,
-        match=r"users\.json cannot be read: No such file .*; capstone ui-user writes it",
+        match=r"there is no file .*users\.json; write it: capstone ui-user NAME",
     ):
         users.accounts()
 
