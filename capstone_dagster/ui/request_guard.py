@@ -3,8 +3,8 @@
 Dagster's webserver has no login, and everybody it answers can launch runs. A page of another site must not reach it
 through the browser of a person who has the UI open. So every request must name one of our hosts (a page that rebinds
 its name to this machine does not), and must not come from another origin. GET changes nothing, and requests that
-change something must be JSON, which a browser does not send to another site without asking that site first. Only the
-form of the sign-in page is none.
+change something must be JSON, which a browser does not send to another site without asking that site first. The
+form of the sign-in page is the only exception.
 
 This does not restrict who can connect to the port: that is what ``sign_in`` is for, without which the port stays on
 this machine.

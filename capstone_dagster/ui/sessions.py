@@ -1,7 +1,6 @@
 """Who has signed in: a cookie that this platform has signed, so that nothing has to be remembered of it.
 
-It ends by itself, with a new password, and when its user is removed; how a browser and a token are asked for is in
-``sign_in``.
+It ends after its time, with a new password, and when its user is removed. ``sign_in`` sets it and asks for it.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Dagster's webserver for users with roles: what they may do, who has done it, and whose runs these are.
 
-Here GraphQL is looked at as Dagster has read it from a request or a websocket, so that nobody can write it in a way
-that is understood differently before. ``sign_in`` says who the user is; without it there is none, and all are let do.
+This checks GraphQL where Dagster has read it from a request or a websocket: a check before that could understand a
+request differently. ``sign_in`` says who the user is; without it there is no user, and everything is permitted.
 """
 
 import json
@@ -64,7 +64,7 @@ class UserWorkspace(WorkspaceProcessContext):
 
 
 class UserWebserver(DagsterWebserver[UserWorkspace, UserContext]):
-    """Refuses the mutations of viewers, and keeps account of those of operators."""
+    """Refuses the mutations of viewers, and writes those of operators into the audit log."""
 
     def __init__(self, context: UserWorkspace, poll_milliseconds: int, audit: Audit, proxy: Proxy) -> None:
         self._audit, self._proxy = audit, proxy
