@@ -5,23 +5,17 @@ machine, so a client can come from any address of it; 127.0.0.2 is the proxy of 
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import date
-from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import dagster as dg
 import pytest
-from dagster._core.scheduler.instigation import InstigatorStatus
 from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 from playwright.sync_api import Page, expect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Subprotocol
 
 from capstone_dagster.ui.sessions import Sessions, secret_of
 from capstone_dagster.ui.users import Account, change_user, hash_of_token, read_users
@@ -29,9 +23,21 @@ from capstone_dagster_tests.builders.ui_users import quick_hash
 from capstone_dagster_tests.servers.browser import PHONE, barriers, chromium, in_browser, pixels_cut_off, tab
 from capstone_dagster_tests.servers.dagster_services import Services, webserver
 from capstone_dagster_tests.servers.platform import Platform
+from capstone_dagster_tests.servers.ui_client import (
+    FORM,
+    HASH,
+    JSON,
+    PASSWORD,
+    QUERY,
+    ask,
+    graphql,
+    sign_in,
+    signed_in,
+    status_of_query,
+    websocket_of,
+)
 
 DAY = date(2020, 8, 5)
-PASSWORD, HASH = "a long password", quick_hash("a long password")
 LAUNCH = """mutation Launch { launchRun(executionParams: {
   selector: {repositoryLocationName: "capstone", repositoryName: "__repository__", jobName: "preprocessing"},
   runConfigData: "{}", executionMetadata: {tags: [{key: "dagster/partition", value: "2020-08-05"}]}
@@ -42,11 +48,8 @@ BACKFILL = """mutation Backfill { launchPartitionBackfill(backfillParams: {
     repositorySelector: {repositoryLocationName: "capstone", repositoryName: "__repository__"}
   }, partitionNames: ["2020-08-05"], tags: [{key: "user", value: "somebody"}]
 }) { __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
-QUERY = "query Version { version }"
 REFUSAL = "vera is a viewer and cannot change anything; an operator can"
 HTML = {"Accept": "text/html,*/*;q=0.8"}
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-JSON = {"Content-Type": "application/json"}
 PROXY = "127.0.0.2"
 VERA, ANNA = {"Authorization": "Bearer token of vera"}, {"Authorization": "Bearer token of anna"}
 
@@ -80,52 +83,6 @@ def ui(
         yield ui
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: str
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def cookie(self) -> dict[str, str]:
-        """What a browser sends from now on."""
-        return {"Cookie": self.headers["set-cookie"].partition(";")[0]}
-
-
-def _ask(
-    ui: Services, method: str, path: str, headers: Mapping[str, str] = {}, body: str = "", source: str = "127.0.0.1"
-) -> Answer:
-    with closing(HTTPConnection("127.0.0.1", ui.port, timeout=60, source_address=(source, 0))) as connection:
-        connection.request(method, path, body, dict(headers))
-        told: HTTPResponse = connection.getresponse()
-        return Answer(told.status, {name.lower(): value for name, value in told.getheaders()}, told.read().decode())
-
-
-def _graphql(ui: Services, headers: Mapping[str, str], body: object, source: str = "127.0.0.1") -> Answer:
-    return _ask(ui, "POST", "/graphql", {**JSON, **headers}, json.dumps(body), source)
-
-
-def _sign_in(
-    ui: Services, name: str, password: str = PASSWORD, then: str = "/runs", source: str = "127.0.0.1", **headers: str
-) -> Answer:
-    form = urlencode({"name": name, "password": password, "next": then})
-    return _ask(ui, "POST", "/sign-in", {**FORM, **headers}, form, source)
-
-
-def _signed_in(ui: Services, name: str, **more: str) -> dict[str, str]:
-    answer = _sign_in(ui, name, **more)
-    assert answer.status == 303, answer
-    return answer.cookie
-
-
-def _who(ui: Services, headers: Mapping[str, str]) -> int:
-    return _graphql(ui, headers, {"query": QUERY}).status
-
-
 def _runs(instance: dg.DagsterInstance) -> int:
     return len(instance.get_runs())
 
@@ -133,16 +90,6 @@ def _runs(instance: dg.DagsterInstance) -> int:
 def _audited(platform: Platform, **wanted: object) -> list[dict[str, Any]]:
     lines = map(json.loads, (platform.folder / "logs" / "ui_audit.log").read_text().splitlines())
     return [line for line in lines if wanted.items() <= line.items()]
-
-
-@contextmanager
-def _websocket(ui: Services, headers: Mapping[str, str]) -> Iterator[ClientConnection]:
-    with connect(
-        f"ws://127.0.0.1:{ui.port}/graphql", additional_headers=headers, subprotocols=[Subprotocol("graphql-ws")]
-    ) as opened:
-        opened.send(json.dumps({"type": "connection_init"}))
-        assert json.loads(opened.recv(timeout=60)) == {"type": "connection_ack"}
-        yield opened
 
 
 UNKNOWN = {
@@ -172,7 +119,7 @@ UNKNOWN = {
 def test_nobody_gets_in_without_signing_in(
     ui: Services, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
-    answer = _ask(ui, method, path, headers, json.dumps({"query": QUERY}) if method == "POST" else "")
+    answer = ask(ui, method, path, headers, json.dumps({"query": QUERY}) if method == "POST" else "")
 
     assert answer.status == status
     if status == 401:
@@ -182,21 +129,21 @@ def test_nobody_gets_in_without_signing_in(
 
 
 def test_without_signing_in_one_can_ask_whether_the_server_is_up_and_open_no_websocket(ui: Services) -> None:
-    assert _ask(ui, "GET", "/server_info").status == 200
-    with pytest.raises(InvalidStatus, match="403"), _websocket(ui, {}):
+    assert ask(ui, "GET", "/server_info").status == 200
+    with pytest.raises(InvalidStatus, match="403"), websocket_of(ui, {}):
         pass
 
 
 def test_a_person_signs_in_with_a_password_and_out_again(ui: Services, platform: Platform) -> None:
-    answer = _sign_in(ui, "vera", then="/runs?view=queued")
+    answer = sign_in(ui, "vera", then="/runs?view=queued")
 
     assert (answer.status, answer.headers["location"]) == (303, "/runs?view=queued")
     _, *attributes = answer.headers["set-cookie"].split("; ")
     assert sorted(attributes) == ["HttpOnly", "Max-Age=2592000", "Path=/", "SameSite=lax"]
-    assert _who(ui, answer.cookie) == 200
-    assert "You are vera, viewer." in _ask(ui, "GET", "/sign-in", answer.cookie).body
+    assert status_of_query(ui, answer.cookie) == 200
+    assert "You are vera, viewer." in ask(ui, "GET", "/sign-in", answer.cookie).body
 
-    out = _ask(ui, "POST", "/sign-out", {**FORM, **answer.cookie})
+    out = ask(ui, "POST", "/sign-out", {**FORM, **answer.cookie})
     assert (out.status, out.headers["location"]) == (303, "/sign-in")
     assert "Max-Age=0" in out.headers["set-cookie"]
     assert [line["from"] for line in _audited(platform, what="signed in", user="vera")][-1:] == ["127.0.0.1"]
@@ -205,9 +152,9 @@ def test_a_person_signs_in_with_a_password_and_out_again(ui: Services, platform:
 def test_the_form_of_another_site_signs_nobody_in_or_out(ui: Services) -> None:
     foreign = {"Origin": "http://evil.example"}
 
-    assert _sign_in(ui, "vera", **foreign).status == 403
-    assert _ask(ui, "POST", "/sign-out", FORM | foreign).status == 403
-    assert _ask(ui, "POST", "/graphql", FORM | ANNA, urlencode({"query": LAUNCH})).status == 415
+    assert sign_in(ui, "vera", **foreign).status == 403
+    assert ask(ui, "POST", "/sign-out", FORM | foreign).status == 403
+    assert ask(ui, "POST", "/graphql", FORM | ANNA, urlencode({"query": LAUNCH})).status == 415
 
 
 def test_a_cookie_that_is_forged_or_over_or_for_an_old_password_is_nobodys(
@@ -215,21 +162,21 @@ def test_a_cookie_that_is_forged_or_over_or_for_an_old_password_is_nobodys(
 ) -> None:
     secret = secret_of(platform.folder)
     over, forged = Sessions(secret, -1).cookie("anna", HASH), Sessions(b"?" * 32, 60).cookie("anna", HASH)
-    assert _who(ui, {"Cookie": f"capstone_session={Sessions(secret, 60).cookie('anna', HASH)}"}) == 200
-    assert _who(ui, {"Cookie": f"capstone_session={over}"}) == 401
-    assert _who(ui, {"Cookie": f"capstone_session={forged}"}) == 401
+    assert status_of_query(ui, {"Cookie": f"capstone_session={Sessions(secret, 60).cookie('anna', HASH)}"}) == 200
+    assert status_of_query(ui, {"Cookie": f"capstone_session={over}"}) == 401
+    assert status_of_query(ui, {"Cookie": f"capstone_session={forged}"}) == 401
 
     change_user(users, "dora", Account(role="viewer", password=HASH))
-    cookie = _signed_in(ui, "dora")
-    assert _who(ui, cookie) == 200
+    cookie = signed_in(ui, "dora")
+    assert status_of_query(ui, cookie) == 200
     change_user(users, "dora", Account(role="viewer", password=quick_hash("another password")))
-    assert _who(ui, cookie) == 401
+    assert status_of_query(ui, cookie) == 401
 
 
 def test_a_wrong_password_says_no_more_than_a_wrong_name_and_after_five_people_wait(ui: Services, users: Path) -> None:
     change_user(users, "carl", Account(role="viewer", password=HASH))
-    before = _signed_in(ui, "carl", source="127.0.3.1")
-    wrong, unknown = (_sign_in(ui, name, "a wrong password", source="127.0.3.2") for name in ("carl", "eve"))
+    before = signed_in(ui, "carl", source="127.0.3.1")
+    wrong, unknown = (sign_in(ui, name, "a wrong password", source="127.0.3.2") for name in ("carl", "eve"))
     assert (wrong.status, unknown.status) == (401, 401)
     assert "Name or password is wrong." in wrong.body
     nonce = wrong.body.partition('nonce="')[2].partition('"')[0]
@@ -240,25 +187,25 @@ def test_a_wrong_password_says_no_more_than_a_wrong_name_and_after_five_people_w
         == wrong.body
     )
 
-    answers = [_sign_in(ui, "carl", "a wrong password", source=f"127.0.3.{number}") for number in range(3, 12)]
+    answers = [sign_in(ui, "carl", "a wrong password", source=f"127.0.3.{number}") for number in range(3, 12)]
     assert {answer.status for answer in answers} == {401, 429}
-    waits = _sign_in(ui, "carl", source="127.0.3.99")
+    waits = sign_in(ui, "carl", source="127.0.3.99")
     assert waits.status == 429
     assert 1 <= int(waits.headers["retry-after"]) <= 300
     assert "Too many wrong passwords: try again in" in waits.body
     # The others, and the browser in which carl was signed in before, need not wait.
-    assert _sign_in(ui, "vera", source="127.0.3.99").status == 303
-    assert _sign_in(ui, "carl", source="127.0.3.99", **before).status == 303
+    assert sign_in(ui, "vera", source="127.0.3.99").status == 303
+    assert sign_in(ui, "carl", source="127.0.3.99", **before).status == 303
 
 
 def test_an_address_that_tries_many_names_waits_and_the_others_do_not(ui: Services, users: Path) -> None:
     for number in range(6):
         change_user(users, f"name{number}", Account(role="viewer", password=HASH))
-    answers = [_sign_in(ui, f"name{number}", "a wrong password", source="127.0.4.1") for number in range(6)]
+    answers = [sign_in(ui, f"name{number}", "a wrong password", source="127.0.4.1") for number in range(6)]
 
     assert [answer.status for answer in answers] == [401] * 5 + [429]
-    assert _sign_in(ui, "vera", source="127.0.4.1").status == 429
-    assert _sign_in(ui, "vera", source="127.0.4.2").status == 303
+    assert sign_in(ui, "vera", source="127.0.4.1").status == 429
+    assert sign_in(ui, "vera", source="127.0.4.2").status == 303
 
 
 def _with_name(query: str, name: str) -> dict[str, str]:
@@ -279,7 +226,7 @@ MUTATIONS: dict[str, object] = {
 def test_a_mutation_of_a_viewer_is_refused(ui: Services, instance: dg.DagsterInstance, body: object) -> None:
     before = _runs(instance)
 
-    answer = _graphql(ui, VERA, body)
+    answer = graphql(ui, VERA, body)
 
     assert (answer.status, answer.data) == (403, {"data": None, "errors": [{"message": REFUSAL}]})
     assert _runs(instance) == before
@@ -302,7 +249,7 @@ def test_a_viewer_finds_no_other_way(
 ) -> None:
     before, keys = _runs(instance), instance.all_asset_keys()
 
-    assert _ask(ui, method, path, headers | VERA, body).status in (400, 403, 405, 500)
+    assert ask(ui, method, path, headers | VERA, body).status in (400, 403, 405, 500)
 
     assert (_runs(instance), instance.all_asset_keys()) == (before, keys)
 
@@ -311,7 +258,7 @@ def test_a_viewer_reads_everything_and_is_told_by_dagster_what_is_not_permitted(
     permissions = "{ permissions { permission value } }"
     of_viewer, of_operator = (
         {each["permission"]: each["value"] for each in told.data["data"]["permissions"]}
-        for told in (_graphql(ui, headers, {"query": permissions}) for headers in (VERA, ANNA))
+        for told in (graphql(ui, headers, {"query": permissions}) for headers in (VERA, ANNA))
     )
 
     assert not any(of_viewer.values())
@@ -352,7 +299,7 @@ def test_the_backfill_of_an_operator_bears_the_name_and_is_written_down(
 def test_nothing_but_ids_is_written_down_of_what_a_mutation_says(ui: Services, platform: Platform) -> None:
     private = "postgresql://user:canary@host/database"
     wipe = "mutation Wipe($id: String!) { terminateRun(runId: $id) { __typename } }"
-    _graphql(ui, ANNA, {"query": wipe, "variables": {"id": private, "other": private}, "operationName": "Wipe"})
+    graphql(ui, ANNA, {"query": wipe, "variables": {"id": private, "other": private}, "operationName": "Wipe"})
 
     assert _audited(platform, operation="Wipe", mutations=["terminateRun"])
     assert private not in (platform.folder / "logs" / "ui_audit.log").read_text()
@@ -363,8 +310,8 @@ def test_a_websocket_is_for_those_who_have_signed_in_and_changes_nothing(
 ) -> None:
     before = _runs(instance)
     subscription = "subscription { locationStateChangeEvents { event { message } } }"
-    for headers in (VERA, ANNA, _signed_in(ui, "vera")):
-        with _websocket(ui, headers) as websocket:
+    for headers in (VERA, ANNA, signed_in(ui, "vera")):
+        with websocket_of(ui, headers) as websocket:
             websocket.send(json.dumps({"type": "start", "id": "1", "payload": {"query": subscription}}))
             websocket.send(json.dumps({"type": "start", "id": "2", "payload": {"query": LAUNCH}}))
             told = json.loads(websocket.recv(timeout=60))
@@ -375,16 +322,16 @@ def test_a_websocket_is_for_those_who_have_signed_in_and_changes_nothing(
 def test_a_user_who_is_removed_is_out_at_once_also_of_an_open_websocket(ui: Services, users: Path) -> None:
     token = {"Authorization": "Bearer token of zoe"}
     change_user(users, "zoe", Account(role="operator", password=HASH, token=hash_of_token("token of zoe")))
-    cookie = _signed_in(ui, "zoe")
-    assert (_who(ui, cookie), _who(ui, token)) == (200, 200)
-    with _websocket(ui, cookie) as websocket:
+    cookie = signed_in(ui, "zoe")
+    assert (status_of_query(ui, cookie), status_of_query(ui, token)) == (200, 200)
+    with websocket_of(ui, cookie) as websocket:
         change_user(users, "zoe", None)
 
         websocket.send(json.dumps({"type": "connection_init"}))
         with pytest.raises(ConnectionClosed):
             websocket.recv(timeout=60)
-    assert (_who(ui, cookie), _who(ui, token)) == (401, 401)
-    assert _sign_in(ui, "zoe", source="127.0.5.1").status == 401
+    assert (status_of_query(ui, cookie), status_of_query(ui, token)) == (401, 401)
+    assert sign_in(ui, "zoe", source="127.0.5.1").status == 401
 
 
 def test_a_file_of_users_that_others_can_write_lets_nobody_in_until_it_is_repaired(
@@ -392,13 +339,13 @@ def test_a_file_of_users_that_others_can_write_lets_nobody_in_until_it_is_repair
 ) -> None:
     users.chmod(0o666)
     try:
-        answer = _graphql(ui, ANNA, {"query": QUERY})
+        answer = graphql(ui, ANNA, {"query": QUERY})
     finally:
         users.chmod(0o600)
 
     assert (answer.status, answer.body) == (503, "Nobody can sign in: the log of this server says why.\n")
     assert "other users have access to" in _audited(platform, what="nobody can sign in")[-1]["why"]
-    assert _who(ui, ANNA) == 200
+    assert status_of_query(ui, ANNA) == 200
     assert "anna" in read_users(users)
 
 
@@ -415,8 +362,8 @@ def test_the_proxy_of_the_settings_says_who_somebody_is(
         "X-Forwarded-For": "6.6.6.6, 10.1.1.1",
     }
 
-    answer = _graphql(ui, headers, {"query": QUERY}, source=PROXY)
-    launched = _graphql(ui, headers, {"query": LAUNCH}, source=PROXY)
+    answer = graphql(ui, headers, {"query": QUERY}, source=PROXY)
+    launched = graphql(ui, headers, {"query": LAUNCH}, source=PROXY)
 
     assert answer.status == status
     assert ("LaunchRunSuccess" in launched.body) == may_launch
@@ -458,28 +405,3 @@ def test_a_viewer_signs_in_by_the_page_and_finds_no_button_to_launch_with(ui: Se
         _type(page, "anna")
         page.goto(job)
         expect(page.get_by_role("button", name="Materialize all")).to_be_enabled()
-
-
-@in_browser
-def test_the_ui_shows_to_one_who_is_no_operator_any_more_why_a_mutation_is_refused(
-    ui: Services, users: Path, instance: dg.DagsterInstance
-) -> None:
-    change_user(users, "olga", Account(role="operator", password=HASH))
-    with chromium() as browser:
-        page = tab(browser)
-        page.goto(f"http://localhost:{ui.port}/automation")
-        with page.expect_response(lambda answer: "PermissionsQuery" in (answer.request.post_data or "")):
-            _type(page, "olga")
-        expect(page.get_by_role("link", name="trading_day_schedule")).to_be_visible()
-        *_, of_sensor, _, of_schedule = page.get_by_role("checkbox").all()  # each row has one more, to select it
-        of_schedule.dispatch_event("click")  # what people click is a picture beside it
-        expect(of_schedule).to_be_checked()
-        change_user(users, "olga", Account(role="viewer", password=HASH))
-        of_sensor.dispatch_event("click")
-        page.get_by_text("View error info").click()
-        expect(page.get_by_text("olga is a viewer and cannot change anything; an operator can")).to_be_visible()
-
-        change_user(users, "olga", None)
-        page.reload()
-        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    assert [state.status for state in instance.all_instigator_state()] == [InstigatorStatus.RUNNING]
