@@ -403,5 +403,6 @@ def test_a_viewer_signs_in_by_the_page_and_finds_no_button_to_launch_with(ui: Se
         page.goto(f"{address}/sign-in")
         page.get_by_role("button", name="Sign out").click()
         _type(page, "anna")
+        page.wait_for_url(lambda url: "/sign-in" not in url)
         page.goto(job)
         expect(page.get_by_role("button", name="Materialize all")).to_be_enabled()
