@@ -18,6 +18,8 @@ BACKFILL_TAG = "dagster/backfill"
 BACKFILL_TAGS = (BACKFILL_TAG, "dagster/parent_backfill_id", "dagster/root_backfill_id")
 RUN_KEY_TAG = "dagster/run_key"
 PRIORITY_TAG = "dagster/priority"
+# Who has launched the run: the UI shows it.
+USER_TAG = "user"
 MAX_RUNTIME_TAG = "dagster/max_runtime"
 REPOSITORY_TAG = ".dagster/repository"
 # The code server that has started the run.

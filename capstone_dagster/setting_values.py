@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, time
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -155,6 +156,7 @@ GlueDatabase = Annotated[str, _takes("must be a name of lower-case letters, digi
 ClusterId = Annotated[str, _takes("must be the id of a cluster like j-2AXXXXXXGAPLF", "j-[A-Z0-9]+")]
 
 Folder = Annotated[Path, AfterValidator(lambda path: Path(_place(str(path.expanduser()))))]
+File = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 Place = Annotated[str, AfterValidator(_place)]
 S3Place = Annotated[str, _takes("must be a place on S3 like s3://bucket/prefix", "s3://.*"), AfterValidator(_place)]
 _AN_ADDRESS = _takes("must be an address like http://127.0.0.1:3000", r"https?://[^\s/]+(/\S*)?")
@@ -164,6 +166,11 @@ PostgresUrl = Annotated[str, AfterValidator(_postgres_url), _takes(_A_DATABASE)]
 _HOSTS = "must be names of hosts with commas between them and without ports, like market.example.com"
 _HostName = Annotated[str, AfterValidator(str.lower)]
 HostNames = Annotated[tuple[_HostName, ...], _several(","), _takes(_HOSTS, rf"(?i){_HOST}(,{_HOST})*")]
+_NETWORKS = "must be addresses of proxies with commas between them, like 10.0.0.5 or 10.0.1.0/24"
+_Network = Annotated[str, AfterValidator(lambda text: f"{ip_network(text, strict=False)}")]
+Networks = Annotated[tuple[_Network, ...], _several(","), _takes(_NETWORKS)]
+_HEADERS = "must be two names of headers with a comma between them, like X-Forwarded-User,X-Forwarded-Groups"
+TwoHeaders = Annotated[tuple[str, str], _several(","), _takes(_HEADERS, r"\s*[\w-]+\s*,\s*[\w-]+\s*")]
 _OWNERS = "must be teams and e-mail addresses with commas between them, like team:market-data,desk@example.com"
 _OWNER = r"\s*(team:[\w-]+|[\w.%+-]+@[\w.-]+\.[A-Za-z]{2,})\s*"
 Owners = Annotated[tuple[str, ...], _several(","), _takes(_OWNERS, rf"{_OWNER}(,{_OWNER})*")]

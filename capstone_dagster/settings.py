@@ -25,7 +25,7 @@ from spark_code.manifest import KEPT
 if TYPE_CHECKING:
     from spark_code.quality_limits import Limits
 
-_PATHS = ("CAPSTONE_HOME", "CAPSTONE_RAW_URI", "CAPSTONE_LAKE_URI")
+_PATHS = ("CAPSTONE_HOME", "CAPSTONE_RAW_URI", "CAPSTONE_LAKE_URI", "CAPSTONE_UI_USERS")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 HOME_FILE = "settings.env"
@@ -126,6 +126,12 @@ class Settings(
     """Where the lake is served, for links to the pages of the report; None: as files."""
     ui_hosts: values.HostNames = ()
     """Further names under which people open the UI."""
+    ui_users: values.File | None = None
+    """The file of those who may sign in; None and no proxy: everybody who reaches the UI may use it."""
+    ui_session_hours: values.Positive = 12.0
+    ui_proxy: values.Networks = ()
+    """Proxies that sign people in, and the headers in which they say whom and with which role."""
+    ui_proxy_headers: values.TwoHeaders = ("X-Forwarded-User", "X-Forwarded-Groups")
     owners: values.Owners = ()
     """Who looks after the assets, as the UI shows it."""
     code_url: values.WebAddress | None = None

@@ -66,6 +66,7 @@ _SLOW_FILES = (
     "capstone_dagster/test_definitions.py",
     "spark_code/test_raw_lines.py",
     "ui/test_server.py",
+    "ui/test_sign_in.py",
 )
 # What `make test-fast` must not start.
 _SLOW_PROGRAMS = {"java", "spark-submit", "postgres", "initdb", "capstone", "dagster", "dg", "chromium"}

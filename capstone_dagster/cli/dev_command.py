@@ -29,6 +29,7 @@ from capstone_dagster.cli.prerequisites import require_java
 from capstone_dagster.job_status.view import migrate
 from capstone_dagster.run_storage.instance import ready
 from capstone_dagster.settings import CHECKOUT, Settings
+from capstone_dagster.ui.request_guard import require_sign_in
 from capstone_dagster.wording import end_in_words
 from spark_code.errors import ExpectedError
 
@@ -57,6 +58,7 @@ class RunsAlreadyError(ExpectedError):
 def dev(host: str, port: int) -> None:
     """Start the Dagster UI and the daemon, until Ctrl-C. CAPSTONE_UI_HOSTS lists the host names the UI answers to."""
     settings = Settings.from_environment()
+    require_sign_in(settings, host)
     if settings.deployment == "local":
         require_java()
     _require_free(host, port)

@@ -3,13 +3,16 @@
 Dagster's webserver has no login, and everybody it answers can launch runs. A page of another site must not reach it
 through the browser of a person who has the UI open. So every request must name one of our hosts (a page that rebinds
 its name to this machine does not), and must not come from another origin. GET changes nothing, and requests that
-change something must be JSON, which a browser does not send to another site without asking that site first.
+change something must be JSON, which a browser does not send to another site without asking that site first. The
+form of the sign-in page is the only exception.
 
-This does not restrict who can connect to the port: keep the port on this machine, or behind a login.
+This does not restrict who can connect to the port: that is what ``sign_in`` is for, without which the port stays on
+this machine.
 """
 
 import re
 from collections.abc import Collection
+from ipaddress import ip_address
 
 from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
@@ -17,16 +20,42 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from capstone_dagster.settings import Settings
+from capstone_dagster.ui.users import read_users
+from spark_code.errors import ExpectedError
 
+SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
+GRAPHQL = "/graphql"
+WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 # In a browser these names always mean this machine, whatever a page does.
 _THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
 # A server listens on these, but nobody opens them.
 _ALL_ADDRESSES = ("0.0.0.0", "[::]")  # noqa: S104 - left out of the names
-# Looked for anywhere in a path: a route also matches the path followed by a line break.
-_GRAPHQL = "/graphql"
-_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/@]+)(?::\d*)?", re.IGNORECASE)
 _TEXT = {"X-Content-Type-Options": "nosniff"}
+
+
+class OpenDoorError(ExpectedError):
+    """Everybody who reaches this machine could launch runs."""
+
+
+def require_sign_in(settings: Settings, listening: str) -> None:
+    """Refuse to listen for other machines if nobody has to sign in; and anywhere, if the users cannot be read."""
+    if settings.ui_users:
+        read_users(settings.ui_users)
+    if settings.ui_users or settings.ui_proxy or listening == "localhost" or _is_loopback(listening):
+        return
+    raise OpenDoorError(
+        f"on {listening} the UI can be reached from other machines, and nobody would have to sign in: set "
+        "CAPSTONE_UI_USERS to a file of users (capstone ui-user writes it) or CAPSTONE_UI_PROXY to the address of a "
+        "proxy that signs people in, or listen on 127.0.0.1"
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def allowed_hosts(settings: Settings, listening: str) -> frozenset[str]:
@@ -91,11 +120,12 @@ def _foreign_origin(scope: Scope, headers: Headers) -> PlainTextResponse | None:
 def _is_followed_link(scope: Scope, headers: Headers) -> bool:
     """Whether a person opens a page of the UI, for example by the link in an alert, and not within a frame."""
     is_page = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
-    return is_page and scope.get("method") == "GET" and _GRAPHQL not in scope["path"]
+    return is_page and scope.get("method") == "GET" and GRAPHQL not in scope["path"]
 
 
 def _changing_by_get(scope: Scope) -> PlainTextResponse | None:
-    if scope["method"] not in _WITHOUT_BODY or _GRAPHQL not in scope["path"]:
+    # Looked for anywhere in the path: a route also matches the path followed by a line break.
+    if scope["method"] not in WITHOUT_BODY or GRAPHQL not in scope["path"]:
         return None
     for query in QueryParams(scope["query_string"]).getlist("query"):
         try:
@@ -108,12 +138,14 @@ def _changing_by_get(scope: Scope) -> PlainTextResponse | None:
 
 
 def _no_json(scope: Scope, headers: Headers) -> PlainTextResponse | None:
-    if scope["method"] in _WITHOUT_BODY:
+    if scope["method"] in WITHOUT_BODY:
         return None
     given = headers.getlist("content-type")
-    if len(given) == 1 and given[0].partition(";")[0].strip().lower() == "application/json":
+    is_form = scope["method"] == "POST" and scope["path"] in (SIGN_IN, SIGN_OUT)
+    wanted = "application/x-www-form-urlencoded" if is_form else "application/json"
+    if len(given) == 1 and given[0].partition(";")[0].strip().lower() == wanted:
         return None
-    return _answer(415, f"the header Content-Type says {_quoted(given)}; it must be application/json")
+    return _answer(415, f"the header Content-Type says {_quoted(given)}; it must be {wanted}")
 
 
 def _host(authority: str) -> str:

@@ -21,6 +21,8 @@ ON_EMR = {
 DATABASE = "postgresql://user:secret@host:5432/database"
 OWNERS = "must be teams and e-mail addresses with commas between them, like team:market-data,desk@example.com"
 WITHOUT_PORTS = "must be names of hosts with commas between them and without ports, like market.example.com"
+ADDRESSES = "must be addresses of proxies with commas between them, like 10.0.0.5 or 10.0.1.0/24"
+TWO_HEADERS = "must be two names of headers with a comma between them, like X-Forwarded-User,X-Forwarded-Groups"
 FROM_TO = "must be a date like 2020-08-05, from 2004-01-01 to 2039-12-31"
 AFTER_THE_CLOSE = "must be a time in New York like 19:00, not before the close at 16:00"
 
@@ -58,6 +60,8 @@ def refusal(variable: str, value: str, **others: str) -> str:
         ("CAPSTONE_BACKFILL_DAYS", "1", "backfill_days", 1),
         ("CAPSTONE_UI_URL", "http://localhost:3000/", "ui_url", "http://localhost:3000"),
         ("CAPSTONE_UI_HOSTS", "Market.example.com, [fe80::1]", "ui_hosts", ("market.example.com", "[fe80::1]")),
+        ("CAPSTONE_UI_PROXY", "10.0.0.5, fd00::/8", "ui_proxy", ("10.0.0.5/32", "fd00::/8")),
+        ("CAPSTONE_UI_PROXY_HEADERS", "X-User , X-Role", "ui_proxy_headers", ("X-User", "X-Role")),
         (
             "CAPSTONE_OWNERS",
             "team:market-data , A.B+c@firm.example",
@@ -120,6 +124,10 @@ def test_a_valid_value_is_taken(variable: str, value: str, field: str, expected:
         ("CAPSTONE_UI_URL", "127.0.0.1:3000", "must be an address like http://127.0.0.1:3000"),
         ("CAPSTONE_UI_HOSTS", "market.example.com:3000", WITHOUT_PORTS),
         ("CAPSTONE_UI_HOSTS", "*", WITHOUT_PORTS),
+        ("CAPSTONE_UI_PROXY", "proxy.internal", ADDRESSES),
+        ("CAPSTONE_UI_PROXY", "10.0.0.300", ADDRESSES),
+        ("CAPSTONE_UI_PROXY_HEADERS", "X-User", TWO_HEADERS),
+        ("CAPSTONE_UI_SESSION_HOURS", "0", "must be a number above 0"),
         ("CAPSTONE_OWNERS", "market-data", OWNERS),
         ("CAPSTONE_OWNERS", "team:", OWNERS),
         ("CAPSTONE_OWNERS", "desk@firm", OWNERS),

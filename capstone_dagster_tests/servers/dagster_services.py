@@ -48,12 +48,15 @@ class Services:
 
     port: int
     log: Path
+    token: str = ""
+    """Of a user of the UI, if people sign in there."""
 
     def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         body = json.dumps({"query": query, "variables": variables or {}}).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {self.token}"} if self.token else {}
         )
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/graphql", body, headers)
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             told: dict[str, Any] = json.load(answer)["data"]
             return told
@@ -96,6 +99,28 @@ def unused_port() -> int:
         unused.bind(("127.0.0.1", 0))
         port: int = unused.getsockname()[1]
         return port
+
+
+@contextmanager
+def webserver(platform: Platform, folder: Path, token: str = "", **settings: str) -> Iterator[Services]:
+    """Start the webserver alone, wait until it answers, and end it: what is launched stays in the queue."""
+    port, log = unused_port(), folder / "log"
+    command = ["python", "-m", "capstone_dagster.ui.server", "--port", str(port)]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [CAPSTONE, "exec", "--", *command],
+            env=os.environ | platform.environment | settings,
+            cwd=ROOT,
+            stdout=output,
+            stderr=output,
+        )
+    ui = Services(port, log, token)
+    try:
+        eventually(lambda: ui.answers(process))
+        yield ui
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
 
 
 @contextmanager

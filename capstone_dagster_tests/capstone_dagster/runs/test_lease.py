@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -32,6 +33,7 @@ FIRST_DAY = date(2020, 8, 5)
 DAY, OTHER_DAY = date(2020, 8, 6), date(2020, 8, 7)
 ID = f"preprocessing_{DAY}"
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+NOBODYS = SimpleNamespace(get_viewer_tags=dict)
 
 
 class Clock(datetime):
@@ -79,7 +81,7 @@ def may_start(instance: dg.DagsterInstance) -> list[str]:
 def submitted(instance: dg.DagsterInstance, day: date, **facts: Any) -> dg.DagsterRun:
     """A run in the queue, as the webserver and the sensors put it there."""
     run = run_of(instance, day, STATUS.NOT_STARTED, job="daily_pipeline", **facts)
-    return instance.run_coordinator.submit_run(SubmitRunContext(run, workspace=None))  # type: ignore[arg-type]
+    return instance.run_coordinator.submit_run(SubmitRunContext(run, workspace=NOBODYS))  # type: ignore[arg-type]
 
 
 def said(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[str]:

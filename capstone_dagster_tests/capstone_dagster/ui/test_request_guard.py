@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -9,12 +10,14 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from capstone_dagster.settings import Settings
-from capstone_dagster.ui.request_guard import RequestGuard, allowed_hosts
+from capstone_dagster.ui.private_files import PrivateFileError
+from capstone_dagster.ui.request_guard import OpenDoorError, RequestGuard, allowed_hosts, require_sign_in
+from capstone_dagster.ui.users import Account, change_user
 
 HOME = {"CAPSTONE_HOME": "/data"}
 UI = "127.0.0.1:3000"
 MUTATION, QUERY = "mutation { reloadWorkspace { __typename } }", "{ version }"
-JSON = {"Content-Type": "application/json"}
+JSON, FORM = {"Content-Type": "application/json"}, {"Content-Type": "application/x-www-form-urlencoded"}
 LINK = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 
 
@@ -74,6 +77,7 @@ LET_IN = {
     "the UI's websocket": ("WEBSOCKET", "/graphql", {"Origin": f"http://{UI}"}),
     "a websocket of no browser": ("WEBSOCKET", "/graphql", {}),
     "a script that is asked whether the UI is up": ("HEAD", "/server_info", {}),
+    "the form of the sign-in page": ("POST", "/sign-in", FORM | {"Origin": f"http://{UI}"}),
     "what reports an asset": ("POST", "/report_asset_materialization/raw/nyse", JSON),
 }
 
@@ -107,6 +111,9 @@ REFUSED = {
     "plain text": ("POST", "/graphql", {"Content-Type": "text/plain"}, 415, "application/json"),
     "text that looks like JSON": ("POST", "/graphql", {"Content-Type": "text/plain;application/json"}, 415, "must be"),
     "GraphQL's own type": ("POST", "/graphql", {"Content-Type": "application/graphql"}, 415, "application/json"),
+    "a form where the sign-in is not": ("POST", "/sign-in/", FORM, 415, "application/json"),
+    "no form where the sign-in is": ("POST", "/sign-in", {"Content-Type": "text/plain"}, 415, "x-www-form-urlencoded"),
+    "a form of another site": ("POST", "/sign-in", FORM | {"Origin": "http://evil.example"}, 403, "Origin"),
     "no type": ("POST", f"/graphql?query={quote(MUTATION)}", {}, 415, "application/json"),
     "a report without a body": ("POST", "/report_asset_materialization/raw/nyse?data_version=1", {}, 415, "must be"),
 }
@@ -177,6 +184,23 @@ def test_the_ui_is_opened_under_the_names_of_this_machine_and_those_of_the_setti
 )
 def test_the_ui_is_opened_at_the_address_that_it_was_told_to_listen_on(listening: str, host: str, status: int) -> None:
     assert _status(_asked("GET", "/", [("Host", host)], listening=listening)) == status
+
+
+@pytest.mark.parametrize("listening", ["0.0.0.0", "::", "192.168.1.5", "market.example.com"])  # noqa: S104
+def test_for_other_machines_the_ui_is_only_served_if_people_sign_in(listening: str, tmp_path: Path) -> None:
+    users = tmp_path / "users.json"
+    with pytest.raises(OpenDoorError, match=f"on {listening} the UI can be reached from other machines, and nobody"):
+        require_sign_in(Settings.from_mapping(HOME), listening)
+    require_sign_in(Settings.from_mapping(HOME | {"CAPSTONE_UI_PROXY": "10.0.0.5"}), listening)
+    with pytest.raises(PrivateFileError, match="there is no file"):
+        require_sign_in(Settings.from_mapping(HOME | {"CAPSTONE_UI_USERS": f"{users}"}), listening)
+    change_user(users, "anna", Account(role="operator"))
+    require_sign_in(Settings.from_mapping(HOME | {"CAPSTONE_UI_USERS": f"{users}"}), listening)
+
+
+@pytest.mark.parametrize("listening", ["127.0.0.1", "127.0.0.9", "::1", "localhost"])
+def test_on_this_machine_nobody_has_to_sign_in(listening: str) -> None:
+    require_sign_in(Settings.from_mapping(HOME), listening)
 
 
 def test_no_other_site_may_show_the_ui_in_a_frame() -> None:

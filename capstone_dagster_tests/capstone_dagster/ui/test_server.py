@@ -4,9 +4,7 @@ One server, without a daemon: what is launched stays in the queue, where it can 
 """
 
 import json
-import os
 import socket
-import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -30,9 +28,8 @@ from capstone_dagster.readers.rows import arrow_schema
 from capstone_dagster_tests.builders.manifests import manifest_of
 from capstone_dagster_tests.builders.published_files import publish
 from capstone_dagster_tests.servers.browser import chromium, in_browser, no_errors, tab
-from capstone_dagster_tests.servers.dagster_services import Services, unused_port
-from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
-from capstone_dagster_tests.servers.processes import eventually
+from capstone_dagster_tests.servers.dagster_services import Services, webserver
+from capstone_dagster_tests.servers.platform import Platform
 from spark_code.schemas import EVENTS, QUALITY
 
 DAY = date(2020, 8, 5)
@@ -60,20 +57,8 @@ def ui(
     platform: Platform, instance: dg.DagsterInstance, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Services]:
     del instance  # its database is up longer than the server
-    port = unused_port()
-    log = tmp_path_factory.mktemp("ui") / "log"
-    command = ["python", "-m", "capstone_dagster.ui.server", "--port", str(port)]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [CAPSTONE, "exec", "--", *command], env=os.environ | platform.environment, stdout=output, stderr=output
-        )
-    ui = Services(port, log)
-    try:
-        eventually(lambda: ui.answers(process))
+    with webserver(platform, tmp_path_factory.mktemp("ui")) as ui:
         yield ui
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
 
 
 def _runs(instance: dg.DagsterInstance) -> int:
