@@ -199,11 +199,12 @@ def called(folder: Path, options: list[str], settings: dict[str, str]) -> list[s
 
 
 @pytest.mark.parametrize(("database", "options"), [("market", ["--glue-database", "market"]), ("", [])])
-def test_the_glue_database_of_the_settings_reaches_the_job(tmp_path: Path, database: str, options: list[str]) -> None:
+def test_the_settings_reach_the_job_with_a_glue_database_or_without(tmp_path: Path, database: str, options: list[str]) -> None:
     settings = {
         "CAPSTONE_RAW_URI": "s3://bucket/raw",
         "CAPSTONE_LAKE_URI": "s3://bucket/lake",
         "CAPSTONE_GLUE_DATABASE": database,
+        "CAPSTONE_KEEP_VERSIONS": "5",
         "CAPSTONE_QUALITY_LIMITS": "zero_ratio=off",
         "SPARK_MASTER": "yarn",
     }
@@ -212,7 +213,7 @@ def test_the_glue_database_of_the_settings_reaches_the_job(tmp_path: Path, datab
 
     job = arguments[arguments.index("spark_code/submit.py") + 1 :]
     places = ["--raw", "s3://bucket/raw", "--lake", "s3://bucket/lake"]
-    expected = ["analytical", "--date", "2020-09-04", *places, "--run-id", "run"]
+    expected = ["analytical", "--date", "2020-09-04", *places, "--run-id", "run", "--keep-versions", "5"]
     limits = ["--quality-limits", "rejected_ratio=0.05 zero_ratio=off"]
     assert job == [*expected, *options, "--first-day", *limits]
 
