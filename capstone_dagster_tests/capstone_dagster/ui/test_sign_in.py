@@ -18,8 +18,8 @@ from playwright.sync_api import Page, expect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from capstone_dagster.ui.sessions import Sessions, secret_of
-from capstone_dagster.ui.users import Account, change_user, hash_of_token, read_users
-from capstone_dagster_tests.builders.ui_users import quick_hash
+from capstone_dagster.ui.users import Account, hash_of_token, read_users
+from capstone_dagster_tests.builders.ui_users import put_user, quick_hash
 from capstone_dagster_tests.servers.browser import PHONE, barriers, chromium, in_browser, pixels_cut_off, tab
 from capstone_dagster_tests.servers.dagster_services import Services, webserver
 from capstone_dagster_tests.servers.platform import Platform
@@ -62,8 +62,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
 @pytest.fixture(scope="module")
 def users(platform: Platform) -> Path:
     file = platform.folder / "users.json"
-    change_user(file, "anna", Account(role="operator", password=HASH, token=hash_of_token("token of anna")))
-    change_user(file, "vera", Account(role="viewer", password=HASH, token=hash_of_token("token of vera")))
+    put_user(file, "anna", Account(role="operator", password=HASH, token=hash_of_token("token of anna")))
+    put_user(file, "vera", Account(role="viewer", password=HASH, token=hash_of_token("token of vera")))
     return file
 
 
@@ -166,15 +166,15 @@ def test_a_cookie_that_is_forged_or_over_or_for_an_old_password_is_nobodys(
     assert status_of_query(ui, {"Cookie": f"capstone_session={over}"}) == 401
     assert status_of_query(ui, {"Cookie": f"capstone_session={forged}"}) == 401
 
-    change_user(users, "dora", Account(role="viewer", password=HASH))
+    put_user(users, "dora", Account(role="viewer", password=HASH))
     cookie = signed_in(ui, "dora")
     assert status_of_query(ui, cookie) == 200
-    change_user(users, "dora", Account(role="viewer", password=quick_hash("another password")))
+    put_user(users, "dora", Account(role="viewer", password=quick_hash("another password")))
     assert status_of_query(ui, cookie) == 401
 
 
 def test_a_wrong_password_says_no_more_than_a_wrong_name_and_after_five_people_wait(ui: Services, users: Path) -> None:
-    change_user(users, "carl", Account(role="viewer", password=HASH))
+    put_user(users, "carl", Account(role="viewer", password=HASH))
     before = signed_in(ui, "carl", source="127.0.3.1")
     wrong, unknown = (sign_in(ui, name, "a wrong password", source="127.0.3.2") for name in ("carl", "eve"))
     assert (wrong.status, unknown.status) == (401, 401)
@@ -200,7 +200,7 @@ def test_a_wrong_password_says_no_more_than_a_wrong_name_and_after_five_people_w
 
 def test_an_address_that_tries_many_names_waits_and_the_others_do_not(ui: Services, users: Path) -> None:
     for number in range(6):
-        change_user(users, f"name{number}", Account(role="viewer", password=HASH))
+        put_user(users, f"name{number}", Account(role="viewer", password=HASH))
     answers = [sign_in(ui, f"name{number}", "a wrong password", source="127.0.4.1") for number in range(6)]
 
     assert [answer.status for answer in answers] == [401] * 5 + [429]
@@ -321,11 +321,11 @@ def test_a_websocket_is_for_those_who_have_signed_in_and_changes_nothing(
 
 def test_a_user_who_is_removed_is_out_at_once_also_of_an_open_websocket(ui: Services, users: Path) -> None:
     token = {"Authorization": "Bearer token of zoe"}
-    change_user(users, "zoe", Account(role="operator", password=HASH, token=hash_of_token("token of zoe")))
+    put_user(users, "zoe", Account(role="operator", password=HASH, token=hash_of_token("token of zoe")))
     cookie = signed_in(ui, "zoe")
     assert (status_of_query(ui, cookie), status_of_query(ui, token)) == (200, 200)
     with websocket_of(ui, cookie) as websocket:
-        change_user(users, "zoe", None)
+        put_user(users, "zoe", None)
 
         websocket.send(json.dumps({"type": "connection_init"}))
         with pytest.raises(ConnectionClosed):

@@ -14,8 +14,8 @@ from capstone_dagster.settings import Settings
 from capstone_dagster.ui.audit import Audit
 from capstone_dagster.ui.proxy import Proxy
 from capstone_dagster.ui.sign_in import SignIn
-from capstone_dagster.ui.users import Account, change_user, hash_of_token
-from capstone_dagster_tests.builders.ui_users import quick_hash
+from capstone_dagster.ui.users import Account, hash_of_token
+from capstone_dagster_tests.builders.ui_users import put_user, quick_hash
 
 PROXY = "fd00::5"
 PIA = {"X-Forwarded-User": "pia", "X-Forwarded-Groups": "operator"}
@@ -71,7 +71,7 @@ def test_a_proxy_whose_address_is_written_as_ipv6_is_the_same(tmp_path: Path) ->
 def test_browsers_send_the_session_by_https_alone_if_people_open_the_ui_so(
     tmp_path: Path, url: str, is_secure: bool
 ) -> None:
-    change_user(tmp_path / "users", "anna", Account(role="operator", password=quick_hash("a long password")))
+    put_user(tmp_path / "users", "anna", Account(role="operator", password=quick_hash("a long password")))
     signing_in = _sign_in(tmp_path, {"CAPSTONE_UI_USERS": f"{tmp_path / 'users'}", "CAPSTONE_UI_URL": url})
     form = urlencode({"name": "anna", "password": "a long password"})
 
@@ -83,13 +83,13 @@ def test_browsers_send_the_session_by_https_alone_if_people_open_the_ui_so(
 
 def test_a_websocket_is_closed_before_it_tells_a_removed_user_anything(tmp_path: Path) -> None:
     users = tmp_path / "users"
-    change_user(users, "anna", Account(role="viewer", token=hash_of_token("token")))
+    put_user(users, "anna", Account(role="viewer", token=hash_of_token("token")))
     sent: list[Message] = []
 
     async def telling(scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive
         await send({"type": "websocket.accept"})
-        change_user(users, "anna", None)
+        put_user(users, "anna", None)
         await send({"type": "websocket.send", "text": "secret"})
         await send({"type": "websocket.send", "text": "secret"})
 
