@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
+from uuid import UUID
 
 import dagster as dg
 import pytest
@@ -219,6 +220,7 @@ MUTATIONS: dict[str, object] = {
     "in a fragment": {"query": f"mutation {{ ...all }} fragment all on Mutation {LAUNCH.partition('Launch')[2]}"},
     "behind a comment": {"query": f"#mutation\n{LAUNCH}"},
     "too deep to be read": {"query": LAUNCH + "{a" * 5_000},
+    "in no text": {"query": [LAUNCH]},
 }
 
 
@@ -276,13 +278,23 @@ def test_what_an_operator_launches_bears_the_name_and_is_written_down(
     assert run.tags["user"] == "anna"
     line = next(line for line in _audited(platform, what="mutation", user="anna") if run_id in line["ids"])
     assert line["mutations"] == ["launchPipelineExecution"]
-    assert (line["role"], line["from"], line["outcome"]) == ("operator", "127.0.0.1", "status 200")
+    assert (line["role"], line["from"], line["outcome"]) == ("operator", "127.0.0.1", "LaunchRunSuccess")
     assert run_id in ui.log.read_text()
 
     with pytest.raises(DagsterGraphQLClientError) as refused:
         DagsterGraphQLClient("localhost", port_number=ui.port, headers=VERA).terminate_run(run_id)
     assert REFUSAL in f"{refused.value.__cause__}"
     assert _audited(platform, user="vera", operation="GraphQLClientTerminateRun")[-1]["outcome"] == "refused"
+
+
+def test_a_run_that_is_refused_bears_the_name_too(ui: Services, instance: dg.DagsterInstance) -> None:
+    on_a_saturday = LAUNCH.replace("2020-08-05", "2020-08-08")
+
+    launched = graphql(ui, ANNA, {"query": on_a_saturday}).data["data"]["launchRun"]
+
+    run = instance.get_run_by_id(launched["run"]["runId"])
+    assert run
+    assert (run.status, run.tags["user"]) == (dg.DagsterRunStatus.FAILURE, "anna")
 
 
 def test_the_backfill_of_an_operator_bears_the_name_and_is_written_down(
@@ -303,6 +315,37 @@ def test_nothing_but_ids_is_written_down_of_what_a_mutation_says(ui: Services, p
 
     assert _audited(platform, operation="Wipe", mutations=["terminateRun"])
     assert private not in (platform.folder / "logs" / "ui_audit.log").read_text()
+
+
+def test_the_runs_that_a_mutation_names_are_written_down_wherever_it_names_them(
+    ui: Services, platform: Platform
+) -> None:
+    in_text, in_variable = f"{UUID(int=1)}", f"{UUID(int=2)}"
+    stop = f"""mutation Stop($any: String!) {{ {
+        "".join(f'a{number}: terminateRun(runId: "{in_text}") {{ __typename }} ' for number in range(21))
+    } b: terminateRun(runId: $any) {{ __typename }} }}"""
+
+    assert graphql(ui, ANNA, {"query": stop, "variables": {"any": in_variable}}).status == 200
+
+    [line] = _audited(platform, operation="Stop")
+    assert sorted(line["ids"]) == [in_text, in_variable]
+    assert line["mutations"] == ["terminateRun"] * 20
+    assert line["outcome"].startswith("RunNotFoundError, RunNotFoundError")
+
+
+@pytest.mark.parametrize("fragment", ["... on Mutation", "...all", "... @skip(if: false)"])
+def test_what_a_mutation_does_is_not_hidden_in_a_fragment(
+    ui: Services, instance: dg.DagsterInstance, platform: Platform, fragment: str
+) -> None:
+    before, body = _runs(instance), LAUNCH.partition("Launch")[2]
+    query = f"{{ {fragment} }} fragment all on Mutation {body}" if fragment == "...all" else f"{{ {fragment} {body} }}"
+
+    answer = graphql(ui, ANNA, {"query": f"mutation Hidden {query}"})
+
+    assert answer.status == 400
+    assert "name what a mutation does in the mutation itself" in answer.body
+    assert _audited(platform, operation="Hidden")[-1]["outcome"] == "refused"
+    assert _runs(instance) == before
 
 
 def test_a_websocket_is_for_those_who_have_signed_in_and_changes_nothing(
@@ -369,7 +412,7 @@ def test_the_proxy_of_the_settings_says_who_somebody_is(
     assert ("LaunchRunSuccess" in launched.body) == may_launch
     if may_launch:
         line = _audited(platform, what="mutation", user="pia@firm.example")[-1]
-        assert (line["from"], line["outcome"]) == ("10.1.1.1", "status 200")
+        assert (line["from"], line["outcome"]) == ("10.1.1.1", "LaunchRunSuccess")
 
 
 def _type(page: Page, name: str, password: str = PASSWORD) -> None:
