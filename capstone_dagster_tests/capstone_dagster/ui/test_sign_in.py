@@ -49,7 +49,7 @@ BACKFILL = """mutation Backfill { launchPartitionBackfill(backfillParams: {
     repositorySelector: {repositoryLocationName: "capstone", repositoryName: "__repository__"}
   }, partitionNames: ["2020-08-05"], tags: [{key: "user", value: "somebody"}]
 }) { __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
-REFUSAL = "vera is a viewer and cannot change anything; an operator can"
+REFUSAL = "vera is a viewer and may not make changes; ask an operator"
 HTML = {"Accept": "text/html,*/*;q=0.8"}
 PROXY = "127.0.0.2"
 VERA, ANNA = {"Authorization": "Bearer token of vera"}, {"Authorization": "Bearer token of anna"}
@@ -142,7 +142,7 @@ def test_a_person_signs_in_with_a_password_and_out_again(ui: Services, platform:
     _, *attributes = answer.headers["set-cookie"].split("; ")
     assert sorted(attributes) == ["HttpOnly", "Max-Age=2592000", "Path=/", "SameSite=lax"]
     assert status_of_query(ui, answer.cookie) == 200
-    assert "You are vera, viewer." in ask(ui, "GET", "/sign-in", answer.cookie).body
+    assert "Signed in as vera (viewer)." in ask(ui, "GET", "/sign-in", answer.cookie).body
 
     out = ask(ui, "POST", "/sign-out", {**FORM, **answer.cookie})
     assert (out.status, out.headers["location"]) == (303, "/sign-in")
@@ -163,9 +163,11 @@ def test_a_cookie_that_is_forged_or_over_or_for_an_old_password_is_nobodys(
 ) -> None:
     secret = secret_of(platform.folder)
     over, forged = Sessions(secret, -1).cookie("anna", HASH), Sessions(b"?" * 32, 60).cookie("anna", HASH)
-    assert status_of_query(ui, {"Cookie": f"capstone_session={Sessions(secret, 60).cookie('anna', HASH)}"}) == 200
-    assert status_of_query(ui, {"Cookie": f"capstone_session={over}"}) == 401
-    assert status_of_query(ui, {"Cookie": f"capstone_session={forged}"}) == 401
+    named, ours = Sessions(secret, 60).cookie_name, Sessions(secret, 60).cookie("anna", HASH)
+    assert status_of_query(ui, {"Cookie": f"{named}={ours}"}) == 200
+    assert status_of_query(ui, {"Cookie": f"{Sessions(b'?' * 32, 60).cookie_name}={ours}"}) == 401  # of another UI
+    assert status_of_query(ui, {"Cookie": f"{named}={over}"}) == 401
+    assert status_of_query(ui, {"Cookie": f"{named}={forged}"}) == 401
 
     put_user(users, "dora", Account(role="viewer", password=HASH))
     cookie = signed_in(ui, "dora")
@@ -179,7 +181,7 @@ def test_a_wrong_password_says_no_more_than_a_wrong_name_and_after_five_people_w
     before = signed_in(ui, "carl", source="127.0.3.1")
     wrong, unknown = (sign_in(ui, name, "a wrong password", source="127.0.3.2") for name in ("carl", "eve"))
     assert (wrong.status, unknown.status) == (401, 401)
-    assert "Name or password is wrong." in wrong.body
+    assert "Wrong name or password." in wrong.body
     nonce = wrong.body.partition('nonce="')[2].partition('"')[0]
     assert (
         unknown.body.replace('value="eve"', 'value="carl"').replace(
@@ -193,7 +195,7 @@ def test_a_wrong_password_says_no_more_than_a_wrong_name_and_after_five_people_w
     waits = sign_in(ui, "carl", source="127.0.3.99")
     assert waits.status == 429
     assert 1 <= int(waits.headers["retry-after"]) <= 300
-    assert "Too many wrong passwords: try again in" in waits.body
+    assert f"Too many wrong passwords: try again in {waits.headers['retry-after']} second" in waits.body
     # The others, and the browser in which carl was signed in before, need not wait.
     assert sign_in(ui, "vera", source="127.0.3.99").status == 303
     assert sign_in(ui, "carl", source="127.0.3.99", **before).status == 303
@@ -382,12 +384,16 @@ def test_a_file_of_users_that_others_can_write_lets_nobody_in_until_it_is_repair
 ) -> None:
     users.chmod(0o666)
     try:
-        answer = graphql(ui, ANNA, {"query": QUERY})
+        answers = [graphql(ui, ANNA, {"query": QUERY}) for _ in range(2)]
+        health = ask(ui, "GET", "/server_info")
     finally:
         users.chmod(0o600)
 
-    assert (answer.status, answer.body) == (503, "Nobody can sign in: the log of this server says why.\n")
-    assert "other users have access to" in _audited(platform, what="nobody can sign in")[-1]["why"]
+    told = (503, "Sign-in is unavailable; the server log says why.\n")
+    assert [(answer.status, answer.body) for answer in answers] == [told, told]
+    [line] = _audited(platform, what="nobody can sign in")
+    assert "other users have access to" in line["why"]
+    assert health.status == 200
     assert status_of_query(ui, ANNA) == 200
     assert "anna" in read_users(users)
 
@@ -435,7 +441,7 @@ def test_a_viewer_signs_in_by_the_page_and_finds_no_button_to_launch_with(ui: Se
         page = tab(browser)
         page.goto(f"{address}/jobs")
         _type(page, "vera", "a wrong password")
-        expect(page.get_by_role("alert")).to_have_text("Name or password is wrong.")
+        expect(page.get_by_role("alert")).to_have_text("Wrong name or password.")
         assert barriers(page) == []
         _type(page, "vera")
         expect(page).to_have_url(f"{address}/jobs")
