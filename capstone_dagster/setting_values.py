@@ -71,6 +71,13 @@ def _postgres_url(value: str) -> str:
     return "postgresql" + value[value.index(":") :]
 
 
+def _network(text: str) -> str:
+    network = ip_network(text, strict=False)
+    if not network.prefixlen:
+        raise ValueError
+    return f"{network}"
+
+
 def _spark_conf(value: str) -> Mapping[str, str]:
     conf = {}
     for setting in filter(None, (part.strip() for part in value.split(";"))):
@@ -143,6 +150,8 @@ NotNegative = Annotated[float, Field(ge=0, lt=1_000_000), _takes("must be a numb
 Positive = Annotated[float, Field(gt=0, lt=1_000_000), _takes("must be a number above 0", _DECIMAL)]
 _A_WEEK = f"must be a number above 0 and at most {_MOST_IDLE_MINUTES}, a week"
 IdleMinutes = Annotated[float, Field(gt=0, le=_MOST_IDLE_MINUTES), _takes(_A_WEEK, _DECIMAL)]
+# As long as browsers keep the cookie.
+SessionHours = Annotated[float, Field(gt=0, le=720), _takes("must be a number above 0 and at most 720", _DECIMAL)]
 
 _A_DAY = f"must be a date like 2020-08-05, from {EARLIEST_FIRST_DAY} to {LATEST_FIRST_DAY}"
 FirstDay = Annotated[date, Field(ge=EARLIEST_FIRST_DAY, le=LATEST_FIRST_DAY), _takes(_A_DAY, r"\d{4}-\d\d-\d\d")]
@@ -166,8 +175,8 @@ PostgresUrl = Annotated[str, AfterValidator(_postgres_url), _takes(_A_DATABASE)]
 _HOSTS = "must be names of hosts with commas between them and without ports, like market.example.com"
 _HostName = Annotated[str, AfterValidator(str.lower)]
 HostNames = Annotated[tuple[_HostName, ...], _several(","), _takes(_HOSTS, rf"(?i){_HOST}(,{_HOST})*")]
-_NETWORKS = "must be addresses of proxies with commas between them, like 10.0.0.5 or 10.0.1.0/24"
-_Network = Annotated[str, AfterValidator(lambda text: f"{ip_network(text, strict=False)}")]
+_NETWORKS = "must be addresses of proxies with commas between them, like 10.0.0.5 or 10.0.1.0/24, and not all addresses"
+_Network = Annotated[str, AfterValidator(_network)]
 Networks = Annotated[tuple[_Network, ...], _several(","), _takes(_NETWORKS)]
 _HEADERS = "must be two names of headers with a comma between them, like X-Forwarded-User,X-Forwarded-Groups"
 TwoHeaders = Annotated[tuple[str, str], _several(","), _takes(_HEADERS, r"\s*[\w-]+\s*,\s*[\w-]+\s*")]

@@ -128,7 +128,7 @@ class Settings(
     """Further names under which people open the UI."""
     ui_users: values.File | None = None
     """The file of those who may sign in; None and no proxy: everybody who reaches the UI may use it."""
-    ui_session_hours: values.Positive = 12.0
+    ui_session_hours: values.SessionHours = 12.0
     ui_proxy: values.Networks = ()
     """Proxies that sign people in, and the headers in which they say whom and with which role."""
     ui_proxy_headers: values.TwoHeaders = ("X-Forwarded-User", "X-Forwarded-Groups")

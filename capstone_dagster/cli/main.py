@@ -40,7 +40,7 @@ _GROUPS = {
         "rollback": ("rollback_command:rollback", "Make the version before of a published day count again."),
         "migrate": ("status_commands:migrate", "Bring the run storage up to this release."),
         "doctor": ("doctor_command:doctor", "Say what is wrong with the installation, and how to mend it."),
-        "ui-user": ("ui_user_command:ui_user", "Say who may sign in to the UI, and as what."),
+        "ui-user": ("ui_user_command:ui_user", "Manage who may sign in to the UI, and in which role."),
         "gc": ("gc_command:gc", "Remove from the lake what no published day needs."),
         "exec": ("tool_commands:exec_", "Run dagster, dg, psql... with the run storage ready."),
         "test-alert": ("tool_commands:send_test_alert", "Send a message to every channel for alerts."),

@@ -20,6 +20,8 @@ class DayRunCoordinator(QueuedRunCoordinator):
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         """Refuse the run, or queue it and write into its log which run works on its day."""
         run = context.dagster_run
+        if of_user := context.workspace.get_viewer_tags():  # also of a re-execution, which has those of its parent
+            self._instance.add_run_tags(run.run_id, of_user)
         # Read here, because Dagster creates the queue from deploy/dagster.yaml and cannot pass settings.
         settings = Settings.from_environment()
         if ended := refused(self._instance, run, settings.first_trading_day):
@@ -27,8 +29,6 @@ class DayRunCoordinator(QueuedRunCoordinator):
         if run.parent_run_id and run.tags.get(MAX_RETRIES_TAG) == "0":
             # It has copied the tag from its parent, which was not to be tried again.
             self._instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: f"{settings.max_retries}"})
-        if of_user := context.workspace.get_viewer_tags():  # also of a re-execution, which has those of its parent
-            self._instance.add_run_tags(run.run_id, of_user)
         taken = self._holder(run)
         queued = super().submit_run(context)
         if taken:

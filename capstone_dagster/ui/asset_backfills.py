@@ -1,9 +1,9 @@
 """What a backfill from the asset graph does: the chosen days of the chosen assets, and no others.
 
 Dagster adds what depends on the chosen days: the report of a day reads the closes of the day before, so the day after
-would be run as well, even if it has no files yet. And it makes the assets of a job piece by piece, in runs that are no
-attempt at the job. Here a backfill of all assets of a job is one of the job, as from the page of the job. The server
-of the UI calls this once.
+would be run as well, even if it has no files yet. And it makes the assets of a job piece by piece, in several
+runs, none of which counts as an attempt at the job. Here a backfill of all assets of a job is one of the job, as from
+the page of the job. The server of the UI calls this once.
 """
 
 from collections.abc import Mapping, Sequence

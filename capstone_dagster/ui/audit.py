@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ import click
 from capstone_dagster.ui.users import User
 
 # Variables and answers may hold anything, also secrets: nothing but the ids of runs and backfills is copied from them.
-_ID_KEYS = {"id", "runId", "runIds", "parentRunId", "launchedRunIds", "backfillId", "parentBackfillId"}
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[a-z]{8}")
+_RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# Many words look like the id of a backfill: it counts in these places alone.
+_BACKFILL_KEYS, _BACKFILL_ID = {"id", "backfillId", "parentBackfillId"}, re.compile(r"[a-z]{8}")
 
 
 class Audit:
@@ -44,15 +44,15 @@ class Audit:
 
 def ids_in(*texts: Any) -> list[str]:
     """The ids of runs and backfills in variables and answers of GraphQL, each once."""
-    return list(dict.fromkeys(found for text in texts for found in _ids(text, "")))
-
-
-def _ids(value: Any, key: str) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, each in value.items():
-            yield from _ids(each, name)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _ids(each, key)
-    elif key in _ID_KEYS and isinstance(value, str) and _ID.fullmatch(value):
-        yield value
+    found, waiting = [], [("", text) for text in reversed(texts)]
+    while waiting:  # not a recursion, which what is nested deeply could break
+        key, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += reversed(value.items())
+        elif isinstance(value, list):
+            waiting += [(key, each) for each in reversed(value)]
+        elif isinstance(value, str) and (
+            _RUN_ID.fullmatch(value) or (key in _BACKFILL_KEYS and _BACKFILL_ID.fullmatch(value))
+        ):
+            found.append(value)
+    return list(dict.fromkeys(found))

@@ -19,6 +19,17 @@ class PrivateFileError(ExpectedError):
     """A file is not there, or other users could have changed it."""
 
 
+def is_there(file: Path) -> bool:
+    """Whether it exists; an error if that cannot be found out."""
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise PrivateFileError(f"{file} cannot be read: {error.strerror}") from None
+    return True
+
+
 def read_private(file: Path, forbidden: int) -> bytes:
     """Its content; a file on which others have one of these permissions is refused."""
     try:
@@ -30,7 +41,7 @@ def read_private(file: Path, forbidden: int) -> bytes:
     if found.st_uid not in (os.geteuid(), 0):
         raise PrivateFileError(f"{file} belongs to another user, who can change it; make it your own (chown)")
     if stat.S_IMODE(found.st_mode) & forbidden:
-        raise PrivateFileError(f"other users have access to {file}; take it from them: chmod 600 '{file}'")
+        raise PrivateFileError(f"other users have access to {file}; remove it: chmod 600 '{file}'")
     return content
 
 

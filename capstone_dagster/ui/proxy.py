@@ -1,6 +1,6 @@
 """What a proxy in front of the UI says: whom it has signed in (OIDC), and where a request comes from.
 
-Only the addresses of CAPSTONE_UI_PROXY are believed; from all others these headers mean nothing.
+Only the addresses of CAPSTONE_UI_PROXY are trusted; from all others these headers mean nothing.
 """
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
@@ -44,7 +44,7 @@ class Proxy:
 
 
 def neighbourhood(address: str) -> str:
-    """What one person may have many addresses of: in IPv6, the network."""
+    """What counts as one client: an IPv4 address, or an IPv6 /64 network."""
     known = _address(address)
     return f"{IPv6Network((known, 64), strict=False)}" if isinstance(known, IPv6Address) else address
 

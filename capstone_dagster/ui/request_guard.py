@@ -45,7 +45,7 @@ def require_sign_in(settings: Settings, listening: str) -> None:
     if settings.ui_users or settings.ui_proxy or listening == "localhost" or _is_loopback(listening):
         return
     raise OpenDoorError(
-        f"on {listening} the UI can be reached from other machines, and nobody would have to sign in: set "
+        f"listening on {listening} would open the UI to other machines without a sign-in: set "
         "CAPSTONE_UI_USERS to a file of users (capstone ui-user writes it) or CAPSTONE_UI_PROXY to the address of a "
         "proxy that signs people in, or listen on 127.0.0.1"
     )
@@ -123,14 +123,22 @@ def _is_followed_link(scope: Scope, headers: Headers) -> bool:
     return is_page and scope.get("method") == "GET" and GRAPHQL not in scope["path"]
 
 
+def operations_of(query: object) -> list[OperationDefinitionNode] | None:
+    """All operations in a document of GraphQL, also those that would not be executed; None if it cannot be read."""
+    if not isinstance(query, str):
+        return None
+    try:
+        return [each for each in parse(query).definitions if isinstance(each, OperationDefinitionNode)]
+    except (GraphQLError, RecursionError):
+        return None
+
+
 def _changing_by_get(scope: Scope) -> PlainTextResponse | None:
     # Looked for anywhere in the path: a route also matches the path followed by a line break.
     if scope["method"] not in WITHOUT_BODY or GRAPHQL not in scope["path"]:
         return None
     for query in QueryParams(scope["query_string"]).getlist("query"):
-        try:
-            operations = [each for each in parse(query).definitions if isinstance(each, OperationDefinitionNode)]
-        except (GraphQLError, RecursionError):
+        if (operations := operations_of(query)) is None:
             return _answer(400, "the parameter query cannot be read as GraphQL")
         if any(each.operation != OperationType.QUERY for each in operations):
             return _answer(405, f"{scope['method']} changes nothing: send mutations by POST, as JSON")

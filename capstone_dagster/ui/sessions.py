@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from capstone_dagster.ui.private_files import OPEN, PrivateFileError, read_private, write_private
+from capstone_dagster.ui.private_files import OPEN, PrivateFileError, is_there, read_private, write_private
 from capstone_dagster.ui.users import Accounts
 
 _BYTES = 32
@@ -27,11 +27,11 @@ class Session(NamedTuple):
 def secret_of(home: Path) -> bytes:
     """The secret of this home; whoever needs it first makes it."""
     file = home / "ui_secret"
-    if not file.exists():
+    if not is_there(file):
         write_private(file, os.urandom(_BYTES), once=True)
     secret = read_private(file, OPEN)
     if len(secret) != _BYTES:
-        raise PrivateFileError(f"{file} is damaged; remove it, and everybody signs in again")
+        raise PrivateFileError(f"{file} is damaged; remove it; everyone then has to sign in again")
     return secret
 
 
@@ -40,6 +40,8 @@ class Sessions:
 
     def __init__(self, secret: bytes, seconds: float) -> None:
         self._secret, self._seconds = secret, seconds
+        # Browsers send a cookie to all ports of a host: each home has its own.
+        self.cookie_name = f"capstone_session_{hashlib.sha256(secret).hexdigest()[:8]}"
 
     def cookie(self, name: str, password_hash: str) -> str:
         """A cookie for one who has just signed in."""

@@ -10,6 +10,7 @@ import math
 from urllib.parse import quote, urlencode
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,12 +26,12 @@ from capstone_dagster.ui.tries import Tries
 from capstone_dagster.ui.users import User, Users, is_password
 from capstone_dagster.wording import lasting
 
-COOKIE = "capstone_session"
 # An ended cookie stays in the browser: it shows that the browser has been signed in before, see ``tries``.
 _COOKIE_SECONDS = 30 * 24 * 3600
-# What a load balancer asks. It tells the versions of Dagster.
+# What a load balancer asks, also while nobody can sign in. It tells the versions of Dagster.
 _FOR_EVERYBODY = "/server_info"
 _UNKNOWN = f"not signed in: open {SIGN_IN} in a browser, or send the header Authorization: Bearer TOKEN"
+_BY_PROXY = "Not signed in: open this page through the proxy that signs you in."
 
 
 class SignIn:
@@ -42,26 +43,29 @@ class SignIn:
         self._sessions = Sessions(secret_of(settings.home), settings.ui_session_hours * 3600)
         self._is_https = settings.ui_url.startswith("https:")
         self._tries, self._one_at_a_time = Tries(), asyncio.Lock()
+        self._unavailable = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or the handshake of a websocket."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        asked, answer, user = HTTPConnection(scope), None, None
+        asked, answer, user, is_http = HTTPConnection(scope), None, None, scope["type"] == "http"
         try:
-            user = self._user(asked)
-            if scope["type"] == "http":
-                answer = await self._answer(user, Request(scope, receive))
+            if not is_http or scope["path"] != _FOR_EVERYBODY or scope["method"] not in WITHOUT_BODY:
+                user = self._user(asked)
+                answer = await self._answer(user, Request(scope, receive)) if is_http else None
         except PrivateFileError as error:
-            self._audit.note("nobody can sign in", None, self._proxy.address(asked), why=f"{error}")
-            answer = PlainTextResponse("Nobody can sign in: the log of this server says why.\n", 503)
-        if scope["type"] == "websocket":
+            if self._unavailable != f"{error}":  # once, and not with every request of an open page
+                self._audit.note("nobody can sign in", None, self._proxy.address(asked), why=f"{error}")
+            self._unavailable = f"{error}"
+            answer = PlainTextResponse("Sign-in is unavailable; the server log says why.\n", 503)
+        if not is_http:
             await self._websocket(user, scope, receive, send)
         elif answer:
-            await answer(scope, receive, send)
+            await answer(scope, receive, _private(send))
         else:
-            await self._app({**scope, "user": user}, receive, send)
+            await self._app({**scope, "user": user}, receive, _private(send))
 
     async def _answer(self, user: User | None, request: Request) -> Response | None:
         """What is answered here; None if the request may pass."""
@@ -71,7 +75,7 @@ class SignIn:
         if path == SIGN_OUT and request.method == "POST":
             return self._sign_out(user, request)
         if user is None:
-            return None if path == _FOR_EVERYBODY and not is_changing else self._unknown(request)
+            return self._unknown(request)
         if is_changing and path != GRAPHQL:
             may = user.role == "operator"
             asked = f"{request.method} {path}"
@@ -118,16 +122,18 @@ class SignIn:
         if not self._users:
             return None
         accounts = self._users.accounts()
+        self._unavailable = ""
         scheme, _, token = asked.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             name = self._users.with_token(token.strip())
         else:
             session = self._session(self._users, asked)
             name = session.name if session and not session.is_over else None
-        return User(name, accounts[name].role) if name else None
+        account = accounts.get(name or "")  # the file may have changed since
+        return User(name, account.role) if name and account else None
 
     def _session(self, users: Users, asked: HTTPConnection) -> Session | None:
-        return self._sessions.read(asked.cookies.get(COOKIE, ""), users.accounts())
+        return self._sessions.read(asked.cookies.get(self._sessions.cookie_name, ""), users.accounts())
 
     def _unknown(self, request: Request) -> Response:
         is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
@@ -136,33 +142,34 @@ class SignIn:
             then = own_path(f"{path}?{query}" if query else path)
             return RedirectResponse(f"{SIGN_IN}?{urlencode({'next': then})}", 303, {"Cache-Control": "no-store"})
         if is_page:
-            return PlainTextResponse("Not signed in: open this page through the proxy that signs you in.\n", 401)
-        told = {"data": None, "errors": [{"message": _UNKNOWN}]}
-        return JSONResponse(told, 401, {"WWW-Authenticate": 'Bearer realm="capstone"'})
+            return PlainTextResponse(f"{_BY_PROXY}\n", 401)
+        told = {"data": None, "errors": [{"message": _UNKNOWN if self._users else _BY_PROXY}]}
+        return JSONResponse(told, 401, {"WWW-Authenticate": 'Bearer realm="capstone"'} if self._users else None)
 
     def _page(self, user: User | None, request: Request) -> Response:
-        return page(
-            user=user, can_sign_out=COOKIE in request.cookies, then=own_path(request.query_params.get("next", ""))
-        )
+        can_sign_out = self._sessions.cookie_name in request.cookies
+        return page(user=user, can_sign_out=can_sign_out, then=own_path(request.query_params.get("next", "")))
 
     async def _tried(self, users: Users, request: Request) -> Response:
         """Sign in whoever has typed the right password; one try after another, so that many at once gain nothing."""
         form = await form_of(request)
         if form is None:
-            return page(wrong="That was no form of this page.", status=400)
+            return page(wrong="The form could not be read. Reload the page and try again.", status=400)
         async with self._one_at_a_time:
             keys, address = self._keys(users, form, request), self._proxy.address(request)
             if wait := self._tries.wait(*keys):
-                later = f"Too many wrong passwords: try again in {lasting(max(1, wait))}."
+                seconds = math.ceil(wait)
+                in_full = seconds if seconds < 60 else 60 * math.ceil(seconds / 60)
+                later = f"Too many wrong passwords: try again in {lasting(in_full)}."
                 refused = page(wrong=later, then=form.next, name=form.name, status=429)
-                refused.headers["Retry-After"] = f"{math.ceil(wait)}"
+                refused.headers["Retry-After"] = f"{seconds}"
                 return refused
             account = users.accounts().get(form.name)
             stored = account.password if account else None
             if not await run_in_threadpool(is_password, form.password, stored):
                 self._tries.was_wrong(*keys)
                 self._audit.note("wrong password", None, address, name=form.name if account else "of nobody")
-                return page(wrong="Name or password is wrong.", then=form.next, name=form.name, status=401)
+                return page(wrong="Wrong name or password.", then=form.next, name=form.name, status=401)
             self._tries.was_right(keys[0])  # not the address: its other tries were perhaps for other names
         self._audit.note("signed in", User(form.name, account.role) if account else None, address)
         answer = RedirectResponse(form.next, 303, {"Cache-Control": "no-store"})
@@ -173,20 +180,32 @@ class SignIn:
         """What a wrong password counts for."""
         known = self._session(users, request)
         if known and known.name == form.name:
-            return (f"browser {request.cookies[COOKIE]}",)
+            return (f"browser {request.cookies[self._sessions.cookie_name]}",)
         return f"name {form.name[:100]}", f"address {neighbourhood(self._proxy.address(request))}"
 
     def _sign_out(self, user: User | None, request: Request) -> Response:
         if user:
             self._audit.note("signed out", user, self._proxy.address(request))
-        answer = RedirectResponse(SIGN_IN, 303)
+        answer = RedirectResponse(SIGN_IN, 303, {"Cache-Control": "no-store"})
         self._set_cookie(answer, "", 0)
         return answer
 
     def _set_cookie(self, answer: Response, value: str, seconds: int) -> None:
-        answer.set_cookie(COOKIE, value, max_age=seconds, httponly=True, samesite="lax", secure=self._is_https)
+        name, is_https = self._sessions.cookie_name, self._is_https
+        answer.set_cookie(name, value, max_age=seconds, httponly=True, samesite="lax", secure=is_https)
 
 
 def refusal(user: User) -> str:
     """Why a viewer may not do this."""
-    return f"{user.name} is a viewer and cannot change anything; an operator can"
+    return f"{user.name} is a viewer and may not make changes; ask an operator"
+
+
+def _private(send: Send) -> Send:
+    """Keep what one user may see out of caches that several share."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).setdefault("Cache-Control", "private")
+        await send(message)
+
+    return sending

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qs
 
 import jinja2
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse
 
 from capstone_dagster.ui.request_guard import SIGN_IN, SIGN_OUT
@@ -30,13 +30,13 @@ class Form(NamedTuple):
 async def form_of(request: Request) -> Form | None:
     """The form in a request; None if that is too long or no form."""
     body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MOST_BYTES:
-            return None
     try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > _MOST_BYTES:
+                return None
         fields = parse_qs(body.decode("ascii"), max_num_fields=10)
-    except ValueError:
+    except (ValueError, ClientDisconnect):
         return None
     name, password, then = (fields.get(field, [""])[0] for field in Form._fields)
     return Form(name.strip(), password, own_path(then))

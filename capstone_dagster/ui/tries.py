@@ -1,7 +1,7 @@
 """How often people may try a password: after a few wrong ones they wait, longer with each, but never for ever.
 
 A try counts for the name and for the address it comes from. A browser that has signed in before counts for itself, so
-that nobody can lock its user out by trying wrong passwords for the user's name.
+it is never locked out by wrong passwords that others try for the user's name.
 """
 
 import time

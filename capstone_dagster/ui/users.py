@@ -8,13 +8,13 @@ import hmac
 import os
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
-from capstone_dagster.ui.private_files import WRITABLE, PrivateFileError, read_private, write_private
+from capstone_dagster.ui.private_files import WRITABLE, PrivateFileError, is_there, read_private, write_private
 from spark_code.file_lock import locked
 
 Role = Literal["viewer", "operator"]
@@ -32,11 +32,25 @@ class User(NamedTuple):
     role: Role
 
 
+def _can_be_checked(stored: str) -> str:
+    """Refuse what scrypt would refuse when somebody signs in."""
+    numbers = stored.split("$")
+    n, r, p = map(int, numbers[1:4])
+    if n < 2 or n.bit_count() > 1 or not r or not p or n >= 1 << 16 * r or 128 * r * (n + p + 2) > _MOST_MEMORY:
+        raise ValueError("no parameters of scrypt")
+    for encoded in numbers[4:]:
+        b64decode(encoded, validate=True)
+    return stored
+
+
+_PasswordHash = Annotated[str, Field(pattern=_SCRYPT_HASH), AfterValidator(_can_be_checked)]
+
+
 class Account(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
     """What the file says of a user."""
 
     role: Role
-    password: str | None = Field(default=None, pattern=_SCRYPT_HASH)
+    password: _PasswordHash | None = None
     token: str | None = Field(default=None, pattern=r"^sha256\$[0-9a-f]{64}$")
 
 
@@ -73,27 +87,36 @@ class Users:
 
 def read_users(file: Path) -> dict[str, Account]:
     """Everybody in the file."""
-    if not file.exists():
+    if not is_there(file):
         raise PrivateFileError(
-            f"CAPSTONE_UI_USERS: there is no file {file}; write it: capstone ui-user NAME --role operator"
+            f"CAPSTONE_UI_USERS: {file} does not exist; create it with: capstone ui-user NAME --role operator"
         )
     try:
         return _FILE.validate_json(read_private(file, WRITABLE))
     except ValidationError as error:
         where = ".".join(f"{part}" for part in error.errors()[0]["loc"][:2])
-        wrong = f"its entry {where!a} is not as written" if where else "it is not as written"
+        wrong = f"the entry {where!a}" if where else "it"
         raise PrivateFileError(
-            f"CAPSTONE_UI_USERS: {file} is no file of users: {wrong} by capstone ui-user; repair it, or remove it and "
-            "add the users again"
+            f"CAPSTONE_UI_USERS: {file} is not a valid users file: {wrong} is not in the format that capstone ui-user "
+            "writes; repair it, or remove it and add the users again"
         ) from None
 
 
-def change_user(file: Path, name: str, account: Account | None) -> None:
-    """Add or replace a user, or remove one."""
-    with locked(file):
-        users = read_users(file) if file.exists() else {}
-        users.pop(name, None)
-        write_private(file, _FILE.dump_json(users | ({name: account} if account else {}), indent=2, exclude_none=True))
+def known_user(file: Path, name: str) -> Account | None:
+    """The user of this name; the file need not exist."""
+    return read_users(file).get(name) if is_there(file) else None
+
+
+def change_user(file: Path, name: str, change: Callable[[Account | None], Account | None]) -> None:
+    """Replace a user, or nobody, by what the function makes of the account; None removes the user."""
+    try:
+        with locked(file):
+            users = read_users(file) if is_there(file) else {}
+            account = change(users.pop(name, None))
+            changed = users | ({name: account} if account else {})
+            write_private(file, _FILE.dump_json(changed, indent=2, exclude_none=True))
+    except OSError as error:
+        raise PrivateFileError(f"{file} cannot be written: {error.strerror}") from None
 
 
 def hash_of_password(password: str) -> str:

@@ -5,13 +5,13 @@ request differently. ``sign_in`` says who the user is; without it there is no us
 """
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster_webserver.webserver import DagsterWebserver
-from graphql import GraphQLError, GraphQLFormattedError, OperationDefinitionNode, OperationType, parse
-from graphql.language import FieldNode
+from graphql import FieldNode, GraphQLFormattedError, OperationType, StringValueNode, Visitor, visit
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket
@@ -19,18 +19,25 @@ from starlette.websockets import WebSocket
 from capstone_dagster.run_tags import USER_TAG
 from capstone_dagster.ui.audit import Audit, ids_in
 from capstone_dagster.ui.proxy import Proxy
+from capstone_dagster.ui.request_guard import operations_of
 from capstone_dagster.ui.sign_in import refusal
 from capstone_dagster.ui.users import User
 
+_FRAGMENT = "a fragment"
+# Each field names what is done; a client can ask for the same a thousand times.
+_MOST_FIELDS = 20
+_TYPE = re.compile(r"\w{1,100}")
 
-class Mutation(NamedTuple):
-    """A field of a mutation, which names what is done, and the name that the client has given the operation."""
+
+class Mutations(NamedTuple):
+    """What a document would change: its fields, the client's name for the first operation, and the texts in it."""
 
     operation: str | None
-    field: str
+    fields: Sequence[str]
+    texts: Sequence[str]
 
 
-_UNREADABLE = [Mutation(None, "what cannot be read as GraphQL")]
+_UNREADABLE = Mutations(None, ["what cannot be read as GraphQL"], [])
 
 
 class UserContext(WorkspaceRequestContext):
@@ -79,14 +86,17 @@ class UserWebserver(DagsterWebserver[UserWorkspace, UserContext]):
             return await super().execute_graphql_request(request, query, variables, operation_name)
         if user.role != "operator":
             self._note(request, mutations, "refused")
-            return JSONResponse({"data": None, "errors": [{"message": refusal(user)}]}, 403)
-        answer, outcome = None, "failed"
+            return _told(403, refusal(user))
+        if _FRAGMENT in mutations.fields:  # the audit log could not say what it does
+            self._note(request, mutations, "refused")
+            return _told(400, "name what a mutation does in the mutation itself, not in a fragment")
+        answer, outcome, told = None, "failed", None
         try:
             answer = await super().execute_graphql_request(request, query, variables, operation_name)
-            outcome = f"status {answer.status_code}"
+            told = json.loads(bytes(answer.body))
+            outcome = _outcome(told) or f"status {answer.status_code}"
         finally:
-            told = json.loads(bytes(answer.body)) if answer else None
-            self._note(request, mutations, outcome, ids_in(variables, told))
+            self._note(request, mutations, outcome, ids_in(variables, mutations.texts, told))
         return answer
 
     async def execute_graphql_subscription(
@@ -105,12 +115,10 @@ class UserWebserver(DagsterWebserver[UserWorkspace, UserContext]):
             return None, told
         return await super().execute_graphql_subscription(websocket, operation_id, query, variables, operation_name)
 
-    def _note(
-        self, asked: HTTPConnection, mutations: Sequence[Mutation], outcome: str, ids: Sequence[str] = ()
-    ) -> None:
-        fields = [each.field for each in mutations]
-        facts = {"operation": mutations[0].operation, "mutations": fields, "ids": ids, "outcome": outcome}
-        self._audit.note("mutation", user_of(asked), self._proxy.address(asked), **facts)
+    def _note(self, asked: HTTPConnection, mutations: Mutations, outcome: str, ids: Sequence[str] = ()) -> None:
+        facts = {"mutations": mutations.fields[:_MOST_FIELDS], "ids": ids, "outcome": outcome}
+        address = self._proxy.address(asked)
+        self._audit.note("mutation", user_of(asked), address, operation=mutations.operation, **facts)
 
 
 def user_of(source: object) -> User | None:
@@ -118,19 +126,41 @@ def user_of(source: object) -> User | None:
     return source.scope.get("user") if isinstance(source, HTTPConnection) else None
 
 
-def _mutations(query: object) -> list[Mutation]:
-    """All mutations in a document, also those that would not be executed."""
-    if not isinstance(query, str) or "mutation" not in query:
-        return []
-    try:
-        operations = [each for each in parse(query).definitions if isinstance(each, OperationDefinitionNode)]
-    except (GraphQLError, RecursionError):
+def _mutations(query: object) -> Mutations | None:
+    """All mutations in a document; None if it changes nothing."""
+    if isinstance(query, str) and "mutation" not in query:
+        return None
+    operations = operations_of(query)
+    if operations is None:
         return _UNREADABLE
-    return [
-        Mutation(
-            each.name.value if each.name else None, field.name.value if isinstance(field, FieldNode) else "a fragment"
-        )
-        for each in operations
-        if each.operation == OperationType.MUTATION
-        for field in each.selection_set.selections
-    ]
+    changing = [each for each in operations if each.operation == OperationType.MUTATION]
+    if not changing:
+        return None
+    texts = _Texts()
+    for each in changing:
+        visit(each, texts)
+    named = changing[0].name
+    selected = [field for each in changing for field in each.selection_set.selections]
+    fields = [field.name.value if isinstance(field, FieldNode) else _FRAGMENT for field in selected]
+    return Mutations(named.value if named else None, fields, texts.found)
+
+
+class _Texts(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def enter_string_value(self, node: StringValueNode, *_: object) -> None:
+        self.found.append(node.value)
+
+
+def _outcome(told: Any) -> str:
+    """The types of what is answered, such as LaunchRunSuccess: a mutation that fails has status 200, too."""
+    answers = (told.get("data") or {}).values()
+    types = [f"{each.get('__typename', '')}" for each in answers if isinstance(each, dict)]
+    # A client can give this name to another field, so not every text is a type.
+    return ", ".join([each for each in types if _TYPE.fullmatch(each)][:_MOST_FIELDS])
+
+
+def _told(status: int, why: str) -> JSONResponse:
+    return JSONResponse({"data": None, "errors": [{"message": why}]}, status)

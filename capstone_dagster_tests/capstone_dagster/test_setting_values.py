@@ -21,7 +21,7 @@ ON_EMR = {
 DATABASE = "postgresql://user:secret@host:5432/database"
 OWNERS = "must be teams and e-mail addresses with commas between them, like team:market-data,desk@example.com"
 WITHOUT_PORTS = "must be names of hosts with commas between them and without ports, like market.example.com"
-ADDRESSES = "must be addresses of proxies with commas between them, like 10.0.0.5 or 10.0.1.0/24"
+ADDRESSES = "must be addresses of proxies with commas between them, like 10.0.0.5 or 10.0.1.0/24, and not all addresses"
 TWO_HEADERS = "must be two names of headers with a comma between them, like X-Forwarded-User,X-Forwarded-Groups"
 FROM_TO = "must be a date like 2020-08-05, from 2004-01-01 to 2039-12-31"
 AFTER_THE_CLOSE = "must be a time in New York like 19:00, not before the close at 16:00"
@@ -126,8 +126,11 @@ def test_a_valid_value_is_taken(variable: str, value: str, field: str, expected:
         ("CAPSTONE_UI_HOSTS", "*", WITHOUT_PORTS),
         ("CAPSTONE_UI_PROXY", "proxy.internal", ADDRESSES),
         ("CAPSTONE_UI_PROXY", "10.0.0.300", ADDRESSES),
+        ("CAPSTONE_UI_PROXY", "10.0.0.5, 0.0.0.0/0", ADDRESSES),
+        ("CAPSTONE_UI_PROXY", "::/0", ADDRESSES),
         ("CAPSTONE_UI_PROXY_HEADERS", "X-User", TWO_HEADERS),
-        ("CAPSTONE_UI_SESSION_HOURS", "0", "must be a number above 0"),
+        ("CAPSTONE_UI_SESSION_HOURS", "0", "must be a number above 0 and at most 720"),
+        ("CAPSTONE_UI_SESSION_HOURS", "721", "must be a number above 0 and at most 720"),
         ("CAPSTONE_OWNERS", "market-data", OWNERS),
         ("CAPSTONE_OWNERS", "team:", OWNERS),
         ("CAPSTONE_OWNERS", "desk@firm", OWNERS),

@@ -21,11 +21,11 @@ def file(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("a long password\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("a long password\r\n"))
 
 
 @pytest.mark.usefixtures("typed")
-def test_a_password_and_a_token_are_added_and_the_user_is_removed(capstone: Run, file: Path) -> None:
+def test_a_password_and_a_token_are_added_a_role_changed_and_a_user_removed(capstone: Run, file: Path) -> None:
     assert capstone("ui-user", "anna", "--role", "operator") == (0, "anna can sign in as operator\n", "")
     anna = read_users(file)["anna"]
     assert (anna.role, anna.token) == ("operator", None)
@@ -36,6 +36,10 @@ def test_a_password_and_a_token_are_added_and_the_user_is_removed(capstone: Run,
     assert (code, err) == (0, "")
     with_token = read_users(file)["anna"]
     assert with_token == anna.model_copy(update={"token": hash_of_token(token.strip())})
+
+    told = "anna is now viewer; password and token are unchanged\n"
+    assert capstone("ui-user", "anna", "--role", "viewer") == (0, told, "")
+    assert read_users(file)["anna"] == with_token.model_copy(update={"role": "viewer"})
 
     assert capstone("ui-user", "anna", "--remove") == (0, f"anna is removed from {file}\n", "")
     assert read_users(file) == {}
@@ -90,9 +94,20 @@ REFUSED = {
     "a short password": (
         ["anna", "--role", "viewer"],
         "short",
-        "a password has 10 to 1,000 characters, and this one has 5",
+        "a password must have 10 to 256 characters; this one has 5",
     ),
-    "no password": (["anna", "--role", "viewer"], "", "a password has 10 to 1,000 characters, and this one has 0"),
+    "no password": (["anna", "--role", "viewer"], "", "a password must have 10 to 256 characters; this one has 0"),
+    "a long password": (
+        ["anna", "--role", "viewer"],
+        "a" * 257,
+        "a password must have 10 to 256 characters; this one has 257",
+    ),
+    "a removal with a role": (
+        ["anna", "--remove", "--role", "viewer"],
+        "",
+        "--remove takes neither --role nor --token",
+    ),
+    "a removal with a token": (["anna", "--remove", "--token"], "", "--remove takes neither --role nor --token"),
     "a name that could be another": (
         ["an~na", "--role", "viewer"],
         "a long password",
@@ -116,7 +131,7 @@ def test_without_users_the_ui_is_not_served_to_other_machines(capstone: Run) -> 
     code, _, err = capstone("dev", "--host", "0.0.0.0")  # noqa: S104 -- it does not listen
 
     assert code == 1
-    assert err.startswith("capstone: on 0.0.0.0 the UI can be reached from other machines, and nobody would have to")
+    assert err.startswith("capstone: listening on 0.0.0.0 would open the UI to other machines without a sign-in: set ")
 
 
 @pytest.mark.usefixtures("home")

@@ -12,7 +12,8 @@ from starlette.types import Message, Receive, Scope, Send
 from capstone_dagster.settings import Settings
 from capstone_dagster.ui.private_files import PrivateFileError
 from capstone_dagster.ui.request_guard import OpenDoorError, RequestGuard, allowed_hosts, require_sign_in
-from capstone_dagster.ui.users import Account, change_user
+from capstone_dagster.ui.users import Account
+from capstone_dagster_tests.builders.ui_users import put_user
 
 HOME = {"CAPSTONE_HOME": "/data"}
 UI = "127.0.0.1:3000"
@@ -189,12 +190,12 @@ def test_the_ui_is_opened_at_the_address_that_it_was_told_to_listen_on(listening
 @pytest.mark.parametrize("listening", ["0.0.0.0", "::", "192.168.1.5", "market.example.com"])  # noqa: S104
 def test_for_other_machines_the_ui_is_only_served_if_people_sign_in(listening: str, tmp_path: Path) -> None:
     users = tmp_path / "users.json"
-    with pytest.raises(OpenDoorError, match=f"on {listening} the UI can be reached from other machines, and nobody"):
+    with pytest.raises(OpenDoorError, match=f"listening on {listening} would open the UI to other machines without"):
         require_sign_in(Settings.from_mapping(HOME), listening)
     require_sign_in(Settings.from_mapping(HOME | {"CAPSTONE_UI_PROXY": "10.0.0.5"}), listening)
-    with pytest.raises(PrivateFileError, match="there is no file"):
+    with pytest.raises(PrivateFileError, match="does not exist; create it with"):
         require_sign_in(Settings.from_mapping(HOME | {"CAPSTONE_UI_USERS": f"{users}"}), listening)
-    change_user(users, "anna", Account(role="operator"))
+    put_user(users, "anna", Account(role="operator"))
     require_sign_in(Settings.from_mapping(HOME | {"CAPSTONE_UI_USERS": f"{users}"}), listening)
 
 

@@ -1,4 +1,4 @@
-"""Cookies of those who have signed in: which are believed, and for how long."""
+"""Cookies of those who have signed in: which are trusted, and for how long."""
 
 import threading
 from pathlib import Path
@@ -78,5 +78,5 @@ def test_a_secret_that_others_can_read_or_that_was_cut_off_is_refused(tmp_path: 
 
     (tmp_path / "ui_secret").chmod(0o600)
     (tmp_path / "ui_secret").write_bytes(b"")
-    with pytest.raises(PrivateFileError, match="ui_secret is damaged; remove it, and everybody signs in again"):
+    with pytest.raises(PrivateFileError, match="ui_secret is damaged; remove it; everyone then has to sign in again"):
         secret_of(tmp_path)

@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
+from uuid import UUID
 
 import dagster as dg
 import pytest
@@ -18,8 +19,8 @@ from playwright.sync_api import Page, expect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from capstone_dagster.ui.sessions import Sessions, secret_of
-from capstone_dagster.ui.users import Account, change_user, hash_of_token, read_users
-from capstone_dagster_tests.builders.ui_users import quick_hash
+from capstone_dagster.ui.users import Account, hash_of_token, read_users
+from capstone_dagster_tests.builders.ui_users import put_user, quick_hash
 from capstone_dagster_tests.servers.browser import PHONE, barriers, chromium, in_browser, pixels_cut_off, tab
 from capstone_dagster_tests.servers.dagster_services import Services, webserver
 from capstone_dagster_tests.servers.platform import Platform
@@ -48,7 +49,7 @@ BACKFILL = """mutation Backfill { launchPartitionBackfill(backfillParams: {
     repositorySelector: {repositoryLocationName: "capstone", repositoryName: "__repository__"}
   }, partitionNames: ["2020-08-05"], tags: [{key: "user", value: "somebody"}]
 }) { __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
-REFUSAL = "vera is a viewer and cannot change anything; an operator can"
+REFUSAL = "vera is a viewer and may not make changes; ask an operator"
 HTML = {"Accept": "text/html,*/*;q=0.8"}
 PROXY = "127.0.0.2"
 VERA, ANNA = {"Authorization": "Bearer token of vera"}, {"Authorization": "Bearer token of anna"}
@@ -62,8 +63,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
 @pytest.fixture(scope="module")
 def users(platform: Platform) -> Path:
     file = platform.folder / "users.json"
-    change_user(file, "anna", Account(role="operator", password=HASH, token=hash_of_token("token of anna")))
-    change_user(file, "vera", Account(role="viewer", password=HASH, token=hash_of_token("token of vera")))
+    put_user(file, "anna", Account(role="operator", password=HASH, token=hash_of_token("token of anna")))
+    put_user(file, "vera", Account(role="viewer", password=HASH, token=hash_of_token("token of vera")))
     return file
 
 
@@ -141,7 +142,7 @@ def test_a_person_signs_in_with_a_password_and_out_again(ui: Services, platform:
     _, *attributes = answer.headers["set-cookie"].split("; ")
     assert sorted(attributes) == ["HttpOnly", "Max-Age=2592000", "Path=/", "SameSite=lax"]
     assert status_of_query(ui, answer.cookie) == 200
-    assert "You are vera, viewer." in ask(ui, "GET", "/sign-in", answer.cookie).body
+    assert "Signed in as vera (viewer)." in ask(ui, "GET", "/sign-in", answer.cookie).body
 
     out = ask(ui, "POST", "/sign-out", {**FORM, **answer.cookie})
     assert (out.status, out.headers["location"]) == (303, "/sign-in")
@@ -162,23 +163,25 @@ def test_a_cookie_that_is_forged_or_over_or_for_an_old_password_is_nobodys(
 ) -> None:
     secret = secret_of(platform.folder)
     over, forged = Sessions(secret, -1).cookie("anna", HASH), Sessions(b"?" * 32, 60).cookie("anna", HASH)
-    assert status_of_query(ui, {"Cookie": f"capstone_session={Sessions(secret, 60).cookie('anna', HASH)}"}) == 200
-    assert status_of_query(ui, {"Cookie": f"capstone_session={over}"}) == 401
-    assert status_of_query(ui, {"Cookie": f"capstone_session={forged}"}) == 401
+    named, ours = Sessions(secret, 60).cookie_name, Sessions(secret, 60).cookie("anna", HASH)
+    assert status_of_query(ui, {"Cookie": f"{named}={ours}"}) == 200
+    assert status_of_query(ui, {"Cookie": f"{Sessions(b'?' * 32, 60).cookie_name}={ours}"}) == 401  # of another UI
+    assert status_of_query(ui, {"Cookie": f"{named}={over}"}) == 401
+    assert status_of_query(ui, {"Cookie": f"{named}={forged}"}) == 401
 
-    change_user(users, "dora", Account(role="viewer", password=HASH))
+    put_user(users, "dora", Account(role="viewer", password=HASH))
     cookie = signed_in(ui, "dora")
     assert status_of_query(ui, cookie) == 200
-    change_user(users, "dora", Account(role="viewer", password=quick_hash("another password")))
+    put_user(users, "dora", Account(role="viewer", password=quick_hash("another password")))
     assert status_of_query(ui, cookie) == 401
 
 
 def test_a_wrong_password_says_no_more_than_a_wrong_name_and_after_five_people_wait(ui: Services, users: Path) -> None:
-    change_user(users, "carl", Account(role="viewer", password=HASH))
+    put_user(users, "carl", Account(role="viewer", password=HASH))
     before = signed_in(ui, "carl", source="127.0.3.1")
     wrong, unknown = (sign_in(ui, name, "a wrong password", source="127.0.3.2") for name in ("carl", "eve"))
     assert (wrong.status, unknown.status) == (401, 401)
-    assert "Name or password is wrong." in wrong.body
+    assert "Wrong name or password." in wrong.body
     nonce = wrong.body.partition('nonce="')[2].partition('"')[0]
     assert (
         unknown.body.replace('value="eve"', 'value="carl"').replace(
@@ -192,7 +195,7 @@ def test_a_wrong_password_says_no_more_than_a_wrong_name_and_after_five_people_w
     waits = sign_in(ui, "carl", source="127.0.3.99")
     assert waits.status == 429
     assert 1 <= int(waits.headers["retry-after"]) <= 300
-    assert "Too many wrong passwords: try again in" in waits.body
+    assert f"Too many wrong passwords: try again in {waits.headers['retry-after']} second" in waits.body
     # The others, and the browser in which carl was signed in before, need not wait.
     assert sign_in(ui, "vera", source="127.0.3.99").status == 303
     assert sign_in(ui, "carl", source="127.0.3.99", **before).status == 303
@@ -200,7 +203,7 @@ def test_a_wrong_password_says_no_more_than_a_wrong_name_and_after_five_people_w
 
 def test_an_address_that_tries_many_names_waits_and_the_others_do_not(ui: Services, users: Path) -> None:
     for number in range(6):
-        change_user(users, f"name{number}", Account(role="viewer", password=HASH))
+        put_user(users, f"name{number}", Account(role="viewer", password=HASH))
     answers = [sign_in(ui, f"name{number}", "a wrong password", source="127.0.4.1") for number in range(6)]
 
     assert [answer.status for answer in answers] == [401] * 5 + [429]
@@ -219,6 +222,7 @@ MUTATIONS: dict[str, object] = {
     "in a fragment": {"query": f"mutation {{ ...all }} fragment all on Mutation {LAUNCH.partition('Launch')[2]}"},
     "behind a comment": {"query": f"#mutation\n{LAUNCH}"},
     "too deep to be read": {"query": LAUNCH + "{a" * 5_000},
+    "in no text": {"query": [LAUNCH]},
 }
 
 
@@ -276,13 +280,23 @@ def test_what_an_operator_launches_bears_the_name_and_is_written_down(
     assert run.tags["user"] == "anna"
     line = next(line for line in _audited(platform, what="mutation", user="anna") if run_id in line["ids"])
     assert line["mutations"] == ["launchPipelineExecution"]
-    assert (line["role"], line["from"], line["outcome"]) == ("operator", "127.0.0.1", "status 200")
+    assert (line["role"], line["from"], line["outcome"]) == ("operator", "127.0.0.1", "LaunchRunSuccess")
     assert run_id in ui.log.read_text()
 
     with pytest.raises(DagsterGraphQLClientError) as refused:
         DagsterGraphQLClient("localhost", port_number=ui.port, headers=VERA).terminate_run(run_id)
     assert REFUSAL in f"{refused.value.__cause__}"
     assert _audited(platform, user="vera", operation="GraphQLClientTerminateRun")[-1]["outcome"] == "refused"
+
+
+def test_a_run_that_is_refused_bears_the_name_too(ui: Services, instance: dg.DagsterInstance) -> None:
+    on_a_saturday = LAUNCH.replace("2020-08-05", "2020-08-08")
+
+    launched = graphql(ui, ANNA, {"query": on_a_saturday}).data["data"]["launchRun"]
+
+    run = instance.get_run_by_id(launched["run"]["runId"])
+    assert run
+    assert (run.status, run.tags["user"]) == (dg.DagsterRunStatus.FAILURE, "anna")
 
 
 def test_the_backfill_of_an_operator_bears_the_name_and_is_written_down(
@@ -305,6 +319,37 @@ def test_nothing_but_ids_is_written_down_of_what_a_mutation_says(ui: Services, p
     assert private not in (platform.folder / "logs" / "ui_audit.log").read_text()
 
 
+def test_the_runs_that_a_mutation_names_are_written_down_wherever_it_names_them(
+    ui: Services, platform: Platform
+) -> None:
+    in_text, in_variable = f"{UUID(int=1)}", f"{UUID(int=2)}"
+    stop = f"""mutation Stop($any: String!) {{ {
+        "".join(f'a{number}: terminateRun(runId: "{in_text}") {{ __typename }} ' for number in range(21))
+    } b: terminateRun(runId: $any) {{ __typename }} }}"""
+
+    assert graphql(ui, ANNA, {"query": stop, "variables": {"any": in_variable}}).status == 200
+
+    [line] = _audited(platform, operation="Stop")
+    assert sorted(line["ids"]) == [in_text, in_variable]
+    assert line["mutations"] == ["terminateRun"] * 20
+    assert line["outcome"].startswith("RunNotFoundError, RunNotFoundError")
+
+
+@pytest.mark.parametrize("fragment", ["... on Mutation", "...all", "... @skip(if: false)"])
+def test_what_a_mutation_does_is_not_hidden_in_a_fragment(
+    ui: Services, instance: dg.DagsterInstance, platform: Platform, fragment: str
+) -> None:
+    before, body = _runs(instance), LAUNCH.partition("Launch")[2]
+    query = f"{{ {fragment} }} fragment all on Mutation {body}" if fragment == "...all" else f"{{ {fragment} {body} }}"
+
+    answer = graphql(ui, ANNA, {"query": f"mutation Hidden {query}"})
+
+    assert answer.status == 400
+    assert "name what a mutation does in the mutation itself" in answer.body
+    assert _audited(platform, operation="Hidden")[-1]["outcome"] == "refused"
+    assert _runs(instance) == before
+
+
 def test_a_websocket_is_for_those_who_have_signed_in_and_changes_nothing(
     ui: Services, instance: dg.DagsterInstance
 ) -> None:
@@ -321,11 +366,11 @@ def test_a_websocket_is_for_those_who_have_signed_in_and_changes_nothing(
 
 def test_a_user_who_is_removed_is_out_at_once_also_of_an_open_websocket(ui: Services, users: Path) -> None:
     token = {"Authorization": "Bearer token of zoe"}
-    change_user(users, "zoe", Account(role="operator", password=HASH, token=hash_of_token("token of zoe")))
+    put_user(users, "zoe", Account(role="operator", password=HASH, token=hash_of_token("token of zoe")))
     cookie = signed_in(ui, "zoe")
     assert (status_of_query(ui, cookie), status_of_query(ui, token)) == (200, 200)
     with websocket_of(ui, cookie) as websocket:
-        change_user(users, "zoe", None)
+        put_user(users, "zoe", None)
 
         websocket.send(json.dumps({"type": "connection_init"}))
         with pytest.raises(ConnectionClosed):
@@ -339,12 +384,16 @@ def test_a_file_of_users_that_others_can_write_lets_nobody_in_until_it_is_repair
 ) -> None:
     users.chmod(0o666)
     try:
-        answer = graphql(ui, ANNA, {"query": QUERY})
+        answers = [graphql(ui, ANNA, {"query": QUERY}) for _ in range(2)]
+        health = ask(ui, "GET", "/server_info")
     finally:
         users.chmod(0o600)
 
-    assert (answer.status, answer.body) == (503, "Nobody can sign in: the log of this server says why.\n")
-    assert "other users have access to" in _audited(platform, what="nobody can sign in")[-1]["why"]
+    told = (503, "Sign-in is unavailable; the server log says why.\n")
+    assert [(answer.status, answer.body) for answer in answers] == [told, told]
+    [line] = _audited(platform, what="nobody can sign in")
+    assert "other users have access to" in line["why"]
+    assert health.status == 200
     assert status_of_query(ui, ANNA) == 200
     assert "anna" in read_users(users)
 
@@ -369,7 +418,7 @@ def test_the_proxy_of_the_settings_says_who_somebody_is(
     assert ("LaunchRunSuccess" in launched.body) == may_launch
     if may_launch:
         line = _audited(platform, what="mutation", user="pia@firm.example")[-1]
-        assert (line["from"], line["outcome"]) == ("10.1.1.1", "status 200")
+        assert (line["from"], line["outcome"]) == ("10.1.1.1", "LaunchRunSuccess")
 
 
 def _type(page: Page, name: str, password: str = PASSWORD) -> None:
@@ -392,7 +441,7 @@ def test_a_viewer_signs_in_by_the_page_and_finds_no_button_to_launch_with(ui: Se
         page = tab(browser)
         page.goto(f"{address}/jobs")
         _type(page, "vera", "a wrong password")
-        expect(page.get_by_role("alert")).to_have_text("Name or password is wrong.")
+        expect(page.get_by_role("alert")).to_have_text("Wrong name or password.")
         assert barriers(page) == []
         _type(page, "vera")
         expect(page).to_have_url(f"{address}/jobs")

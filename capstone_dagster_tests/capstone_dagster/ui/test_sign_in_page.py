@@ -49,6 +49,13 @@ def test_what_is_too_long_or_no_form_is_not_read(sent: list[bytes]) -> None:
     assert _form(*sent) is None
 
 
+def test_a_browser_that_leaves_before_its_form_has_come_sends_none() -> None:
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    assert asyncio.run(form_of(Request({"type": "http"}, receive))) is None
+
+
 def test_what_somebody_has_typed_is_text_on_the_page_and_nothing_is_loaded_from_elsewhere() -> None:
     shown = page(name='"><script>alert(1)</script>', then='/"><b>', wrong="<i>", status=401)
     text = bytes(shown.body).decode()

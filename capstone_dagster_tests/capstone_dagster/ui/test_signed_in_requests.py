@@ -1,6 +1,7 @@
 """The middleware of the sign-in alone, around an application that answers everything: proxies, https, websockets."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from capstone_dagster.settings import Settings
 from capstone_dagster.ui.audit import Audit
 from capstone_dagster.ui.proxy import Proxy
 from capstone_dagster.ui.sign_in import SignIn
-from capstone_dagster.ui.users import Account, change_user, hash_of_token
-from capstone_dagster_tests.builders.ui_users import quick_hash
+from capstone_dagster.ui.users import Account, hash_of_token
+from capstone_dagster_tests.builders.ui_users import put_user, quick_hash
 
 PROXY = "fd00::5"
+BY_PROXY = "Not signed in: open this page through the proxy that signs you in."
 PIA = {"X-Forwarded-User": "pia", "X-Forwarded-Groups": "operator"}
 
 
@@ -60,7 +62,18 @@ def test_with_a_proxy_alone_only_its_word_counts_and_there_is_no_page_to_sign_in
     assert _asked(signing_in, PIA | {"X-Forwarded-Groups": "staff"}, PROXY)[0] == 401
     for path in ("/", "/sign-in"):
         status, _, text = _asked(signing_in, {"Accept": "text/html"}, "fd00::6", path)
-        assert (status, text) == (401, "Not signed in: open this page through the proxy that signs you in.\n")
+        assert (status, text) == (401, f"{BY_PROXY}\n")
+    status, headers, text = _asked(signing_in, {}, "fd00::6")
+    assert (status, json.loads(text)["errors"][0]["message"]) == (401, BY_PROXY)
+    assert b"www-authenticate" not in headers
+
+
+def test_what_one_user_sees_is_kept_out_of_shared_caches(tmp_path: Path) -> None:
+    signing_in = _sign_in(tmp_path, {"CAPSTONE_UI_PROXY": PROXY})
+
+    assert _asked(signing_in, PIA, PROXY)[1][b"cache-control"] == b"private"
+    assert _asked(signing_in, {}, "fd00::6")[1][b"cache-control"] == b"private"
+    assert _asked(signing_in, PIA, PROXY, "/sign-out", "-")[1][b"cache-control"] == b"no-store"
 
 
 def test_a_proxy_whose_address_is_written_as_ipv6_is_the_same(tmp_path: Path) -> None:
@@ -71,7 +84,7 @@ def test_a_proxy_whose_address_is_written_as_ipv6_is_the_same(tmp_path: Path) ->
 def test_browsers_send_the_session_by_https_alone_if_people_open_the_ui_so(
     tmp_path: Path, url: str, is_secure: bool
 ) -> None:
-    change_user(tmp_path / "users", "anna", Account(role="operator", password=quick_hash("a long password")))
+    put_user(tmp_path / "users", "anna", Account(role="operator", password=quick_hash("a long password")))
     signing_in = _sign_in(tmp_path, {"CAPSTONE_UI_USERS": f"{tmp_path / 'users'}", "CAPSTONE_UI_URL": url})
     form = urlencode({"name": "anna", "password": "a long password"})
 
@@ -83,13 +96,13 @@ def test_browsers_send_the_session_by_https_alone_if_people_open_the_ui_so(
 
 def test_a_websocket_is_closed_before_it_tells_a_removed_user_anything(tmp_path: Path) -> None:
     users = tmp_path / "users"
-    change_user(users, "anna", Account(role="viewer", token=hash_of_token("token")))
+    put_user(users, "anna", Account(role="viewer", token=hash_of_token("token")))
     sent: list[Message] = []
 
     async def telling(scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive
         await send({"type": "websocket.accept"})
-        change_user(users, "anna", None)
+        put_user(users, "anna", None)
         await send({"type": "websocket.send", "text": "secret"})
         await send({"type": "websocket.send", "text": "secret"})
 

@@ -1,7 +1,8 @@
-"""The file of users: what is kept of passwords and tokens, and which files are not believed."""
+"""The file of users: what is kept of passwords and tokens, and which files are refused."""
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from capstone_dagster.ui.users import (
     new_token,
     read_users,
 )
-from capstone_dagster_tests.builders.ui_users import quick_hash
+from capstone_dagster_tests.builders.ui_users import put_user, quick_hash
 
 HASH = hash_of_password("a long password")
 ANNA, BEN = Account(role="operator", password=HASH), Account(role="viewer", token=hash_of_token("ben's token"))
@@ -26,8 +27,8 @@ ANNA, BEN = Account(role="operator", password=HASH), Account(role="viewer", toke
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     file = tmp_path / "users.json"
-    change_user(file, "anna", ANNA)
-    change_user(file, "ben", BEN)
+    put_user(file, "anna", ANNA)
+    put_user(file, "ben", BEN)
     return file
 
 
@@ -59,14 +60,14 @@ def test_a_change_of_the_file_counts_at_once(file: Path) -> None:
     assert users.accounts() == {"anna": ANNA, "ben": BEN}
     assert users.with_token("ben's token") == "ben"
 
-    change_user(file, "ben", None)
+    put_user(file, "ben", None)
 
     assert users.accounts() == {"anna": ANNA}
     assert users.with_token("ben's token") is None
     file.unlink()
     with pytest.raises(
         PrivateFileError,
-        match=r"there is no file .*users\.json; write it: capstone ui-user NAME",
+        match=r"users\.json does not exist; create it with: capstone ui-user NAME",
     ):
         users.accounts()
 
@@ -81,7 +82,7 @@ def test_two_tokens_are_never_alike_and_nobody_has_an_empty_one(file: Path) -> N
 def test_a_file_that_others_can_write_is_refused(file: Path, mode: int) -> None:
     file.chmod(mode)
 
-    with pytest.raises(PrivateFileError, match=f"other users have access to {file}; take it from them: chmod 600"):
+    with pytest.raises(PrivateFileError, match=f"other users have access to {file}; remove it: chmod 600"):
         read_users(file)
 
 
@@ -119,8 +120,49 @@ def test_what_is_no_file_of_users_is_refused_without_showing_what_it_holds(
     with pytest.raises(PrivateFileError) as error:
         read_users(file)
 
-    wrong = f"its entry '{entry}' is not as written" if entry else "it is not as written"
+    wrong = f"the entry '{entry}'" if entry else "it"
     assert str(error.value) == (
-        f"CAPSTONE_UI_USERS: {file} is no file of users: {wrong} by capstone ui-user; repair it, or remove it and "
-        "add the users again"
+        f"CAPSTONE_UI_USERS: {file} is not a valid users file: {wrong} is not in the format that capstone ui-user "
+        "writes; repair it, or remove it and add the users again"
     )
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        *("scrypt$32767$8$3$YQ==$YQ==", "scrypt$1$8$1$YQ==$YQ==", "scrypt$2$0$1$YQ==$YQ==", "scrypt$2$1$0$YQ==$YQ=="),
+        *("scrypt$4194304$8$1$YQ==$YQ==", "scrypt$65536$1$1$YQ==$YQ==", "scrypt$2$1$1$YQ$YQ==", "scrypt$2$1$1$YQ==$Y"),
+    ],
+)
+def test_a_hash_that_could_not_be_checked_is_refused_when_the_file_is_read(tmp_path: Path, stored: str) -> None:
+    file = tmp_path / "users.json"
+    file.write_text(json.dumps({"anna": {"role": "viewer", "password": stored}}))
+    file.chmod(0o600)
+
+    with pytest.raises(PrivateFileError, match=r"the entry 'anna\.password' is not in the format"):
+        read_users(file)
+
+
+def test_a_place_that_cannot_be_used_is_an_error_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PrivateFileError, match="cannot be read: File name too long"):
+        read_users(tmp_path / ("u" * 300))
+    (tmp_path / "a file").touch()
+    with pytest.raises(PrivateFileError, match=r"users\.json cannot be written: "):
+        put_user(tmp_path / "a file" / "users.json", "anna", ANNA)
+
+
+def test_changes_of_a_user_at_the_same_time_are_all_kept(file: Path) -> None:
+    begin = threading.Barrier(2)
+
+    def change(update: dict[str, str]) -> None:
+        begin.wait()
+        change_user(file, "anna", lambda known: known.model_copy(update=update) if known else None)
+
+    updates = [{"role": "viewer"}, {"token": hash_of_token("anna's token")}]
+    threads = [threading.Thread(target=change, args=[update]) for update in updates]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert read_users(file)["anna"] == ANNA.model_copy(update=updates[0] | updates[1])
