@@ -89,7 +89,7 @@ class VersionProof:
                 digest.add(batch)
                 keys.append(self._key_hashes(batch))
             doubled = self._doubled(np.concatenate(keys))
-        except (pa.ArrowException, OSError, KeyError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             self.problems.append(f"its rows cannot be read: {shown(str(error))}")
             return
         if self._manifest.digest not in (None, digest.digest):
