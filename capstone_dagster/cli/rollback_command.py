@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Sequence
 from datetime import date
+from functools import partial
 from itertools import groupby
 
 import click
@@ -23,6 +24,7 @@ from capstone_dagster.run_tags import ROLLBACK_TAG
 from capstone_dagster.runs import outside_run
 from capstone_dagster.runs.worker import Worker
 from capstone_dagster.settings import Settings
+from capstone_dagster.steps.ended_runs import require_in_progress
 from capstone_dagster.trading_days import parse_day, trading_days
 from capstone_dagster.warehouse.loading import Warehouse
 from capstone_dagster.wording import say
@@ -81,10 +83,14 @@ def _roll_back(
     run = outside_run.begin(instance, form, day, settings=settings, worker=Worker.process(), selection=step)
     try:
         text = f"{table.path} was rolled back by {by}: {reason}"
-        instance.add_run_tags(run.run_id, {ROLLBACK_TAG: f"{run.run_id} {text}"})
-        lake = Lake(settings.lake_uri, GlueCatalog(settings.glue_database) if settings.glue_database else None)
+        catalog = GlueCatalog(settings.glue_database) if settings.glue_database else None
+        lake = Lake(settings.lake_uri, catalog, require_right=partial(require_in_progress, instance, run.run_id))
         versions = Versions.find(lake, table, day)
-        published = versions.roll_back(lake, lake.begin(day, run.run_id), by=by, reason=reason)
+        try:
+            published = versions.roll_back(lake, lake.begin(day, run.run_id), by=by, reason=reason)
+        finally:  # it is done once the pointer says so, even if the catalog cannot be told
+            if lake.require(table, day).run_id == run.run_id:
+                instance.add_run_tags(run.run_id, {ROLLBACK_TAG: f"{run.run_id} {text}"})
         report_table(instance, work, run.run_id, table, {DATA_VERSION_TAG: data_version(published).value})
         if work.job == "analytical":
             make_page(instance, work, run.run_id)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from capstone_dagster_tests.builders.closes import DAY, POINTER, manifest_of, point_to, version_of
+from capstone_dagster_tests.builders.closes import DATA, DAY, POINTER, manifest_of, point_to, put_version, version_of
 from capstone_dagster_tests.servers.s3_faults import (  # noqa: F401 -- pytest finds fixtures by their import
     ASKED_AT_ONCE,
     LOSE_ANSWER,
@@ -43,6 +43,14 @@ def test_a_rollback_whose_answer_was_lost_is_repeated_and_not_refused(faults: Fa
     assert faults.hits == 1
     assert (published.version, published.token, published.previous_version) == (version_of(4), 9, version_of(5))
     assert lake.manifest(CLOSES, DAY) == published
+
+
+def test_a_version_of_which_the_store_keeps_a_file_is_not_called_removed(faults: Faults, lake: Lake) -> None:
+    folder = f"{DATA}/{put_version(lake, 1)}"
+    faults.add("200 AccessDenied", r"POST .*\?delete")
+
+    with pytest.raises(StorageError, match=f"{folder}: a was not removed: AccessDenied: not now"):
+        lake.storage.delete_folder(folder)
 
 
 def test_an_attempt_whose_answers_were_all_lost_has_published_and_the_next_one_replaces_it(
