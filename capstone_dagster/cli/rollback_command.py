@@ -1,4 +1,4 @@
-"""Makes the version before of a published day count again: ``capstone rollback``.
+"""Restores the previous version of a published day: ``capstone rollback``.
 
 It is a run of the table's step in Dagster, in the slot of the day, so that people see it in the UI and in the tracker.
 """
@@ -45,10 +45,10 @@ _LONGEST_REASON = 300
 @click.argument("day", metavar="DATE")
 @click.option("--reason", required=True, help="Why; people see it in the UI, in the tracker and in the manifest.")
 def rollback(table: Table, day: str, reason: str) -> None:
-    """Make the version before of a published TABLE count again, and say what was computed from the withdrawn one.
+    """Restore the previous version of a published TABLE, and say what was computed from the withdrawn one.
 
     Automation, and run --missing, leave the day as it is until its files change. A run of the day that you start makes
-    it anew. A second rollback takes back the first.
+    it anew. A second rollback restores the version that the first one withdrew, and the day stays as it is until a run.
     """
     settings = Settings.from_environment()
     calendar = trading_days(settings.first_trading_day)
@@ -60,11 +60,13 @@ def rollback(table: Table, day: str, reason: str) -> None:
         versions, published = _roll_back(instance, settings, table, of, why)
     lake = Lake(settings.lake_uri)
     say(
-        f"{table.path} of {of}: version {published.version} with {counted(published.rows, 'row')} counts again; "
+        f"{table.path} of {of}: version {published.version} with {counted(published.rows, 'row')} is restored; "
         f"{versions.current.version} with {counted(versions.current.rows, 'row')} is withdrawn"
     )
+    # No step reads reports.
+    who = "if people read both" if maker_of(table).job == "analytical" else "or the steps that read both refuse them"
     for sentence in does_not_fit(lake, published, table, of):
-        say(f"  {sentence}: roll back that one, too, or the steps that read both refuse them")
+        say(f"  {sentence}: roll back that one, too, {who}")
     _say_what_is_stale(versions.computed_from(lake, calendar.next(of)))
     if settings.warehouse and table in [each.source for each in Warehouse.of(settings).tables]:
         say(f"  the warehouse has the withdrawn rows until you type: capstone warehouse-sync {of}")

@@ -179,7 +179,7 @@ DAMAGES: list[tuple[str, Callable[[Copied], object], list[str]]] = [
     (
         "a folder of another day is there",
         lambda day: shutil.copytree(day.file.parent, day.file.parent.with_name(f"trade_dt={NEXT_DAY}")),
-        ["eod/trades/FILE is not of this version, and Spark and Athena read it with the others"],
+        ["eod/trades/FILE is not of this version, and outside the folder of its day"],
     ),
     (
         "the manifest is torn",

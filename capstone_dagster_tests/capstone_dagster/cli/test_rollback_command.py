@@ -56,7 +56,7 @@ def test_the_version_before_counts_and_what_is_stale_is_named(
     assert capstone("rollback", "eod/closes", f"{DAY}", *WHY) == (
         0,
         (
-            f"eod/closes of 2020-08-05: version {version_of(1)} with 2 rows counts again; "
+            f"eod/closes of 2020-08-05: version {version_of(1)} with 2 rows is restored; "
             f"{version_of(5)} with 1 row is withdrawn\n"
             "  report/quote_analytics of 2020-08-06 was computed from the withdrawn version; "
             "to do so again: capstone run 2020-08-06 --job analytical\n"
@@ -111,8 +111,8 @@ def test_without_a_version_before_there_is_no_run(capstone: Run, lake: Lake, ins
         1,
         "",
         (
-            "capstone: report/quote_analytics of 2020-08-06 was published once: there is no version before that could "
-            "count again\n"
+            "capstone: report/quote_analytics of 2020-08-06 was published once: there is no previous version "
+            "to restore\n"
         ),
     )
     code, _, err = capstone("rollback", "eod/closes", f"{DAY}", "--reason", " ")
