@@ -44,7 +44,10 @@ def rows_of(storage: Storage, key: str, columns: StructType) -> int:
     schema = (footer.metadata or {}).get(_SCHEMA)
     if schema is None:
         raise FooterError(f"{uri} was not written by Spark")
-    written, due = StructType.fromJson(json.loads(schema)).simpleString(), columns.simpleString()
+    try:
+        written, due = StructType.fromJson(json.loads(schema)).simpleString(), columns.simpleString()
+    except Exception as error:  # PySpark raises whatever comes of fields that are not there
+        raise FooterError(f"{uri} has a schema in its footer that cannot be read: {shown(str(error))}") from error
     if written != due:
         raise FooterError(f"{uri} holds {written}, not {due}")
     return int(footer.num_rows)

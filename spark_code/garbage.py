@@ -5,23 +5,29 @@ that somebody works on. ``retention`` removes old versions of a day when it is p
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from spark_code.lake import Lake, LakeError
-from spark_code.lake_places import kept_manifest, version_folder
+from spark_code.lake_places import kept_manifest, pointer, version_folder
 from spark_code.locations import shown
 from spark_code.manifest import Manifest
 from spark_code.retention import MIN_AGE_TO_REMOVE, may_go, needed_versions
 from spark_code.schemas import TABLES, Table
 from spark_code.storage import at_once
+from spark_code.verification import why_of_another
 
-_VERSION = re.compile(r"(\d{4}-\d\d-\d\d)-\d+-.*-\d+")
-_POINTER = re.compile(r"\d{4}-\d\d-\d\d\.json")
-# What a replace that was killed has left beside its object, on a local path.
-_UNFINISHED = re.compile(r".+#\d+")
+_DAY = r"\d{4}-\d\d-\d\d"
+_VERSION = re.compile(rf"({_DAY})-\d+-.*-\d+")
+_POINTER = re.compile(rf"{_DAY}\.json")
+# What a killed process has left beside an object that the platform writes, on a local path. People have names with #.
+_UNFINISHED = re.compile(
+    rf"((?:{'|'.join(TABLES)})/(?:_published/{_DAY}\.json|data/{_DAY}-[^/]+/_manifest\.json)"
+    rf"|report/index\.html|report/page/{_DAY}\.html|\.capstone_doctor_[0-9a-f]+)#\d+"
+)
 # Spark's last file: without it, the rows are not all there.
 _WRITTEN = "_SUCCESS"
 
@@ -50,7 +56,7 @@ def garbage(lake: Lake, is_busy: Callable[[date], bool]) -> Iterator[Found]:
         folders, files = lake.storage.names(f"{table.path}/_published")
         yield from _foreign(
             f"{table.path}/_published",
-            [*folders, *(name for name in files if not _POINTER.fullmatch(name.partition("#")[0]))],
+            [*folders, *(name for name in files if not _is_pointer(f"{table.path}/_published/{name}"))],
         )
     yield from _unfinished(lake)
 
@@ -66,7 +72,12 @@ def remove(lake: Lake, found: Found) -> None:
 def _foreign(folder: str, names: list[str]) -> Iterator[Found]:
     for name in names:
         if not name.startswith("."):  # locks, and what a file browser leaves
-            yield Found(f"{folder}/{name}", why="it is none of this platform's")
+            yield Found(f"{folder}/{name}", why="it does not belong to this platform")
+
+
+def _is_pointer(key: str) -> bool:
+    """Whether it is one, or what is left of one that was being written."""
+    return bool(_POINTER.fullmatch(key.rsplit("/", 1)[-1]) or _UNFINISHED.fullmatch(key))
 
 
 def _versions(lake: Lake, table: Table, is_busy: Callable[[date], bool]) -> Iterator[Found]:
@@ -74,7 +85,7 @@ def _versions(lake: Lake, table: Table, is_busy: Callable[[date], bool]) -> Iter
     day_of = {name: day for name in folders if (day := _day_of(name))}
     yield from _foreign(f"{table.path}/data", [*files, *(name for name in folders if name not in day_of)])
     days = sorted(set(day_of.values()))
-    for day, manifest in zip(days, at_once(lambda day: _manifest(lake, table, day), days), strict=True):
+    for day, manifest in zip(days, at_once(lambda day: _manifest(lake, table, day, folders), days), strict=True):
         needed = [] if isinstance(manifest, str) else needed_versions(manifest, lake.keep_versions)
         for version in (name for name, of in day_of.items() if of == day and name not in needed):
             if found := _judged(lake, table, version, manifest, is_busy=is_busy(day)):
@@ -103,16 +114,24 @@ def _unfinished(lake: Lake) -> Iterator[Found]:
         return
     root, before = Path(lake.storage.root), (datetime.now(UTC) - MIN_AGE_TO_REMOVE).timestamp()
     for path in sorted(root.rglob("*#*")):
-        if _UNFINISHED.fullmatch(path.name) and path.is_file() and path.stat().st_mtime < before:
-            yield Found(f"{path.relative_to(root)}", path.stat().st_size, 1)
+        key = f"{path.relative_to(root)}"
+        with suppress(FileNotFoundError):  # somebody else may finish or remove it
+            if _UNFINISHED.fullmatch(key) and path.is_file() and (state := path.stat()).st_mtime < before:
+                yield Found(key, state.st_size, 1)
 
 
-def _manifest(lake: Lake, table: Table, day: date) -> Manifest | str | None:
-    """The manifest, or why it cannot be read."""
+def _manifest(lake: Lake, table: Table, day: date, folders: Sequence[str]) -> Manifest | str | None:
+    """The manifest, or why nobody can know by it which versions of the day are needed."""
     try:
-        return lake.manifest(table, day)
+        manifest = lake.manifest(table, day)
     except LakeError as error:
         return shown(str(error))
+    if manifest is None:
+        return None
+    why = why_of_another(manifest, table, day)
+    if why is None and manifest.version not in folders:
+        why = f"names {manifest.version}, which is gone"
+    return shown(f"{lake.storage.uri(pointer(table, day))} {why}") if why else manifest
 
 
 def _day_of(version: str) -> date | None:

@@ -173,8 +173,7 @@ class Lake:
         tokens = [0]
         for table in TABLES.values():
             with suppress(LakeError):
-                manifest = self.manifest(table, day)
-                tokens += [manifest.token] if manifest else []
+                tokens.append(self.require(table, day).token)
         return Attempt.begin(run_id, number, after=max(tokens))
 
     def publish(self, draft: Draft, day: date, attempt: Attempt) -> Manifest:
@@ -227,7 +226,7 @@ class Lake:
         def revise(current: bytes | None) -> bytes:
             try:
                 return giving_up(attempt, current, day)
-            except (ValueError, AttributeError) as error:
+            except (ValueError, TypeError) as error:
                 raise LakeError(f"{self.storage.uri(pointer(table, day))} is no manifest: {error}") from error
 
         self.storage.replace(pointer(table, day), revise)
@@ -277,7 +276,8 @@ class Lake:
                     f"{table.path} of {day}: run {before.run_id}, which began later, has published this day; its rows "
                     f"count and these are not published (token {before.token} > {manifest.token})"
                 )
-            if instead_of and (before is None or before.version != instead_of):
+            # A put whose answer was lost is tried again: then it is this one that counts already.
+            if instead_of and (before is None or (before.version != instead_of and before.token != manifest.token)):
                 raise StaleAttemptError(
                     f"{table.path} of {day}: another version than {instead_of} was published meanwhile; look again"
                 )

@@ -102,22 +102,32 @@ class Manifest:
     def from_json(cls, content: _Stored) -> Self:
         """Read a stored manifest; fields of a newer release are ignored."""
         known = cls.__dataclass_fields__
-        return cls(**{name: value for name, value in json.loads(content).items() if name in known})
+        return cls(**{name: value for name, value in _fields(content).items() if name in known})
 
     @classmethod
     def of_pointer(cls, content: _Stored | None) -> Self | None:
         """What a pointer names; no version where there is none, or where attempts were only given up."""
-        return cls.from_json(content) if content and "version" in json.loads(content) else None
+        return cls.from_json(content) if content and "version" in _fields(content) else None
 
 
 def given_up_in(pointer: bytes | None) -> list[str]:
     """The attempts that a pointer says must not publish any more."""
-    names: list[str] = json.loads(pointer).get("given_up", []) if pointer else []
+    names: list[str] = _fields(pointer).get("given_up", []) if pointer else []
     return names
+
+
+def _fields(content: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(fields, dict):
+        raise ValueError(f"it is a {type(fields).__name__} and no object")  # noqa: TRY004 - it is text that is wrong
+    return fields
 
 
 def giving_up(attempt: str, pointer: bytes | None, day: date) -> bytes:
     """The pointer with one attempt more that must not publish; what it names stays."""
-    known = json.loads(pointer) if pointer else {"trade_dt": day.isoformat()}
+    known = _fields(pointer) if pointer else {"trade_dt": day.isoformat()}
     names = [name for name in given_up_in(pointer) if name != attempt]
     return json.dumps(known | {"given_up": [*names, attempt][-_GIVEN_UP_KEPT:]}, indent=2).encode()

@@ -26,10 +26,15 @@ def remove_old_versions(storage: Storage, table: Table, day: date, manifest: Man
 
 
 def may_go(storage: Storage, table: Table, version: str, manifest: Manifest | None) -> bool:
-    """Whether nobody can be at a version any more: it is old, and so is the version that has replaced it."""
+    """Whether nobody can be at a version any more: it is old, and so is the version that has replaced it.
+
+    Its name says when its attempt began, which may not have written a file yet.
+    """
+    before, began = datetime.now(UTC) - MIN_AGE_TO_REMOVE, [*version.split("-"), "", ""][3]
+    if not began.isdecimal() or int(began) / 1e6 >= before.timestamp():
+        return False
     looked_at = [version]
     if manifest and version in manifest.earlier:
         looked_at.append([manifest.version, *manifest.earlier][manifest.earlier.index(version)])
-    before = datetime.now(UTC) - MIN_AGE_TO_REMOVE
     objects = (stored for name in looked_at for stored in storage.objects(version_folder(table, name)))
     return all(stored.last_modified < before for stored in objects)

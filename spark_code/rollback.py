@@ -1,4 +1,4 @@
-"""Makes the version before of a day count again, as a new attempt: no attempt that began earlier can replace it.
+"""Restores the previous version of a day, as a new attempt: no attempt that began earlier can replace it.
 
 Only what the day's pointer names changes. What was computed from the version that is withdrawn is named, and left.
 """
@@ -18,7 +18,7 @@ from spark_code.schemas import EVENTS, TABLES, Table
 
 
 class RollbackError(LakeError):
-    """There is no version before that could count again."""
+    """There is no previous version that can be restored."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Versions:
 
     @classmethod
     def find(cls, lake: Lake, table: Table, day: date) -> "Versions":
-        """Look them up; an error if nothing counted before, or if it is not there any more as it was published."""
+        """Look them up; an error if there is no previous version, or if it is no longer as it was published."""
         from spark_code.verification import why_of_another  # noqa: PLC0415 - loads PyArrow; sensors import this module
         from spark_code.version_proof import VersionProof  # noqa: PLC0415 - the same
 
         current, what = lake.require(table, day), f"{table.path} of {day}"
         if not current.earlier:
-            raise RollbackError(f"{what} was published once: there is no version before that could count again")
+            raise RollbackError(f"{what} was published once: there is no previous version to restore")
         version = current.earlier[0]
         content = lake.storage.read(kept_manifest(table, version))
         try:
@@ -47,14 +47,18 @@ class Versions:
             before = None
         if before is None or before.version != version or why_of_another(before, table, day):
             are_gone = not lake.storage.objects(version_folder(table, version))
-            why = "its files are gone" if are_gone else "it does not say what it holds, as those of older releases"
-            raise RollbackError(f"{what}: the version before, {version}, cannot count again: {why}")
+            why = (
+                "its files are gone"
+                if are_gone
+                else "it does not say what it holds, as versions of older releases do not"
+            )
+            raise RollbackError(f"{what}: the previous version, {version}, cannot be restored: {why}")
         if problems := VersionProof(lake.storage, table, day, before).problems:
-            raise RollbackError(f"{what}: the version before, {version}, cannot count again: {problems[0]}")
+            raise RollbackError(f"{what}: the previous version, {version}, cannot be restored: {problems[0]}")
         return cls(table, day, current, before)
 
     def roll_back(self, lake: Lake, attempt: Attempt, *, by: str, reason: str) -> Manifest:
-        """Make the version before count again; who did so and why is in its manifest from now on."""
+        """Restore the previous version; who did so and why is in its manifest from now on."""
         again = replace(
             self.before,
             run_id=attempt.run_id,

@@ -26,6 +26,7 @@ from spark_code.locations import StorageError, location, s3_region, s3_store, sh
 from spark_code.object_file import ObjectFile
 
 if TYPE_CHECKING:
+    from botocore.config import Config
     from obstore import Attributes, ObjectMeta, UpdateVersion
 
 _GLOB = re.compile(r"([\\*?\[\]{}])")
@@ -87,7 +88,7 @@ class Storage:
         """Whether the root is missing: reading must not create it, or a mistyped path would look real."""
         return self.is_local and not Path(self.root).exists()
 
-    def require_bucket(self) -> None:
+    def require_bucket(self, patience: "Config | None" = None) -> None:
         """Fail if it is on S3 in a bucket that does not exist or is not ours; reading a key would not show that."""
         if self.is_local:
             return
@@ -96,7 +97,7 @@ class Storage:
         bucket = self.root.removeprefix("s3://").split("/", 1)[0]
         with self._explaining(""):
             try:
-                boto3.Session(region_name=s3_region()).client("s3").head_bucket(Bucket=bucket)
+                boto3.Session(region_name=s3_region()).client("s3", config=patience).head_bucket(Bucket=bucket)
             except ClientError as error:
                 reason = {"404": "does not exist", "403": "is not ours to use"}.get(error.response["Error"]["Code"])
                 if reason is None:  # S3 is busy or down
@@ -209,14 +210,19 @@ class Storage:
         if self.is_local:
             self.delete([stored.key for stored in self.objects(prefix)])
             # Folders without files, and unfinished files, which the store does not list.
-            shutil.rmtree(self.uri(prefix), ignore_errors=True)
+            with self._explaining(prefix), suppress(FileNotFoundError):
+                shutil.rmtree(self.uri(prefix))
             return
         import boto3  # noqa: PLC0415 - the same
 
         bucket, _, root = self.root.removeprefix("s3://").partition("/")
         with self._explaining(prefix):
             below = "/".join([*filter(None, [root]), prefix, ""])
-            boto3.Session(region_name=s3_region()).resource("s3").Bucket(bucket).objects.filter(Prefix=below).delete()
+            found = boto3.Session(region_name=s3_region()).resource("s3").Bucket(bucket).objects.filter(Prefix=below)
+            refused = [error for answer in found.delete() for error in answer.get("Errors", ())]
+        if refused:  # S3 says so in an answer that is no error
+            why = f"{refused[0].get('Key')} was not removed: {refused[0].get('Code')}: {refused[0].get('Message')}"
+            raise StorageError(shown(f"{self.uri(prefix)}: {why}"))
 
     def replace(self, key: str, revise: Callable[[bytes | None], bytes]) -> None:
         """Read, revise and write back one small object atomically.

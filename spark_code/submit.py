@@ -81,7 +81,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         "--quality-limits", default="", help="limits of a day's quality, like crossed_ratio=0.02:error (analytical)"
     )
     parser.add_argument(
-        "--keep-versions", type=int, default=KEPT, help="versions of a day that stay, with the published one"
+        "--keep-versions", type=_versions, default=KEPT, help="versions of a day that stay, with the published one"
     )
     parser.add_argument("--glue-database", help="Glue database in which to register published days")
     parser.add_argument("--run-id", default=uuid.uuid4().hex, help="run id to write into the manifests")
@@ -94,6 +94,12 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     if arguments.job == "preprocessing" and not arguments.raw:
         parser.error("preprocessing needs --raw")
     return arguments
+
+
+def _versions(text: str) -> int:
+    if not text.isdecimal() or int(text) < KEPT:
+        raise argparse.ArgumentTypeError(f"must be a number from {KEPT}")
+    return int(text)
 
 
 def _day(text: str) -> date:
@@ -118,7 +124,7 @@ def main(argv: list[str]) -> int:
         calendar = NyseCalendar()
         _require_trading_days(calendar, arguments.date, arguments.previous_day)
         catalog = GlueCatalog(arguments.glue_database) if arguments.glue_database else None
-        lake = Lake(arguments.lake, catalog, keep_versions=max(KEPT, arguments.keep_versions))
+        lake = Lake(arguments.lake, catalog, keep_versions=arguments.keep_versions)
         limits = Limits.parse(arguments.quality_limits)
         work = Work(arguments.job, arguments.date, arguments.previous_day, arguments.raw, lake, limits, calendar)
         attempt = lake.begin(work.day, arguments.run_id)

@@ -10,8 +10,8 @@ from datetime import date
 from spark_code.flow import maker_of
 from spark_code.lake import Lake, LakeError
 from spark_code.lake_places import day_folder, pointer
-from spark_code.locations import shown
-from spark_code.manifest import Manifest
+from spark_code.locations import StorageError, shown
+from spark_code.manifest import Manifest, given_up_in
 from spark_code.schemas import TABLES, Table
 from spark_code.version_proof import VersionProof
 
@@ -71,8 +71,11 @@ def prove(lake: Lake, table: Table, day: date, previous: date | None) -> Proof:
         return proof
     try:
         manifest = Manifest.of_pointer(content)
+        if manifest is None and given_up_in(content):  # nothing was published, and attempts must not publish any more
+            proof.is_published = False
+            return proof
         wrong = why_of_another(manifest, table, day) if manifest else "names no version"
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         manifest, wrong = None, f"is no manifest: {error}"
     if wrong:
         proof.problems.append(
@@ -80,7 +83,10 @@ def prove(lake: Lake, table: Table, day: date, previous: date | None) -> Proof:
         )
     elif manifest:
         proof.manifest = manifest
-        proof.problems += VersionProof(lake.storage, table, day, manifest).problems
+        try:
+            proof.problems += VersionProof(lake.storage, table, day, manifest).problems
+        except StorageError as error:
+            proof.problems.append(f"its files cannot be read: {shown(str(error))}")
         proof.warnings += _warnings(lake, manifest, proof, previous)
     return proof
 
@@ -104,7 +110,7 @@ def why_of_another(manifest: Manifest, table: Table, day: date) -> str | None:
 
 def _warnings(lake: Lake, manifest: Manifest, proof: Proof, previous: date | None) -> Iterator[str]:
     if manifest.digest is None:
-        yield "an older release has published it without a digest, so the values of its rows cannot be proven"
+        yield "an older release published it without a digest, so the values of its rows cannot be proven"
     for read in maker_of(proof.table).reads:
         path, of = read.table.path, read.day(proof.day, previous)
         if path not in manifest.inputs or of is None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pyspark.sql.types import StructType
 
 from spark_code.footers import FooterError, rows_of
-from spark_code.lake_places import version_folder
+from spark_code.lake_places import day_folder, version_folder
 from spark_code.locations import shown
 from spark_code.manifest import Manifest
 from spark_code.row_digests import RowDigest, row_hashes
@@ -51,7 +51,10 @@ class VersionProof:
         gone = [path for path in named if path not in there]
         foreign = [key for key in there if key not in named and not _is_hidden(key.removeprefix(f"{version}/"))]
         self._name("is gone", gone)
-        self._name("is not of this version, and Spark and Athena read it with the others", foreign)
+        inside = f"{day_folder(self._table, manifest.version, self._day)}/"
+        read = [key for key in foreign if key.startswith(inside)]
+        self._name("is not of this version, and Spark and Athena read it with the others", read)
+        self._name("is not of this version, and outside the folder of its day", [k for k in foreign if k not in read])
         if len(named) < len(manifest.paths):
             self.problems.append("its manifest names a file twice")
         if not gone and (size := sum(there[path] for path in named)) != manifest.bytes:
@@ -89,7 +92,7 @@ class VersionProof:
                 digest.add(batch)
                 keys.append(self._key_hashes(batch))
             doubled = self._doubled(np.concatenate(keys))
-        except (pa.ArrowException, OSError, KeyError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             self.problems.append(f"its rows cannot be read: {shown(str(error))}")
             return
         if self._manifest.digest not in (None, digest.digest):

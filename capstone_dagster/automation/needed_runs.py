@@ -128,7 +128,7 @@ class Judge:
             if not self.is_loaded(day, deliveries):
                 decision = self._load(day, previous, fingerprint(deliveries), on_the_way=on_the_way)
                 return self._unless_held(day, decision, deliveries)
-            return self._unless_held(day, self._report(day, previous))
+            return self._unless_held(day, self._report(day, previous), deliveries)
         except (LakeError, StorageError) as error:
             return Decision(f"{day} cannot be judged: {error}")
 

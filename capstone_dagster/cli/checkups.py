@@ -10,7 +10,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPConnection, HTTPException
@@ -100,8 +100,8 @@ def calendar(settings: Settings) -> Finding:
     if days.first > today:
         return Finding(
             "warning",
-            f"the first trading day, {days.first}, is to come",
-            "set CAPSTONE_FIRST_TRADING_DAY to an earlier",
+            f"the first trading day, {days.first}, is in the future",
+            "set CAPSTONE_FIRST_TRADING_DAY to an earlier day",
         )
     return Finding("ok", f"trading days from {days.first} to {LAST_KNOWN_DAY}")
 
@@ -166,8 +166,18 @@ def _left(home: Path) -> Iterator[Path]:
             state = path.lstat()
         except OSError:
             continue
-        if state.st_uid == os.geteuid() and state.st_mtime < before:
+        if state.st_uid == os.geteuid() and state.st_mtime < before and not _is_served(path):
             yield path
+
+
+def _is_served(folder: Path) -> bool:
+    """Whether the database of another home listens in it."""
+    for path in folder.glob(".s.PGSQL.*"):
+        with socket.socket(socket.AF_UNIX) as client, suppress(OSError):
+            client.settimeout(3)
+            client.connect(f"{path}")
+            return True
+    return False
 
 
 def port(settings: Settings) -> Finding:

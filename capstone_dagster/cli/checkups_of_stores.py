@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg2
+from botocore.config import Config
 
 from capstone_dagster.cli.checkups import Finding
 from capstone_dagster.run_storage.instance import without_password
@@ -21,6 +22,7 @@ from spark_code.schemas import TABLES
 from spark_code.storage import Storage
 
 _CONNECT_SECONDS = 5
+_PATIENCE = Config(connect_timeout=_CONNECT_SECONDS, read_timeout=_CONNECT_SECONDS, retries={"total_max_attempts": 2})
 # Tokens and ages are told by clocks: attempts at a day are seconds apart, and versions younger than a day stay.
 _CLOCK_WARNING, _CLOCK_WRONG = 5.0, 120.0
 _SET_CLOCK = "let NTP set the clock of this machine: timedatectl set-ntp true"
@@ -43,10 +45,15 @@ def database(settings: Settings) -> Finding:
     except psycopg2.Error as error:
         return Finding(
             "wrong",
-            f"the run storage cannot be used: {shown(without_password(url, error))}",
-            "start the server, or mend CAPSTONE_POSTGRES_URL",
+            f"the run storage cannot be used: {_reason(url, error)}",
+            "start the server, or fix CAPSTONE_POSTGRES_URL",
         )
     return _of_clock(ahead, "the database's") or _of_tables(url)
+
+
+def _reason(url: str, error: psycopg2.Error) -> str:
+    """In words, or only of which kind: what is said about a URL that cannot be parsed quotes parts of it."""
+    return shown(without_password(url, error)) if isinstance(error, psycopg2.OperationalError) else type(error).__name__
 
 
 def _of_tables(url: str) -> Finding:
@@ -70,8 +77,8 @@ def warehouse(settings: Settings) -> Finding:
     except psycopg2.Error as error:
         return Finding(
             "wrong",
-            f"the warehouse cannot be used: {shown(without_password(url, error))}",
-            "start its server, mend CAPSTONE_WAREHOUSE_URL, or switch it off: CAPSTONE_WAREHOUSE=false",
+            f"the warehouse cannot be used: {_reason(url, error)}",
+            "start its server, fix CAPSTONE_WAREHOUSE_URL, or switch it off: CAPSTONE_WAREHOUSE=false",
         )
     return Finding("ok", "the warehouse answers")
 
@@ -79,7 +86,7 @@ def warehouse(settings: Settings) -> Finding:
 def raw_files(settings: Settings) -> Finding:
     """Whether the raw folder can be listed, and has days of every exchange."""
     storage = Storage(settings.raw_uri)
-    storage.require_bucket()
+    storage.require_bucket(_PATIENCE)
     days = {source.exchange: len(storage.folders(source.format)) for source in SOURCES}
     found = ", ".join(f"{exchange} {number}" for exchange, number in days.items())
     if not all(days.values()):
@@ -98,19 +105,19 @@ def lake(settings: Settings) -> Finding:
 
 def of_lake(storage: Storage) -> Finding:
     """The same of any storage."""
-    storage.require_bucket()
+    storage.require_bucket(_PATIENCE)
     if storage.is_local and not Path(storage.root).exists():
         return Finding("ok", f"{shown(storage.root)} does not exist yet; the first day that is published makes it")
     published = sum(len(storage.names(f"{path}/_published")[1]) for path in TABLES)
     probe = f"{_PROBE}{uuid.uuid4().hex}"
     try:
         storage.write(probe, b"written")
-        written = storage.find(probe)
-        ahead = (datetime.now(UTC) - written.last_modified).total_seconds() if written else 0.0
+        now, written = datetime.now(UTC), storage.find(probe)
+        ahead = (now - written.last_modified).total_seconds() if written else 0.0
         if not _refuses_a_late_writer(storage, probe):
             return Finding(
                 "wrong",
-                f"{shown(storage.root)} lets two writers replace one object at a time: it ignores If-Match",
+                f"{shown(storage.root)} lets two writers replace one object at the same time: it ignores If-Match",
                 "use a store with conditional puts, as S3 has them",
             )
     finally:
@@ -136,7 +143,7 @@ def _refuses_a_late_writer(storage: Storage, probe: str) -> bool:
         return b"replaced"
 
     storage.replace(probe, revise)
-    return storage.is_local or asked == 2
+    return storage.is_local or asked > 1
 
 
 def _of_clock(ahead: float, whose: str) -> Finding | None:

@@ -65,12 +65,12 @@ def _settings() -> tuple[Settings, Finding]:
         except SettingsError as error:
             wrong.append(f"{error}")
             named = [name for name in re.findall(r"CAPSTONE_[A-Z_]+[A-Z]", f"{error}") if given.get(name)]
-            # What must be set is needed for EMR alone.
-            for name in named or ["CAPSTONE_DEPLOYMENT", *(name for name in given if not named)]:
+            # What must be set, and is not, is needed for EMR alone.
+            for name in named or (["CAPSTONE_DEPLOYMENT"] if given.get("CAPSTONE_DEPLOYMENT") else list(given)):
                 given.pop(name, None)
     if wrong:
         return settings, Finding(
-            "wrong", "; ".join(wrong), "mend the environment or .env; the others are judged without"
+            "wrong", "; ".join(wrong), "fix the environment or .env; the other checks ignore these settings"
         )
     if doubted := list(doubts(given_variables(), "run")):
         return settings, Finding("warning", "; ".join(doubted))

@@ -37,9 +37,9 @@ _GROUPS = {
         "warehouse": ("warehouse_commands:warehouse", "Print how to reach the warehouse, or run psql... there."),
     },
     "Set up and maintain": {
-        "rollback": ("rollback_command:rollback", "Make the version before of a published day count again."),
+        "rollback": ("rollback_command:rollback", "Restore the previous version of a published day."),
         "migrate": ("status_commands:migrate", "Bring the run storage up to this release."),
-        "doctor": ("doctor_command:doctor", "Say what is wrong with the installation, and how to mend it."),
+        "doctor": ("doctor_command:doctor", "Say what is wrong with the installation, and how to fix it."),
         "ui-user": ("ui_user_command:ui_user", "Manage who may sign in to the UI, and in which role."),
         "gc": ("gc_command:gc", "Remove from the lake what no published day needs."),
         "exec": ("tool_commands:exec_", "Run dagster, dg, psql... with the run storage ready."),

@@ -1,4 +1,4 @@
-"""Makes the version before of a published day count again: ``capstone rollback``.
+"""Restores the previous version of a published day: ``capstone rollback``.
 
 It is a run of the table's step in Dagster, in the slot of the day, so that people see it in the UI and in the tracker.
 """
@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Sequence
 from datetime import date
+from functools import partial
 from itertools import groupby
 
 import click
@@ -23,6 +24,7 @@ from capstone_dagster.run_tags import ROLLBACK_TAG
 from capstone_dagster.runs import outside_run
 from capstone_dagster.runs.worker import Worker
 from capstone_dagster.settings import Settings
+from capstone_dagster.steps.ended_runs import require_in_progress
 from capstone_dagster.trading_days import parse_day, trading_days
 from capstone_dagster.warehouse.loading import Warehouse
 from capstone_dagster.wording import say
@@ -43,10 +45,10 @@ _LONGEST_REASON = 300
 @click.argument("day", metavar="DATE")
 @click.option("--reason", required=True, help="Why; people see it in the UI, in the tracker and in the manifest.")
 def rollback(table: Table, day: str, reason: str) -> None:
-    """Make the version before of a published TABLE count again, and say what was computed from the withdrawn one.
+    """Restore the previous version of a published TABLE, and say what was computed from the withdrawn one.
 
     Automation, and run --missing, leave the day as it is until its files change. A run of the day that you start makes
-    it anew. A second rollback takes back the first.
+    it anew. A second rollback restores the version that the first one withdrew, and the day stays as it is until a run.
     """
     settings = Settings.from_environment()
     calendar = trading_days(settings.first_trading_day)
@@ -58,11 +60,13 @@ def rollback(table: Table, day: str, reason: str) -> None:
         versions, published = _roll_back(instance, settings, table, of, why)
     lake = Lake(settings.lake_uri)
     say(
-        f"{table.path} of {of}: version {published.version} with {counted(published.rows, 'row')} counts again; "
+        f"{table.path} of {of}: version {published.version} with {counted(published.rows, 'row')} is restored; "
         f"{versions.current.version} with {counted(versions.current.rows, 'row')} is withdrawn"
     )
+    # No step reads reports.
+    who = "if people read both" if maker_of(table).job == "analytical" else "or the steps that read both refuse them"
     for sentence in does_not_fit(lake, published, table, of):
-        say(f"  {sentence}: roll back that one, too, or the steps that read both refuse them")
+        say(f"  {sentence}: roll back that one, too, {who}")
     _say_what_is_stale(versions.computed_from(lake, calendar.next(of)))
     if settings.warehouse and table in [each.source for each in Warehouse.of(settings).tables]:
         say(f"  the warehouse has the withdrawn rows until you type: capstone warehouse-sync {of}")
@@ -81,10 +85,14 @@ def _roll_back(
     run = outside_run.begin(instance, form, day, settings=settings, worker=Worker.process(), selection=step)
     try:
         text = f"{table.path} was rolled back by {by}: {reason}"
-        instance.add_run_tags(run.run_id, {ROLLBACK_TAG: f"{run.run_id} {text}"})
-        lake = Lake(settings.lake_uri, GlueCatalog(settings.glue_database) if settings.glue_database else None)
+        catalog = GlueCatalog(settings.glue_database) if settings.glue_database else None
+        lake = Lake(settings.lake_uri, catalog, require_right=partial(require_in_progress, instance, run.run_id))
         versions = Versions.find(lake, table, day)
-        published = versions.roll_back(lake, lake.begin(day, run.run_id), by=by, reason=reason)
+        try:
+            published = versions.roll_back(lake, lake.begin(day, run.run_id), by=by, reason=reason)
+        finally:  # it is done once the pointer says so, even if the catalog cannot be told
+            if lake.require(table, day).run_id == run.run_id:
+                instance.add_run_tags(run.run_id, {ROLLBACK_TAG: f"{run.run_id} {text}"})
         report_table(instance, work, run.run_id, table, {DATA_VERSION_TAG: data_version(published).value})
         if work.job == "analytical":
             make_page(instance, work, run.run_id)

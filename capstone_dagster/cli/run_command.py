@@ -101,10 +101,13 @@ def is_missing(settings: Settings, instance: dg.DagsterInstance, name: JobName, 
         trading_days(settings.first_trading_day).previous(day),
     )
     try:
-        if judge.held(day, None if name == "analytical" else _delivered(RawFolder(settings.raw_uri), day)):
+        raw, is_reported = (
+            RawFolder(settings.raw_uri),
+            name == "preprocessing" or judge.report(day, previous) == "current",
+        )
+        if is_reported and (name == "analytical" or _is_loaded(judge, raw, day)):
             return False
-        is_reported = name == "preprocessing" or judge.report(day, previous) == "current"
-        return not (is_reported and (name == "analytical" or _is_loaded(judge, RawFolder(settings.raw_uri), day)))
+        return not judge.held(day, None if name == "analytical" else _delivered(raw, day))
     except (LakeError, StorageError, UnreadableNameError):  # its run reports the error
         return True
 

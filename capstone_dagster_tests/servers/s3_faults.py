@@ -59,7 +59,10 @@ class Faults:
                 raise ConnectionResetError
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             code = fault.status.partition(" ")[2]
-            body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>not now</Message></Error>".encode()
+            error = f"<Error><Key>a</Key><Code>{code}</Code><Message>not now</Message></Error>"
+            if fault.status.startswith("200"):  # as S3 refuses to delete some of several
+                error = f"<DeleteResult>{error}</DeleteResult>"
+            body = f"<?xml version='1.0'?>{error}".encode()
             start_response(fault.status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 

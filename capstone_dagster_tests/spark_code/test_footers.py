@@ -18,9 +18,9 @@ COLUMNS = {
 }
 
 
-def parquet(rows: int, columns: list[StructField]) -> bytes:
+def parquet(rows: int, columns: list[StructField], schema: str = "") -> bytes:
     """A file with these columns as Spark has written them, for those who read only its footer."""
-    schema = json.dumps(StructType(columns).jsonValue())
+    schema = schema or json.dumps(StructType(columns).jsonValue())
     content = pa.table({"a": list(range(rows))}).replace_schema_metadata(
         {"org.apache.spark.sql.parquet.row.metadata": schema}
     )
@@ -60,6 +60,10 @@ def test_columns_that_are_folders_are_in_no_file(local_storage: Storage) -> None
             id="another type",
         ),
         pytest.param(lambda _: parquet(2, COLUMNS[CLOSES.path][:-1]), "holds .*, not ", id="a column less"),
+        *(
+            pytest.param(lambda _, text=text: parquet(2, [], text), "has a schema .* that cannot be read: ", id=text)
+            for text in ("[]", '{"fields": 7}', '{"fields": [{"name": "a", "type": "strimg"}]}', "{")
+        ),
         pytest.param(
             lambda _: parquet(2, COLUMNS[CLOSES.path][::-1]), "holds struct<close_pr.*, not ", id="in another order"
         ),

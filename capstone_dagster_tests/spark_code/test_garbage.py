@@ -1,9 +1,11 @@
 """What no manifest needs is found and removed, on local paths and on S3; what anybody may need stays."""
 
+import json
 import os
 import time
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,7 @@ from capstone_dagster_tests.spark_code.test_lake_retention import make_old
 from spark_code import retention
 from spark_code.garbage import Found, garbage, remove
 from spark_code.lake import Lake
+from spark_code.manifest import Attempt
 from spark_code.schemas import CLOSES
 
 WHOLE = "it is whole, and nothing of its day is published: is its pointer lost?"
@@ -127,6 +130,39 @@ def test_nothing_is_removed_of_a_day_whose_pointer_cannot_be_read(local_lake: La
     assert f"{POINTER} is no manifest" in (found.why or "")
 
 
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [
+        ({"trade_dt": f"{NEXT_DAY}"}, "is the manifest of another day, 2020-08-06"),
+        ({"version": version_of(8)}, "names a file that is not of this table, day and version: eod/closes/data/"),
+        ({"version": version_of(8), "paths": []}, f"names {version_of(8)}, which is gone"),
+        ({"earlier_versions": "none"}, "is no manifest: earlier_versions cannot be 'none'"),
+    ],
+)
+def test_nothing_is_removed_of_a_day_whose_pointer_is_wrong(local_lake: Lake, says: dict[str, Any], why: str) -> None:
+    for token in (1, 2, 3):
+        publish(local_lake, token)
+    pointer = Path(local_lake.storage.uri(POINTER))
+    pointer.write_text(json.dumps(json.loads(pointer.read_text()) | says))
+    make_old(Path(local_lake.storage.root))
+
+    found = found_in(local_lake)
+
+    assert {folder(1), folder(3)} <= {each.key for each in found}
+    assert all((each.why or "").startswith(f"{pointer} {why}") for each in found)
+
+
+def test_a_version_that_is_begun_and_has_no_file_yet_stays(local_lake: Lake) -> None:
+    publish(local_lake, 1)
+    begun = folder(Attempt.begin("a-run").token)
+    (Path(local_lake.storage.uri(begun)) / "_temporary").mkdir(parents=True)
+    make_old(Path(local_lake.storage.root))
+
+    assert found_in(local_lake) == []
+    local_lake._retire(CLOSES, DAY)
+    assert Path(local_lake.storage.uri(begun)).exists()
+
+
 def test_what_is_not_of_the_platform_is_named_and_left(any_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(any_lake, 1)
     foreign = [
@@ -143,7 +179,7 @@ def test_what_is_not_of_the_platform_is_named_and_left(any_lake: Lake, monkeypat
     found = found_in(any_lake)
 
     assert sorted(each.key for each in found) == sorted(foreign)
-    assert {each.why for each in found} == {"it is none of this platform's"}
+    assert {each.why for each in found} == {"it does not belong to this platform"}
     assert removed_from(any_lake) == []
 
 
@@ -154,6 +190,10 @@ def test_unfinished_files_of_killed_processes_are_removed_and_locks_stay(local_l
     for path in torn:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("half of")
+    of_people = [root / "notes#1", root / "report" / "page" / "my.html#2", root / CLOSES.path / "data" / "a#3"]
+    for path in of_people:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
     make_old(root)
     young = root / f"{POINTER}#2"
     young.write_text("half of")
@@ -164,6 +204,7 @@ def test_unfinished_files_of_killed_processes_are_removed_and_locks_stay(local_l
         (f"{POINTER}#1", 7),
         ("report/index.html#27", 7),
     ]
+    assert all(path.exists() for path in of_people)
     assert sorted(path.name for path in (root / POINTER).parent.iterdir()) == [
         ".2020-08-05.json.lock",
         "2020-08-05.json",

@@ -131,7 +131,7 @@ def take_from_an_older_release(lake: Lake) -> None:
     [
         (lambda lake: shutil.rmtree(before(lake)), "its files are gone"),
         (lose_a_file, r"\S+parquet is gone"),
-        (take_from_an_older_release, "it does not say what it holds, as those of older releases"),
+        (take_from_an_older_release, "it does not say what it holds, as versions of older releases do not"),
         (lambda lake: (before(lake) / "_manifest.json").write_text("torn"), "it does not say what it holds"),
         (
             lambda lake: shutil.copy(Path(lake.storage.root, POINTER), before(lake) / "_manifest.json"),
@@ -148,7 +148,7 @@ def test_a_version_that_is_not_whole_does_not_count_again(
 
     with pytest.raises(
         RollbackError,
-        match=f"^eod/closes of 2020-08-05: the version before, {version_of(1)}, cannot count again: {reason}",
+        match=f"^eod/closes of 2020-08-05: the previous version, {version_of(1)}, cannot be restored: {reason}",
     ):
         roll_back(twice)
     assert twice.storage.read(POINTER) == pointer
@@ -157,7 +157,9 @@ def test_a_version_that_is_not_whole_does_not_count_again(
 def test_a_day_that_was_published_once_or_never_has_no_version_before(twice: Lake, spark: SparkSession) -> None:
     publish_closes(twice, spark, FIRST, token=1, day=NEXT_DAY)
 
-    with pytest.raises(RollbackError, match="eod/closes of 2020-08-06 was published once: there is no version before"):
+    with pytest.raises(
+        RollbackError, match="eod/closes of 2020-08-06 was published once: there is no previous version"
+    ):
         Versions.find(twice, CLOSES, NEXT_DAY)
     with pytest.raises(NotPublishedError):
         Versions.find(twice, TRADES, DAY)

@@ -130,6 +130,7 @@ def test_without_the_calendar_the_error_says_what_to_install(
     [
         (["analytical", "--date", "2020-08-06", "--lake", "x"], "analytical needs --previous-day, or --first-day"),
         (["preprocessing", "--date", "2020-08-06", "--lake", "x"], "preprocessing needs --raw"),
+        (["preprocessing", "--date", "2020-08-06", "--lake", "x", "--keep-versions", "1"], "must be a number from 2"),
         (["analytical", "--date", "tomorrow", "--lake", "x"], "'tomorrow' is not a date; write yyyy-mm-dd"),
     ],
 )

@@ -179,7 +179,7 @@ DAMAGES: list[tuple[str, Callable[[Copied], object], list[str]]] = [
     (
         "a folder of another day is there",
         lambda day: shutil.copytree(day.file.parent, day.file.parent.with_name(f"trade_dt={NEXT_DAY}")),
-        ["eod/trades/FILE is not of this version, and Spark and Athena read it with the others"],
+        ["eod/trades/FILE is not of this version, and outside the folder of its day"],
     ),
     (
         "the manifest is torn",
@@ -194,6 +194,7 @@ DAMAGES: list[tuple[str, Callable[[Copied], object], list[str]]] = [
         lambda day: day.says(version="v\x00", paths=[]),
         [f"{POINTER} names 'v\\x00' as its version, which can be no folder"],
     ),
+    ("the manifest is a list", lambda day: day.pointer.write_text("[]"), [f"{POINTER} is no manifest: it is a list"]),
     ("the manifest is a number", lambda day: day.pointer.write_text("7"), [f"{POINTER} is no manifest: "]),
     (
         "the manifest lacks fields",
@@ -333,6 +334,16 @@ def test_a_day_that_is_not_published_is_not_proven(copied: Copied) -> None:
     assert proof.remedy == "make it with: capstone run 2020-08-06 --job preprocessing"
 
 
+def test_a_day_of_which_only_attempts_were_given_up_is_missing_and_its_pointer_stays(copied: Copied) -> None:
+    copied.pointer.unlink()
+    copied.lake.give_up(TRADES, DAY, "a-run/1")
+
+    proof = prove(copied.lake, TRADES, DAY, None)
+
+    assert (proof.is_published, proof.problems) == (False, [])
+    assert proof.remedy == "make it with: capstone run 2020-08-06 --job preprocessing"
+
+
 @pytest.mark.parametrize(
     ("damage", "remedy"),
     [
@@ -372,5 +383,5 @@ def test_a_day_of_an_older_release_is_proven_as_far_as_it_can_be(copied: Copied)
 
     assert (proof.is_proven, proof.problems) == (True, [])
     assert proof.warnings == [
-        "an older release has published it without a digest, so the values of its rows cannot be proven"
+        "an older release published it without a digest, so the values of its rows cannot be proven"
     ]

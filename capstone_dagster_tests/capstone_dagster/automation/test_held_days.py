@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from capstone_dagster.assets.jobs import JOB_NAMES
-from capstone_dagster.automation.needed_runs import Decision
+from capstone_dagster.automation.needed_runs import Decision, fingerprint
 from capstone_dagster.cli.run_command import is_missing
+from capstone_dagster.run_tags import DELIVERIES_TAG
 from capstone_dagster_tests.builders.hand_made_days import FRIDAY, THURSDAY, TUESDAY, HandMadeDays, files, pointer
 from capstone_dagster_tests.builders.lakes import deliver
 from spark_code.raw_files import RawFolder
@@ -58,6 +59,16 @@ def test_new_files_are_run(twice: HandMadeDays) -> None:
     roll_back(twice, EVENTS)
 
     assert asked(twice, "C").job == "daily_pipeline"
+
+
+def test_a_report_that_was_rolled_back_is_made_again_from_new_files(twice: HandMadeDays) -> None:
+    roll_back(twice, QUOTE_ANALYTICS)
+    twice.ran("preprocessing", FRIDAY, "C", tags={DELIVERIES_TAG: fingerprint(files("C"))})
+
+    assert [decision.job for decision in (asked(twice, "C"), twice.judge().closes(FRIDAY, THURSDAY))] == [
+        "analytical",
+        "analytical",
+    ]
 
 
 def test_the_report_of_the_next_day_is_made_again_when_closes_were_rolled_back(twice: HandMadeDays) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import psycopg2
 import pytest
 
 from capstone_dagster.cli import checkups, checkups_of_stores
@@ -134,6 +135,22 @@ def test_what_is_wrong_is_found_in_its_place_and_the_others_are_judged(
     assert [name for name in CHECKS if findings[name].verdict == "wrong"] == [check]
 
 
+def test_a_setting_that_is_missing_takes_no_other_one_with_it(doctor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPSTONE_DEPLOYMENT", "emr")
+    monkeypatch.setenv("CAPSTONE_RAW_URI", "/nowhere/at/all")
+
+    assert doctor()[1]["raw files"].found == "/nowhere/at/all has no days of NYSE and NASDAQ"
+
+
+def test_nothing_is_quoted_of_a_url_that_cannot_be_parsed() -> None:
+    url = "postgresql://ann:hid%zzden@127.0.0.1/none"
+    with pytest.raises(psycopg2.Error) as error:
+        psycopg2.connect(url)
+
+    assert "hid%zzden" in f"{error.value}"
+    assert checkups_of_stores._reason(url, error.value) == "ProgrammingError"
+
+
 def test_several_wrong_settings_are_all_named(doctor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CAPSTONE_SENSOR_SECONDS", "CAPSTONE_WATCH_DAYS", "CAPSTONE_LAKE_URI"):
         monkeypatch.setenv(name, "ftp://nonsense")
@@ -172,7 +189,7 @@ def test_a_store_that_ignores_conditions_is_found(s3_uri: str) -> None:  # noqa:
     found = [checkups_of_stores.of_lake(storage) for storage in (Storage(lake), Careless(lake))]
 
     assert [finding.verdict for finding in found] == ["ok", "wrong"]
-    assert found[1].found == f"{lake} lets two writers replace one object at a time: it ignores If-Match"
+    assert found[1].found == f"{lake} lets two writers replace one object at the same time: it ignores If-Match"
     assert Storage(lake).objects("") == []
 
 
@@ -185,7 +202,7 @@ def test_clocks_that_differ_are_found(seconds: float, verdict: str | None) -> No
 
 
 def test_what_dead_processes_have_left_is_named_once_it_is_a_day_old(
-    doctor: Any, machine: Path, tmp_path: Path
+    doctor: Any, machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = [machine / ".postgres.unfinished.abc", tmp_path / "temp" / "capstone-xyz"]
     for path in left:
@@ -194,11 +211,19 @@ def test_what_dead_processes_have_left_is_named_once_it_is_a_day_old(
     for path in left:
         os.utime(path, (time.time() - 90_000,) * 2)
 
-    found = doctor()[1]["leftovers"]
+    served = tmp_path / "temp" / "capstone-served"
+    served.mkdir()
+    monkeypatch.chdir(served)  # the path of a socket must be short
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(".s.PGSQL.5432")
+        listening.listen()
+        monkeypatch.setattr("tempfile.tempdir", "..")
+        os.utime(served, (time.time() - 90_000,) * 2)
+        found = doctor()[1]["leftovers"]
 
     assert (found.verdict, found.found) == (
         "warning",
-        f"left by processes that are gone: {left[0]}, {left[1]}",
+        f"left by processes that are gone: {left[0]}, ../{left[1].name}",
     )
 
 

@@ -56,7 +56,7 @@ def test_the_version_before_counts_and_what_is_stale_is_named(
     assert capstone("rollback", "eod/closes", f"{DAY}", *WHY) == (
         0,
         (
-            f"eod/closes of 2020-08-05: version {version_of(1)} with 2 rows counts again; "
+            f"eod/closes of 2020-08-05: version {version_of(1)} with 2 rows is restored; "
             f"{version_of(5)} with 1 row is withdrawn\n"
             "  report/quote_analytics of 2020-08-06 was computed from the withdrawn version; "
             "to do so again: capstone run 2020-08-06 --job analytical\n"
@@ -111,8 +111,8 @@ def test_without_a_version_before_there_is_no_run(capstone: Run, lake: Lake, ins
         1,
         "",
         (
-            "capstone: report/quote_analytics of 2020-08-06 was published once: there is no version before that could "
-            "count again\n"
+            "capstone: report/quote_analytics of 2020-08-06 was published once: there is no previous version "
+            "to restore\n"
         ),
     )
     code, _, err = capstone("rollback", "eod/closes", f"{DAY}", "--reason", " ")
@@ -127,17 +127,15 @@ def test_gc_says_what_it_would_remove_and_then_removes_it(
     publish_closes(lake, spark, FIRST, token=7)
     lake.storage.write(f"{DATA}/mine.parquet", b"mine")
     make_old(Path(lake.storage.root))
-    foreign = f"left       {lake.storage.uri(f'{DATA}/mine.parquet')}: it is none of this platform's\n"
+    foreign = f"left       {lake.storage.uri(f'{DATA}/mine.parquet')}: it does not belong to this platform\n"
     old = lake.storage.uri(f"{DATA}/{version_of(1)}")
     size = sum(stored.size for stored in lake.storage.objects(f"{DATA}/{version_of(1)}"))
 
     planned, done = capstone("gc", "--dry-run"), capstone("gc")
 
     assert (planned[0], done[0]) == (0, 0)
-    assert planned[1].startswith(
-        f"{foreign}to remove  {old}  {size:,} bytes\nwould be removed: 1 of the lake's folders"
-    )
-    assert done[1].startswith(f"{foreign}removed    {old}  {size:,} bytes\nremoved: 1 of the lake's folders")
+    assert planned[1].startswith(f"{foreign}to remove  {old}  {size:,} bytes\nto remove 1 item, ")
+    assert done[1].startswith(f"{foreign}removed    {old}  {size:,} bytes\nremoved 1 item, ")
     assert lake.storage.folders(DATA) == [version_of(5), version_of(7)]
     assert list(instance.get_runs()) == []
 
@@ -151,5 +149,5 @@ def test_gc_leaves_a_day_that_a_run_works_on(
 
     code, out, _ = capstone("gc")
 
-    assert (code, out.splitlines()[-1]) == (0, "removed: 0 of the lake's folders and files, 0 objects, 0 bytes")
+    assert (code, out.splitlines()[-1]) == (0, "removed 0 items, 0 objects, 0 bytes")
     assert f"{version_of(1)}: a run works on its day, or waits for it\n" in out
