@@ -199,7 +199,9 @@ def called(folder: Path, options: list[str], settings: dict[str, str]) -> list[s
 
 
 @pytest.mark.parametrize(("database", "options"), [("market", ["--glue-database", "market"]), ("", [])])
-def test_the_settings_reach_the_job_with_a_glue_database_or_without(tmp_path: Path, database: str, options: list[str]) -> None:
+def test_the_settings_reach_the_job_with_a_glue_database_or_without(
+    tmp_path: Path, database: str, options: list[str]
+) -> None:
     settings = {
         "CAPSTONE_RAW_URI": "s3://bucket/raw",
         "CAPSTONE_LAKE_URI": "s3://bucket/lake",
