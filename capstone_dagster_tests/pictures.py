@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, FloatRect, expect
 
 from capstone_dagster.pages.addresses import page_key
 from capstone_dagster_tests.servers.browser import chromium, tab
@@ -16,6 +16,8 @@ from capstone_dagster_tests.servers.platform import Platform
 PICTURES = ROOT / "docs" / "pictures"
 # Days whose pictures are the same whenever they are taken.
 FIRST, LAST = date(2020, 8, 5), date(2020, 8, 7)
+# The graph without navigation and list of assets, on a desktop.
+GRAPH = FloatRect(x=542, y=110, width=898, height=890)
 
 
 def main() -> None:
@@ -32,10 +34,9 @@ def main() -> None:
 def _graph(browser: Browser, ui: Services) -> None:
     page = tab(browser)
     page.goto(f"http://localhost:{ui.port}/asset-groups")
-    page.get_by_role("button", name="Toggle sidebar").click()
     expect(page.get_by_text("daily_summary").first).to_be_visible()
     page.wait_for_load_state("networkidle")
-    page.screenshot(path=PICTURES / "graph.png")
+    page.screenshot(path=PICTURES / "graph.png", clip=GRAPH)
 
 
 def _page(browser: Browser, platform: Platform) -> None:
