@@ -4,6 +4,7 @@ They are made from ``quality/measures``: its step records them, for its day, and
 have been run since. They stop nothing: a limit that stops a day fails the report.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -127,7 +128,9 @@ def _result(key: dg.AssetCheckKey, known: dg.AssetCheckEvaluation | None, day: s
 
 def _sentence(day: str, measures: int, unknown: int, beyond: Sequence[Mapping[str, Any]]) -> str:
     if beyond:
-        return printable(f"{day}: " + "; ".join(f"{row['exchange']}: {row['sentence']}" for row in beyond))
+        text = printable(f"{day}: " + "; ".join(f"{row['exchange']}: {row['sentence']}" for row in beyond))
+        # The UI reads it as Markdown, in which an image or HTML would be fetched.
+        return re.sub(r"[\\\[<]", r"\\\g<0>", text)
     return f"{day}: {counted(measures, 'measure')}, all as expected" + (f", {unknown} unknown" if unknown else "")
 
 
