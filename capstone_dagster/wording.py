@@ -4,6 +4,7 @@ A file name, a line or the output of another program may contain characters that
 people read. So print for people with ``say``, and give logs and metadata ``printable`` text.
 """
 
+import re
 import signal
 from collections.abc import Sequence
 
@@ -16,6 +17,11 @@ from spark_code.wording import counted
 def printable(text: str) -> str:
     """The text with other control characters than line ends and tabs escaped as Python does."""
     return "".join(character if character in "\n\t" else shown(character) for character in text)
+
+
+def literal(text: str) -> str:
+    """The text for where the UI takes it for Markdown: nothing in it is an image, a link or HTML, and fetched."""
+    return re.sub(r"[\\\[<]", r"\\\g<0>", printable(text))
 
 
 def say(text: object, *, err: bool = False) -> None:

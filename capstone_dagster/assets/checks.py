@@ -4,7 +4,6 @@ They are made from ``quality/measures``: its step records them, for its day, and
 have been run since. They stop nothing: a limit that stops a day fails the report.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from capstone_dagster.readers.rows import batches
 from capstone_dagster.run_tags import PARTITION_TAG
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import parse_day, trading_days
-from capstone_dagster.wording import printable
+from capstone_dagster.wording import literal, printable
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
 from spark_code.quality_limits import BEYOND_LIMITS, Verdict
@@ -128,9 +127,7 @@ def _result(key: dg.AssetCheckKey, known: dg.AssetCheckEvaluation | None, day: s
 
 def _sentence(day: str, measures: int, unknown: int, beyond: Sequence[Mapping[str, Any]]) -> str:
     if beyond:
-        text = printable(f"{day}: " + "; ".join(f"{row['exchange']}: {row['sentence']}" for row in beyond))
-        # The UI reads it as Markdown, in which an image or HTML would be fetched.
-        return re.sub(r"[\\\[<]", r"\\\g<0>", text)
+        return literal(f"{day}: " + "; ".join(f"{row['exchange']}: {row['sentence']}" for row in beyond))
     return f"{day}: {counted(measures, 'measure')}, all as expected" + (f", {unknown} unknown" if unknown else "")
 
 

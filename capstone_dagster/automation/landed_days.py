@@ -23,6 +23,7 @@ from capstone_dagster.run_tags import covers
 from capstone_dagster.runs.unfinished_runs import in_words, unfinished_runs
 from capstone_dagster.settings import Settings
 from capstone_dagster.trading_days import NEW_YORK, trading_days
+from capstone_dagster.wording import literal
 from spark_code.flow import tables_of
 from spark_code.lake import Lake, LakeError
 from spark_code.locations import StorageError
@@ -88,7 +89,7 @@ class Landing:
         return {
             "passed": self.has_landed,
             "severity": dg.AssetCheckSeverity.ERROR,
-            "description": self.sentence,
+            "description": literal(self.sentence),
             "metadata": {"day": self.day.isoformat(), "deadline": self.by, **reason},
         }
 

@@ -5,7 +5,7 @@ import pytest
 
 from capstone_dagster.runs.terminal_log import console_logger, progress_logger
 from capstone_dagster.steps.retries import final_failures
-from capstone_dagster.wording import lasting, printable, say
+from capstone_dagster.wording import lasting, literal, printable, say
 from spark_code.raw_files import UnreadableNameError
 
 NAME = "a\x1b]0;gotcha\x07\x1b[2Jb\u202ec\udcff:1.csv"
@@ -61,3 +61,9 @@ def test_a_log_of_a_run_cannot_steer_the_terminal(name: str, capfd: pytest.Captu
 )
 def test_less_than_a_minute_is_told_in_seconds(seconds: float, said: str) -> None:
     assert lasting(seconds) == said
+
+
+def test_nothing_is_an_image_a_link_or_html_where_the_ui_takes_text_for_markdown() -> None:
+    assert literal("NYSE: ![x](http://a) <img src=b> \\[y](c) \x1b[31m") == (
+        r"NYSE: !\[x](http://a) \<img src=b> \\\[y](c) \\x1b\[31m"
+    )

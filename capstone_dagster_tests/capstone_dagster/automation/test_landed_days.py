@@ -213,3 +213,11 @@ def test_an_instance_without_statuses_still_says_that_the_day_has_not_landed(pla
     point(platform.lake, CLOSES, FIRST)
     with dg.DagsterInstance.ephemeral() as in_memory:
         assert landing(platform.settings, in_memory, DAY).reason == "its files are complete, and no run works on it"
+
+
+def test_a_file_name_in_the_reason_is_no_image_in_the_description() -> None:
+    landing = Landing(DAY, "20:00 New York", "the file ![x](http://a).csv cannot be read")
+
+    assert landing.check_result["description"] == (
+        rf"{DAY} has not landed by 20:00 New York: the file !\[x](http://a).csv cannot be read"
+    )

@@ -236,6 +236,7 @@ def test_what_stands_in_delivered_lines_and_names_is_text_in_the_ui_and_fetches_
         page.goto(f"{asset}?view=partitions&partition={DAY}")
         expect(page.locator("body")).to_contain_text(f"![x]({here}/markdown) <img src={here}/html>")
         page.goto(f"{asset}?view=checks&checkDetail=lines")
+        expect(page.locator("body")).to_contain_text(f"{DAY}: None: {symbol}")  # the description is drawn
         expect(page.locator("body")).to_contain_text("beyond_limits")
         server.shutdown()
 
