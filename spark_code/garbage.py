@@ -94,10 +94,10 @@ def _versions(lake: Lake, table: Table, is_busy: Callable[[date], bool]) -> Iter
 
 def _judged(lake: Lake, table: Table, version: str, manifest: Manifest | str | None, *, is_busy: bool) -> Found | None:
     """What becomes of a version that the manifest of its day does not need; nothing of one that is too young."""
-    folder = version_folder(table, version)
-    objects = lake.storage.objects(folder)
     if not may_go(lake.storage, table, version, None if isinstance(manifest, str) else manifest):
         return None
+    folder = version_folder(table, version)
+    objects = lake.storage.objects(folder)
     size, number = sum(stored.size for stored in objects), len(objects)
     if isinstance(manifest, str):
         return Found(folder, size, number, manifest)

@@ -18,6 +18,7 @@ from spark_code.footers import FooterError, rows_of
 from spark_code.lake_places import day_folder, version_folder
 from spark_code.locations import shown
 from spark_code.manifest import Manifest
+from spark_code.raw_files import is_hidden
 from spark_code.row_digests import RowDigest, row_hashes
 from spark_code.schemas import EVENTS, Table
 from spark_code.storage import Storage
@@ -138,4 +139,4 @@ class VersionProof:
 
 def _is_hidden(path: str) -> bool:
     """Whether readers leave the file out, because of its name or that of a folder."""
-    return any(part.startswith((".", "_")) for part in path.split("/"))
+    return any(map(is_hidden, path.split("/")))

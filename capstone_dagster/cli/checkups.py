@@ -28,6 +28,7 @@ from capstone_dagster.run_storage.private_folders import recorded_folder
 from capstone_dagster.settings import Settings
 from capstone_dagster.steps.s3_jars import require_for
 from capstone_dagster.trading_days import NEW_YORK, trading_days
+from capstone_dagster.wording import few
 from spark_code.locations import shown
 from spark_code.nyse_calendar import LAST_KNOWN_DAY
 from spark_code.wording import counted
@@ -148,8 +149,7 @@ def leftovers(settings: Settings) -> Finding:
     found = [f"{path}" for path in _left(settings.home)]
     if not found:
         return Finding("ok", "nothing is left of processes that are gone")
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return Finding("warning", f"left by processes that are gone: {shown(', '.join(found[:3]))}{more}", "remove them")
+    return Finding("warning", f"left by processes that are gone: {shown(few(found, 3, ', '))}", "remove them")
 
 
 def _left(home: Path) -> Iterator[Path]:

@@ -101,25 +101,22 @@ def is_missing(settings: Settings, instance: dg.DagsterInstance, name: JobName, 
         trading_days(settings.first_trading_day).previous(day),
     )
     try:
-        raw, is_reported = (
-            RawFolder(settings.raw_uri),
-            name == "preprocessing" or judge.report(day, previous) == "current",
-        )
-        if is_reported and (name == "analytical" or _is_loaded(judge, raw, day)):
+        deliveries = None if name == "analytical" else _delivered(settings, day)
+        is_reported = name == "preprocessing" or judge.report(day, previous) == "current"
+        if is_reported and (name == "analytical" or _is_loaded(judge, day, deliveries)):
             return False
-        return not judge.held(day, None if name == "analytical" else _delivered(raw, day))
+        return not judge.held(day, deliveries)
     except (LakeError, StorageError, UnreadableNameError):  # its run reports the error
         return True
 
 
-def _is_loaded(judge: Judge, raw: RawFolder, day: date) -> bool:
-    deliveries = _delivered(raw, day)
+def _is_loaded(judge: Judge, day: date, deliveries: Sequence[Delivery] | None) -> bool:
     return judge.lake.manifest(CLOSES, day) is not None if deliveries is None else judge.is_loaded(day, deliveries)
 
 
-def _delivered(raw: RawFolder, day: date) -> Sequence[Delivery] | None:
+def _delivered(settings: Settings, day: date) -> Sequence[Delivery] | None:
     try:
-        return raw.deliveries(day)
+        return RawFolder(settings.raw_uri).deliveries(day)
     except MissingDeliveryError:  # the files of an old day may be gone
         return None
 

@@ -10,7 +10,6 @@ one. The index is made from the pages as they are while its own object is replac
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -28,7 +27,7 @@ from capstone_dagster.pages.sources import OF_DAY, Sources
 from capstone_dagster.settings import Settings
 from capstone_dagster.steps.ended_runs import require_in_progress
 from capstone_dagster.steps.inputs import require_published
-from capstone_dagster.trading_days import NoTradingDayError, parse_day, trading_days
+from capstone_dagster.trading_days import trading_days
 from spark_code.lake import Lake, StaleAttemptError
 from spark_code.schemas import DAILY_SUMMARY
 from spark_code.storage import at_once
@@ -136,8 +135,8 @@ class Pages:
 
         def revise(_: bytes | None) -> bytes:
             nonlocal listed
-            published = self._days(f"{DAILY_SUMMARY.path}/_published", ".json")
-            days = sorted(self._days(PAGES_FOLDER, ".html") & published, reverse=True)
+            pages = {*self._lake.storage.names(PAGES_FOLDER)[1]}
+            days = [day for day in reversed(self._lake.pointed(DAILY_SUMMARY)) if f"{day}.html" in pages]
             entries = self._entries(days[:PICTURED])
             listed = len(entries) + len(days[PICTURED:])
             index = environment().get_template("index.html")
@@ -149,11 +148,3 @@ class Pages:
     def _entries(self, days: Sequence[date]) -> list[Entry]:
         found = at_once(lambda day: entry_of(self._lake, page_key(day)), days)
         return [entry for entry in found if entry]
-
-    def _days(self, folder: str, ending: str) -> set[date]:
-        """The days of which a folder holds an object."""
-        found = set()
-        for name in self._lake.storage.names(folder)[1]:
-            with suppress(NoTradingDayError):
-                found |= {parse_day(name.removesuffix(ending))} if name.endswith(ending) else set()
-        return found

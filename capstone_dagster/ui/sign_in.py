@@ -7,6 +7,7 @@ may do with GraphQL is decided in ``webserver``, where it is read.
 
 import asyncio
 import math
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from starlette.concurrency import run_in_threadpool
@@ -143,8 +144,8 @@ class SignIn:
             return RedirectResponse(f"{SIGN_IN}?{urlencode({'next': then})}", 303, {"Cache-Control": "no-store"})
         if is_page:
             return PlainTextResponse(f"{_BY_PROXY}\n", 401)
-        told = {"data": None, "errors": [{"message": _UNKNOWN if self._users else _BY_PROXY}]}
-        return JSONResponse(told, 401, {"WWW-Authenticate": 'Bearer realm="capstone"'} if self._users else None)
+        headers = {"WWW-Authenticate": 'Bearer realm="capstone"'} if self._users else None
+        return graphql_error(401, _UNKNOWN if self._users else _BY_PROXY, headers)
 
     def _page(self, user: User | None, request: Request) -> Response:
         can_sign_out = self._sessions.cookie_name in request.cookies
@@ -166,14 +167,15 @@ class SignIn:
                 return refused
             account = users.accounts().get(form.name)
             stored = account.password if account else None
-            if not await run_in_threadpool(is_password, form.password, stored):
+            is_right = await run_in_threadpool(is_password, form.password, stored)  # takes as long for nobody
+            if not (is_right and account and stored):
                 self._tries.was_wrong(*keys)
                 self._audit.note("wrong password", None, address, name=form.name if account else "of nobody")
                 return page(wrong="Wrong name or password.", then=form.next, name=form.name, status=401)
             self._tries.was_right(keys[0])  # not the address: its other tries were perhaps for other names
-        self._audit.note("signed in", User(form.name, account.role) if account else None, address)
+        self._audit.note("signed in", User(form.name, account.role), address)
         answer = RedirectResponse(form.next, 303, {"Cache-Control": "no-store"})
-        self._set_cookie(answer, self._sessions.cookie(form.name, stored or ""), _COOKIE_SECONDS)
+        self._set_cookie(answer, self._sessions.cookie(form.name, stored), _COOKIE_SECONDS)
         return answer
 
     def _keys(self, users: Users, form: Form, request: Request) -> tuple[str, ...]:
@@ -198,6 +200,11 @@ class SignIn:
 def refusal(user: User) -> str:
     """Why a viewer may not do this."""
     return f"{user.name} is a viewer and may not make changes; ask an operator"
+
+
+def graphql_error(status: int, why: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """A refusal that clients of GraphQL, and Dagster's pages, can show."""
+    return JSONResponse({"data": None, "errors": [{"message": why}]}, status, headers)
 
 
 def _private(send: Send) -> Send:

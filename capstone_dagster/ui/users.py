@@ -104,19 +104,23 @@ def read_users(file: Path) -> dict[str, Account]:
 
 def known_user(file: Path, name: str) -> Account | None:
     """The user of this name; the file need not exist."""
-    return read_users(file).get(name) if is_there(file) else None
+    return _users_so_far(file).get(name)
 
 
 def change_user(file: Path, name: str, change: Callable[[Account | None], Account | None]) -> None:
     """Replace a user, or nobody, by what the function makes of the account; None removes the user."""
     try:
         with locked(file):
-            users = read_users(file) if is_there(file) else {}
+            users = _users_so_far(file)
             account = change(users.pop(name, None))
             changed = users | ({name: account} if account else {})
             write_private(file, _FILE.dump_json(changed, indent=2, exclude_none=True))
     except OSError as error:
         raise PrivateFileError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _users_so_far(file: Path) -> dict[str, Account]:
+    return read_users(file) if is_there(file) else {}
 
 
 def hash_of_password(password: str) -> str:

@@ -20,7 +20,7 @@ from capstone_dagster.run_tags import USER_TAG
 from capstone_dagster.ui.audit import Audit, ids_in
 from capstone_dagster.ui.proxy import Proxy
 from capstone_dagster.ui.request_guard import operations_of
-from capstone_dagster.ui.sign_in import refusal
+from capstone_dagster.ui.sign_in import graphql_error, refusal
 from capstone_dagster.ui.users import User
 
 _FRAGMENT = "a fragment"
@@ -86,10 +86,10 @@ class UserWebserver(DagsterWebserver[UserWorkspace, UserContext]):
             return await super().execute_graphql_request(request, query, variables, operation_name)
         if user.role != "operator":
             self._note(request, mutations, "refused")
-            return _told(403, refusal(user))
+            return graphql_error(403, refusal(user))
         if _FRAGMENT in mutations.fields:  # the audit log could not say what it does
             self._note(request, mutations, "refused")
-            return _told(400, "name what a mutation does in the mutation itself, not in a fragment")
+            return graphql_error(400, "name what a mutation does in the mutation itself, not in a fragment")
         answer, outcome, told = None, "failed", None
         try:
             answer = await super().execute_graphql_request(request, query, variables, operation_name)
@@ -160,7 +160,3 @@ def _outcome(told: Any) -> str:
     types = [f"{each.get('__typename', '')}" for each in answers if isinstance(each, dict)]
     # A client can give this name to another field, so not every text is a type.
     return ", ".join([each for each in types if _TYPE.fullmatch(each)][:_MOST_FIELDS])
-
-
-def _told(status: int, why: str) -> JSONResponse:
-    return JSONResponse({"data": None, "errors": [{"message": why}]}, status)

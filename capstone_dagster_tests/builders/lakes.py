@@ -1,7 +1,9 @@
 """Lakes of which only the pointers are there, and deliveries that are complete: what judges days reads no more."""
 
+import os
+import time
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from capstone_dagster_tests.builders.manifests import manifest_of
@@ -9,6 +11,15 @@ from spark_code.flow import tables_of
 from spark_code.lake import Lake
 from spark_code.raw_files import SOURCES, Source
 from spark_code.schemas import Table
+
+TWO_DAYS = timedelta(days=2)
+
+
+def make_old(folder: Path, age: timedelta = TWO_DAYS) -> None:
+    """Let everything below a folder be this old."""
+    then = time.time() - age.total_seconds()
+    for path in folder.rglob("*"):
+        os.utime(path, (then, then))
 
 
 def point(lake: Lake, table: Table, day: date, version: str = "v1", inputs: Mapping[str, str] | None = None) -> None:

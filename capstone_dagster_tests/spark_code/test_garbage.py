@@ -19,7 +19,7 @@ from capstone_dagster_tests.builders.closes import (
     put_version,
     version_of,
 )
-from capstone_dagster_tests.spark_code.test_lake_retention import make_old
+from capstone_dagster_tests.builders.lakes import make_old
 from spark_code import retention
 from spark_code.garbage import Found, garbage, remove
 from spark_code.lake import Lake

@@ -17,8 +17,8 @@ from capstone_dagster_tests.builders.closes import (
     put_version,
     version_of,
 )
+from capstone_dagster_tests.builders.lakes import make_old
 from capstone_dagster_tests.servers.glue_server import GlueServer
-from capstone_dagster_tests.spark_code.test_lake_retention import make_old
 from spark_code import submit
 from spark_code.lake import Lake, LakeError, StaleAttemptError
 from spark_code.schemas import CLOSES, Table

@@ -25,12 +25,11 @@ from capstone_dagster_tests.builders.closes import (
     put_version,
     version_of,
 )
+from capstone_dagster_tests.builders.lakes import make_old
 from spark_code import retention
 from spark_code.lake import Lake
 from spark_code.schemas import CLOSES
 from spark_code.storage import Storage
-
-TWO_DAYS = timedelta(days=2)
 
 
 def publish_by_hand(lake: Lake, token: int, day: date = DAY) -> None:
@@ -46,12 +45,6 @@ def let_a_day_pass(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
         make_old(Path(lake.storage.root))
     else:
         monkeypatch.setattr(retention, "MIN_AGE_TO_REMOVE", timedelta(0))
-
-
-def make_old(folder: Path, age: timedelta = TWO_DAYS) -> None:
-    then = time.time() - age.total_seconds()
-    for path in folder.rglob("*"):
-        os.utime(path, (then, then))
 
 
 def test_the_last_two_versions_of_a_day_stay_however_old(any_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

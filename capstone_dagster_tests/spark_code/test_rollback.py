@@ -22,8 +22,7 @@ from capstone_dagster_tests.builders.closes import (
     publish_closes,
     version_of,
 )
-from capstone_dagster_tests.builders.lakes import point
-from capstone_dagster_tests.spark_code.test_lake_retention import make_old
+from capstone_dagster_tests.builders.lakes import make_old, point
 from spark_code.garbage import garbage
 from spark_code.lake import Lake, NotPublishedError, StaleAttemptError
 from spark_code.manifest import Attempt

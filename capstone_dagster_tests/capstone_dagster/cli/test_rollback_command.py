@@ -11,10 +11,9 @@ from pyspark.sql import SparkSession
 
 from capstone_dagster_tests.builders.closes import DATA, DAY, FIRST, NEXT_DAY, SECOND, publish_closes, version_of
 from capstone_dagster_tests.builders.command_line import Run, usage_error
-from capstone_dagster_tests.builders.lakes import point
+from capstone_dagster_tests.builders.lakes import make_old, point
 from capstone_dagster_tests.builders.run_histories import STARTED, STARTING, SUCCESS, Histories
 from capstone_dagster_tests.servers.platform import Platform
-from capstone_dagster_tests.spark_code.test_lake_retention import make_old
 from spark_code.lake import Lake
 from spark_code.schemas import CLOSES, QUOTE_ANALYTICS
 
