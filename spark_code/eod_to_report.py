@@ -15,6 +15,7 @@ from pyspark.sql.types import StructField, StructType
 from spark_code.bars import bars
 from spark_code.corporate_actions import NO_ACTIONS, Actions, Adjusted, Instrument
 from spark_code.drafts import Draft, Published
+from spark_code.few_rows import few_rows
 from spark_code.lake import require_common_inputs, require_made_from
 from spark_code.quality import require_good
 from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, PRICE, QUOTE_ANALYTICS, conform
@@ -30,6 +31,7 @@ MOVING_AVERAGE_MINUTES = 30
 # instant, while the order stays that of the key: publishing the quotes in it needs no other sort.
 _BEFORE_ALL_QUOTES = -(2**63)
 
+_SYMBOL = StructType([CLOSES.schema["symbol"]])
 _NONE: Mapping[Instrument, Decimal] = {}
 
 
@@ -91,8 +93,7 @@ def adjusted_closes(previous_closes: DataFrame, actions: Actions) -> Adjusted:
     """Those closes that the actions concern, adjusted in this process."""
     if not actions.of:
         return Adjusted()
-    session = previous_closes.sparkSession
-    symbols = session.createDataFrame([(symbol,) for symbol in actions.symbols], "symbol string")
+    symbols = few_rows(previous_closes.sparkSession, ((symbol,) for symbol in actions.symbols), _SYMBOL)
     found = previous_closes.select(*INSTRUMENT, "close_pr").join(symbols, on="symbol", how="left_semi")
     return actions.adjusted((row.symbol, row.exchange, row.close_pr) for row in found.collect())
 
@@ -103,8 +104,8 @@ def _with_adjusted(previous_closes: DataFrame, adjusted: Mapping[Instrument, Dec
     if not adjusted:
         return closes.withColumn("adjusted_close_pr", F.col("close_pr"))
     others = StructType([*(CLOSES.schema[name] for name in INSTRUMENT), StructField("adjusted_pr", PRICE)])
-    rows = [(*instrument, price) for instrument, price in adjusted.items()]
-    with_others = closes.join(closes.sparkSession.createDataFrame(rows, others), on=list(INSTRUMENT), how="left")
+    rows = ((*instrument, price) for instrument, price in adjusted.items())
+    with_others = closes.join(few_rows(closes.sparkSession, rows, others), on=list(INSTRUMENT), how="left")
     return with_others.select(*INSTRUMENT, "close_pr", F.coalesce("adjusted_pr", "close_pr").alias("adjusted_close_pr"))
 
 

@@ -23,6 +23,7 @@ from pyspark.sql import functions as F
 from spark_code.audit import Audit, write
 from spark_code.drafts import Draft, Published
 from spark_code.errors import ExpectedError
+from spark_code.few_rows import few_rows
 from spark_code.footers import FooterError, count_rows
 from spark_code.lake_places import day_folder, kept_manifest, pointer, version_folder
 from spark_code.locations import StorageError
@@ -163,7 +164,7 @@ class Lake:
 
     def nothing(self, spark: SparkSession, table: Table, day: date) -> Published:
         """A day without rows, for the day before the first."""
-        return Published(table, day, spark.createDataFrame([], table.schema), None)
+        return Published(table, day, few_rows(spark, [], table.schema), None)
 
     def begin(self, day: date, run_id: str, number: int = 1) -> Attempt:
         """Take a token for a day, greater than all that are published of it. Must come before the first input is read.

@@ -4,48 +4,46 @@ This is only a calendar: ``capstone_dagster.trading_days`` says where the platfo
 partitions.
 """
 
+import csv
 import re
-from datetime import date, datetime, time
-from functools import cached_property
+from datetime import date, datetime, time, timedelta
+from functools import cache
+from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 from spark_code.errors import ExpectedError
 from spark_code.wording import shortened
 
 NEW_YORK = ZoneInfo("America/New_York")
+USUAL_HOURS = time(9, 30), time(16)
 
-# Closures that are announced later come with a newer exchange-calendars.
+# Closures that are announced later come with a newer exchange-calendars: `make calendar` writes the file anew.
 FIRST_KNOWN_DAY, LAST_KNOWN_DAY = date(2004, 1, 1), date(2040, 12, 31)
+COLUMNS = ("day", "closes", "holiday")
 
 _SHOWN_LENGTH = 40
 
 
 class CalendarError(ExpectedError):
-    """A day cannot be run, or the calendar is not installed; the message says what to do."""
+    """A day cannot be run; the message says why."""
 
 
 class NyseCalendar:
     """The trading days from a first one on."""
 
     def __init__(self, first: date = FIRST_KNOWN_DAY) -> None:
-        try:
-            from exchange_calendars import get_calendar  # noqa: PLC0415 - takes 0.4 s, for those who ask for days
-        except ModuleNotFoundError as error:
-            raise CalendarError(
-                f"which days the NYSE trades cannot be looked up: {error}; install it: pip install exchange-calendars"
-            ) from None
         self._first = first
-        self._calendar = get_calendar("XNYS", start=f"{first}", end=f"{LAST_KNOWN_DAY}")
-        self.days: frozenset[date] = frozenset(day.date() for day in self._calendar.sessions)
+        every = (first + timedelta(days=i) for i in range((LAST_KNOWN_DAY - first).days + 1))
+        self.days = frozenset(day for day in every if day.weekday() < 5 and day not in _holidays())
 
     def why_closed(self, day: date) -> str | None:
         """Why the exchange does not trade on a day that the calendar knows; None if it does."""
-        return None if day in self.days else f"the NYSE is closed on {self._closure(day)}"
+        return None if day in self.days else f"the NYSE is closed on {_closure(day)}"
 
     def hours(self, day: date) -> tuple[time, time]:
         """When the exchange opens and closes on a trading day, in New York; on some it closes early."""
-        opens, closes = self._calendar.session_open_close(f"{day}")
-        return opens.astimezone(NEW_YORK).time(), closes.astimezone(NEW_YORK).time()
+        opens, closes = USUAL_HOURS
+        return opens, _early_closes().get(day, closes)
 
     def require(self, day: date) -> date:
         """Return the day if it is a trading day that has begun; raise an error that says why if it is not."""
@@ -55,13 +53,25 @@ class NyseCalendar:
             raise CalendarError(f"{day} cannot be run: {reason}")
         return day
 
-    def _closure(self, day: date) -> str:
-        return day.strftime("%As") if day.weekday() >= 5 else self._holidays.get(day, "this day (special closure)")
 
-    @cached_property
-    def _holidays(self) -> dict[date, str]:
-        named = self._calendar.regular_holidays.holidays(f"{self._first}", f"{LAST_KNOWN_DAY}", return_name=True)
-        return {moment.date(): f"{name}" for moment, name in named.items()}
+def _closure(day: date) -> str:
+    return day.strftime("%As") if day.weekday() >= 5 else _holidays().get(day) or "this day (special closure)"
+
+
+@cache
+def _holidays() -> dict[date, str]:
+    return {date.fromisoformat(row["day"]): row["holiday"] for row in _unusual_days() if not row["closes"]}
+
+
+@cache
+def _early_closes() -> dict[date, time]:
+    rows = (row for row in _unusual_days() if row["closes"])
+    return {date.fromisoformat(row["day"]): time.fromisoformat(row["closes"]) for row in rows}
+
+
+def _unusual_days() -> "csv.DictReader[str]":
+    """Also where this package is read from an archive, as on a cluster."""
+    return csv.DictReader((files("spark_code") / "nyse_closures.csv").read_text().splitlines())
 
 
 def why_to_come(day: date, now: datetime) -> str | None:

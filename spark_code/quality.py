@@ -11,6 +11,7 @@ from typing import Any
 
 from spark_code.corporate_actions import NO_ACTIONS, Actions
 from spark_code.drafts import Draft, Published
+from spark_code.few_rows import few_rows
 from spark_code.lake import Lake, require_common_inputs, require_made_from
 from spark_code.quality_limits import BEYOND_LIMITS, OF_MEDIAN, PAST_DAYS, BadDayError, Limits, Verdict, judge
 from spark_code.quality_measures import MEASURES, Sums
@@ -78,7 +79,7 @@ def build(  # noqa: PLR0913, PLR0917 - one for each thing that it reads
             beyond[row["exchange"]].append(row["sentence"])
     stops = [f"{row['exchange']}: {row['sentence']}" for row in rows if row["verdict"] == Verdict.ERROR]
     totals = {exchange: {name: int(of[name]) for name in OF_MEDIAN} for exchange, of in of_exchanges.items()}
-    measures = events.rows.sparkSession.createDataFrame([tuple(row.values()) for row in rows], QUALITY.schema)
+    measures = few_rows(events.rows.sparkSession, (tuple(row.values()) for row in rows), QUALITY.schema)
     draft = Draft(
         QUALITY,
         conform(measures.coalesce(1), QUALITY),

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StringType, StructField, StructType
 
 from spark_code.drafts import Draft
+from spark_code.few_rows import few_rows
 from spark_code.line_judge import Judge
 from spark_code.locations import s3_environment
 from spark_code.raw_files import Delivery, Source
@@ -97,7 +98,8 @@ def _judged_here(spark: SparkSession, delivery: Delivery) -> DataFrame:
 
     files = [part for lot in parts(delivery, SMALL_BYTES) for part in lot]
     tables = list(_judged(delivery.storage, delivery.source, delivery.day, files))
-    return spark.createDataFrame(pa.concat_tables(tables) if tables else [], _JUDGED).coalesce(1)
+    judged = spark.createDataFrame(pa.concat_tables(tables), _JUDGED) if tables else few_rows(spark, [], _JUDGED)
+    return judged.coalesce(1)
 
 
 def _judged(storage: Storage, source: Source, day: date, files: Iterable[Part]) -> Iterator["pa.Table"]:

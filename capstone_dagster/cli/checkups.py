@@ -93,7 +93,7 @@ def calendar(settings: Settings) -> Finding:
     first, today = settings.first_trading_day, datetime.now(NEW_YORK).date()
     days = trading_days(first)
     left = (LAST_KNOWN_DAY - today).days
-    newer = "install a newer release of exchange-calendars: make lock"
+    newer = "install a newer release of this platform"
     if left < 0:
         return Finding("wrong", f"the calendar ends with {LAST_KNOWN_DAY}, and it is {today}", newer)
     if left < _DAYS_OF_CALENDAR:

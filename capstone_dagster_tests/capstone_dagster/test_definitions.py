@@ -187,7 +187,7 @@ def test_loading_needs_no_jvm_database_network_or_credentials_and_warns_of_nothi
     program = (
         "import platform, socket, subprocess, warnings\n"
         "platform.architecture()\n"  # a dependency asks for it, and it starts a process once
-        "import dagster, pyspark, exchange_calendars, dagster_pyspark\n"  # their own warnings are not ours
+        "import dagster, pyspark, dagster_pyspark\n"  # their own warnings are not ours
         "def refuse(*args, **kwargs): raise AssertionError('network or process at import')\n"
         "socket.socket.connect = subprocess.Popen.__init__ = refuse\n"
         "warnings.simplefilter('error')\n"

@@ -11,6 +11,8 @@ from dagster._core.definitions.partitions.subset import TimeWindowPartitionsSubs
 
 from capstone_dagster import trading_days as module
 from capstone_dagster.trading_days import NEW_YORK, NoTradingDayError, TradingDays, parse_day, trading_days
+from capstone_dagster_tests.builders.nyse_closures import KEPT, closures
+from spark_code.nyse_calendar import COLUMNS
 
 FIRST = date(2020, 8, 5)
 # From the exchange's own notices, not from the library: the weekdays without trading, by year.
@@ -74,6 +76,10 @@ def refusal(calendar: TradingDays, spec: str) -> str:
 
 
 # --- the calendar ---
+
+
+def test_the_kept_days_are_those_of_exchange_calendars() -> None:
+    assert KEPT.read_text().splitlines() == [",".join(day) for day in (COLUMNS, *closures())], "run: make calendar"
 
 
 def test_over_ten_years_the_partitions_are_the_sessions_of_the_exchange(ten_years: TradingDays) -> None:

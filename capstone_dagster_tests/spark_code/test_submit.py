@@ -1,9 +1,11 @@
 """The edges under plain spark-submit: the same rows as through Dagster, and errors of one line."""
 
+import subprocess
 import sys
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -112,17 +114,26 @@ def test_a_day_that_is_no_trading_day_is_refused_before_spark_is_started(
     assert capsys.readouterr().err.startswith(f"{job}_{day}: {sentence}")
 
 
-def test_without_the_calendar_the_error_says_what_to_install(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "exchange_calendars", None)
-
-    assert submit.main(["preprocessing", "--date", f"{FIRST}", "--lake", f"{tmp_path}", "--raw", f"{tmp_path}"]) == 1
-
-    assert capsys.readouterr().err == (
-        f"preprocessing_{FIRST}: which days the NYSE trades cannot be looked up: import of exchange_calendars halted; "
-        "None in sys.modules; install it: pip install exchange-calendars\n"
+def test_the_calendar_is_read_from_an_archive_as_on_a_cluster(tmp_path: Path) -> None:
+    package = Path(submit.__file__).parent
+    with ZipFile(tmp_path / "spark_code.zip", "w") as archive:
+        for file in package.iterdir():
+            archive.write(file, f"spark_code/{file.name}")
+    program = (
+        "import spark_code; from spark_code.nyse_calendar import *\n"
+        "print(spark_code.__file__, NyseCalendar().why_closed(date(2020, 9, 7)))"
     )
+
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(tmp_path / "spark_code.zip")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ran.stdout == f"{tmp_path}/spark_code.zip/spark_code/__init__.py the NYSE is closed on Labor Day\n"
 
 
 @pytest.mark.parametrize(
