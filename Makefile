@@ -106,10 +106,13 @@ bench: setup ## what the platform costs, beside its targets (some minutes)
 s3-jars: setup ## what Spark on this machine needs for s3:// locations
 	@$(BIN)/capstone s3-jars
 
-lock: setup ## renew requirements.lock from pyproject.toml
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--no-emit-index-url --no-annotate --no-header --quiet pyproject.toml
+
+lock: setup ## renew requirements.lock, and deploy/runtime.lock from it, from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile --universal --python-version 3.11 --group dev --generate-hashes --no-strip-extras \
-		--no-emit-index-url --no-annotate --no-header --quiet --upgrade pyproject.toml --output-file requirements.lock
+	@$(COMPILE) --group dev --upgrade --output-file requirements.lock
+	@$(COMPILE) --group build --constraint requirements.lock --output-file deploy/runtime.lock
 
 calendar: setup ## renew the days on which the NYSE is closed or closes early, after make lock
 	@$(BIN)/python -m capstone_dagster_tests.builders.nyse_closures

@@ -46,6 +46,7 @@ _GROUPS = {
         "test-alert": ("tool_commands:send_test_alert", "Send a message to every channel for alerts."),
         "warehouse-sync": ("warehouse_commands:warehouse_sync", "Load published days into the warehouse."),
         "glue-sync": ("lake_commands:glue_sync", "Register published days in the Glue catalog."),
+        "emr-packages": ("tool_commands:emr_packages", "Keep the packages of clusters in the work bucket."),
         "s3-jars": ("tool_commands:s3_jars", "Fetch the jars that Spark here needs for s3://."),
         "spark-conf": ("tool_commands:spark_conf", "Print every setting of Spark on this machine."),
     },

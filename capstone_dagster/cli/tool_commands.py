@@ -1,4 +1,4 @@
-"""Commands that run no pipeline: ``capstone sample``, ``test-alert``, ``s3-jars``, ``spark-conf`` and ``exec``."""
+"""Commands that run no pipeline: ``capstone sample``, ``test-alert``, ``s3-jars``, ``emr-packages``, ``exec``..."""
 
 import os
 import sys
@@ -11,6 +11,7 @@ from capstone_dagster.automation.alerts.messages import Alert, channels, deliver
 from capstone_dagster.cli.child_process import run_child
 from capstone_dagster.cli.prerequisites import require_java
 from capstone_dagster.deliveries.sample import Sample
+from capstone_dagster.emr import packages
 from capstone_dagster.run_storage.instance import libpq_environment, ready
 from capstone_dagster.run_storage.postgres_programs import programs
 from capstone_dagster.settings import Settings
@@ -18,6 +19,7 @@ from capstone_dagster.steps.s3_jars import fetch, jars
 from capstone_dagster.trading_days import parse_day, trading_days
 from capstone_dagster.wording import say
 from spark_code.session import local_conf, s3_conf
+from spark_code.storage import Storage
 from spark_code.wording import counted
 
 
@@ -58,6 +60,22 @@ def s3_jars(ivy_settings: Path | None) -> None:
     """Fetch the jars that Spark on this machine needs for s3:// locations. Run it once."""
     require_java()
     fetch(say, ivy_settings)
+
+
+@click.command(name="emr-packages")
+@click.option(
+    "--machine",
+    type=click.Choice(packages.MACHINES),
+    default=packages.MACHINES[0],
+    show_default=True,
+    help="What `uname -m` says on the cluster: aarch64 on Graviton.",
+)
+def emr_packages(machine: str) -> None:
+    """Keep the packages that new clusters install in the work bucket, so that they need no package index."""
+    emr = Settings.from_environment().emr
+    if emr is None:
+        raise click.ClickException("there are no clusters here: CAPSTONE_DEPLOYMENT is not emr")
+    packages.keep(Storage(emr.staging_uri), machine, packages.LOCK, say)
 
 
 @click.command(name="spark-conf")

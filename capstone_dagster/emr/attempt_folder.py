@@ -72,7 +72,7 @@ class Launch:
             return None
         return (
             f"the cluster has {here}, this host {self.versions}: they must be the same; let the cluster install the "
-            "requirements.lock of this checkout (deploy/emr/bootstrap.sh), or run the host with the cluster's Python"
+            "deploy/runtime.lock of this checkout (deploy/emr/bootstrap.sh), or run the host with the cluster's Python"
         )
 
 

@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from capstone_dagster.emr import packages
 from capstone_dagster.emr.attempt_folder import Versions
 from capstone_dagster.setting_values import Fleet
 from capstone_dagster.settings import CHECKOUT, EmrSettings
@@ -15,10 +16,10 @@ from spark_code.storage import Storage
 # The names of all clusters and steps of the platform begin with it; job id and run id follow.
 NAME = "capstone"
 RUN_TAG, TERMINATE_TAG = "capstone:run_id", "capstone:terminate"
-# Where the bootstrap action puts Python and the packages of requirements.lock.
+# Where the bootstrap action puts Python and the packages of the lock.
 PYTHON = "/opt/capstone/venv/bin/python"
 
-_BOOTSTRAP, _REQUIREMENTS = CHECKOUT / "deploy" / "emr" / "bootstrap.sh", CHECKOUT / "requirements.lock"
+_BOOTSTRAP = CHECKOUT / "deploy" / "emr" / "bootstrap.sh"
 # How long EMR goes on asking for spot machines before it takes machines on demand.
 _SPOT_MINUTES = 10
 _ROOT_GIB = 30
@@ -107,9 +108,11 @@ def _fleets(wanted: EmrSettings) -> list[dict[str, Any]]:
 def _bootstrap(wanted: EmrSettings, staging: Storage) -> dict[str, Any]:
     """The bootstrap action that installs the packages of this checkout: host and cluster need the same."""
     script = wanted.bootstrap_uri or _staged(staging, "bootstrap", ".sh", _BOOTSTRAP.read_bytes())
-    requirements = _staged(staging, "requirements", ".lock", _REQUIREMENTS.read_bytes())
+    requirements = _staged(staging, "requirements", ".lock", packages.LOCK.read_bytes())
     arguments = [requirements, "--python", f"python{Versions.here().python}"]
-    return {"Name": "install requirements.lock", "ScriptBootstrapAction": {"Path": script, "Args": arguments}}
+    if staging.names(packages.folder())[1]:
+        arguments += ["--wheels", staging.uri(packages.folder())]
+    return {"Name": "install packages", "ScriptBootstrapAction": {"Path": script, "Args": arguments}}
 
 
 def _staged(staging: Storage, stem: str, suffix: str, content: bytes) -> str:

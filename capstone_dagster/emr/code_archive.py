@@ -17,7 +17,7 @@ from spark_code.errors import ExpectedError
 from spark_code.storage import Storage
 
 _PACKAGES = ("capstone_dagster", "spark_code")
-_SUFFIXES = (".py", ".properties")
+_SUFFIXES = (".py", ".properties", ".csv")
 # The earliest time that a zip can hold; with the files' own times every checkout would be a different archive.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 # It checks where each module comes from: if the archive lacks one, Python may find it in an installed checkout.

@@ -1,15 +1,16 @@
 """The bootstrap action of EMR, run as EMR runs it, with packages made here and no index."""
 
-import hashlib
 import os
+import platform
 import subprocess
 import sys
-import zipfile
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from capstone_dagster_tests.builders.wheels import wheel
 from capstone_dagster_tests.deploy.stacks import ROOT, Stacks
 
 PACKAGES = ("prices", "pyspark")
@@ -17,23 +18,10 @@ PACKAGES = ("prices", "pyspark")
 Bootstrap = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def _wheel(folder: Path, name: str) -> str:
-    """Make a package of one module, and return its line of a lock."""
-    wheel, about = folder / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(f"{name}.py", "VERSION = '1.0'\n")
-        archive.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        archive.writestr(
-            f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(f"{about}/RECORD", "")
-    return f"{name}==1.0 \\\n    --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
-
-
 @pytest.fixture
 def lock(tmp_path: Path) -> str:
     """A lock of two packages, one of which is Spark, beside them."""
-    return "".join(_wheel(tmp_path, name) for name in PACKAGES)
+    return "".join(wheel(tmp_path, name) for name in PACKAGES)
 
 
 @pytest.fixture
@@ -93,6 +81,28 @@ def test_a_node_has_what_is_locked_on_s3_but_spark_which_a_cluster_has(
     again = bootstrap(uri, **environment)
     assert (again.returncode, "holds the packages" in again.stdout) == (0, True)
     assert (tmp_path / "venv" / "untouched").exists()
+
+
+def test_a_node_takes_kept_wheels_and_asks_no_index(
+    tmp_path: Path, lock: str, bootstrap: Bootstrap, stacks: Stacks
+) -> None:
+    wheels = stacks.outputs("storage")["CapstoneEmrStagingUri"] + "/code/wheels-0"
+    bucket, _, folder = wheels.removeprefix("s3://").partition("/")
+    (tmp_path / "runtime.lock").write_text(lock)
+    environment = {**stacks.environment(), "PATH": _aws(tmp_path), "PIP_FIND_LINKS": "", "PIP_NO_INDEX": "1"}
+
+    refused = bootstrap(tmp_path / "runtime.lock", "--wheels", wheels, **environment)
+    machine = platform.machine()
+    assert refused.returncode == 1
+    assert f"keep them: capstone emr-packages --machine {machine}" in refused.stderr
+
+    with tarfile.open(tmp_path / "wheels.tar", "w") as archive:
+        for file in tmp_path.glob("*.whl"):
+            archive.add(file, file.name)
+    stacks.client("s3").upload_file(str(tmp_path / "wheels.tar"), bucket, f"{folder}/{machine}.tar")
+    installed = bootstrap(tmp_path / "runtime.lock", "--wheels", wheels, **environment)
+    assert installed.returncode == 0, installed.stdout + installed.stderr
+    assert _packages(tmp_path) == {"prices"}
 
 
 def test_a_package_without_its_hash_fails_the_cluster_and_is_not_taken_for_ready(

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Bootstrap action of EMR, and the installer of the host: a virtual environment with the packages of requirements.lock.
-#   bootstrap.sh REQUIREMENTS [--python PYTHON] [--venv FOLDER] [--with-spark]
-#   REQUIREMENTS   s3://.../requirements.lock, or a file
+# Bootstrap action of EMR, and the installer of the host: a virtual environment with the packages of runtime.lock.
+#   bootstrap.sh REQUIREMENTS [--python PYTHON] [--venv FOLDER] [--wheels FOLDER] [--with-spark]
+#   REQUIREMENTS   s3://.../runtime.lock, or a file
 #   --python       its name or path (default: python3.11, which emr-spark-8.1.0 has)
 #   --venv         the folder of the virtual environment (default: /opt/capstone/venv)
+#   --wheels       s3://..., where `capstone emr-packages` keeps the packages of REQUIREMENTS as wheels, an archive for each
+#                  kind of machine: they come from there, and from no index
 #   --with-spark   install pyspark as well. A cluster has its own, which comes first on PYTHONPATH: the package would
 #                  be 400 MB that nothing imports
 # It installs only packages, including build tools, whose hash is in REQUIREMENTS. To use a mirror, set pip's variables:
@@ -19,12 +21,12 @@ fail() {
 }
 trap 'fail "failed in line $LINENO: $BASH_COMMAND"' ERR
 
-python=python3.11 venv=/opt/capstone/venv requirements="" with_spark=""
+python=python3.11 venv=/opt/capstone/venv requirements="" wheels="" with_spark=""
 while [ $# -gt 0 ]; do
     case $1 in
-        --python | --venv)
+        --python | --venv | --wheels)
             [ $# -ge 2 ] || fail "$1 needs a value"
-            if [ "$1" = --python ]; then python=$2; else venv=$2; fi
+            case $1 in --python) python=$2 ;; --venv) venv=$2 ;; --wheels) wheels=$2 ;; esac
             shift
             ;;
         --with-spark) with_spark=yes ;;
@@ -36,7 +38,8 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ -n "$requirements" ] || fail "usage: bootstrap.sh REQUIREMENTS [--python PYTHON] [--venv FOLDER] [--with-spark]"
+[ -n "$requirements" ] ||
+    fail "usage: bootstrap.sh REQUIREMENTS [--python PYTHON] [--venv FOLDER] [--wheels FOLDER] [--with-spark]"
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
@@ -62,6 +65,14 @@ if [ "$(cat "$venv/.made_of" 2>/dev/null)" = "$made_of" ]; then
     exit 0
 fi
 
+if [ -n "$wheels" ]; then
+    say "taking the packages from $wheels"
+    mkdir "$work/wheels"
+    aws s3 cp --no-progress "$wheels/$(uname -m).tar" "$work/wheels.tar" ||
+        fail "it has no packages for this kind of machine; keep them: capstone emr-packages --machine $(uname -m)"
+    tar -xf "$work/wheels.tar" -C "$work/wheels"
+    export PIP_NO_INDEX=1 PIP_FIND_LINKS="$work/wheels"
+fi
 say "installing the packages of $requirements into $venv"
 rm -f "$venv/.made_of"
 "$python" -m venv --clear "$venv"

@@ -12,7 +12,7 @@ say() { echo "install: $*"; }
 id capstone >/dev/null 2>&1 ||
     useradd --system --create-home --home-dir /var/lib/capstone --shell /usr/sbin/nologin capstone
 
-"$release/deploy/emr/bootstrap.sh" "$release/requirements.lock" --venv "$release/.venv" --with-spark
+"$release/deploy/emr/bootstrap.sh" "$release/deploy/runtime.lock" --venv "$release/.venv" --with-spark
 "$release/.venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation \
     --editable "$release"
 # The user of the services cannot write here, and would compile everything at every start.
@@ -45,6 +45,9 @@ CHECK
 chown root:capstone "$release/.env.new"
 chmod 640 "$release/.env.new"
 mv "$release/.env.new" "$release/.env"
+
+say "packages of clusters"
+"$release/.venv/bin/capstone" emr-packages --machine "$(uname -m)"
 
 install_uri=$(sed -n 's/^INSTALL_URI=//p' "$release/.env")
 aws s3 cp --no-progress "$install_uri/rds-ca.pem" /etc/capstone/rds-ca.pem

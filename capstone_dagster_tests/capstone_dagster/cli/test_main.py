@@ -49,8 +49,8 @@ def test_every_command_explains_itself(capstone: Run, command: list[str], option
 
 def test_the_commands_are_these() -> None:
     assert " ".join(sorted(COMMANDS)) == (
-        "days dev doctor exec export gc glue-sync history migrate open paths rollback run s3-jars sample show "
-        "spark-conf sql status test-alert track ui-user verify warehouse warehouse-sync"
+        "days dev doctor emr-packages exec export gc glue-sync history migrate open paths rollback run s3-jars "
+        "sample show spark-conf sql status test-alert track ui-user verify warehouse warehouse-sync"
     )
 
 

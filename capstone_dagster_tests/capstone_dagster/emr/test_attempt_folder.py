@@ -33,8 +33,8 @@ from spark_code.storage import Storage
 HERE = Versions.here()
 OTHERS = [replace(HERE, python="3.9"), replace(HERE, dagster="1.12.0")]
 ADVICE = (
-    "they must be the same; let the cluster install the requirements.lock of this checkout (deploy/emr/bootstrap.sh), "
-    "or run the host with the cluster's Python"
+    "they must be the same; let the cluster install the deploy/runtime.lock of this checkout "
+    "(deploy/emr/bootstrap.sh), or run the host with the cluster's Python"
 )
 
 STEP_MAIN = """

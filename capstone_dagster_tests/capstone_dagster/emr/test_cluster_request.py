@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from capstone_dagster.emr import packages
 from capstone_dagster.emr.api import Emr
 from capstone_dagster.emr.attempt_folder import Versions
 from capstone_dagster.emr.cluster_request import Owner, creation
@@ -52,7 +53,7 @@ def key_of(stem: str, suffix: str, *path: str) -> str:
 def test_without_a_wish_it_is_this(staging: Storage) -> None:
     bootstrap, requirements = (
         key_of("bootstrap", ".sh", "deploy", "emr", "bootstrap.sh"),
-        key_of("requirements", ".lock", "requirements.lock"),
+        key_of("requirements", ".lock", "deploy", "runtime.lock"),
     )
     machines = [{"InstanceType": name, "WeightedCapacity": 1} for name in ("m6i.xlarge", "m5.xlarge")]
     on_demand = {"OnDemandSpecification": {"AllocationStrategy": "lowest-price"}}
@@ -88,7 +89,7 @@ def test_without_a_wish_it_is_this(staging: Storage) -> None:
         "AutoTerminationPolicy": {"IdleTimeout": 1800},
         "BootstrapActions": [
             {
-                "Name": "install requirements.lock",
+                "Name": "install packages",
                 "ScriptBootstrapAction": {
                     "Path": f"{staging.root}/{bootstrap}",
                     "Args": [f"{staging.root}/{requirements}", "--python", f"python{Versions.here().python}"],
@@ -99,7 +100,15 @@ def test_without_a_wish_it_is_this(staging: Storage) -> None:
         "EbsRootVolumeSize": 30,
     }
     assert staging.read(bootstrap) == (CHECKOUT / "deploy" / "emr" / "bootstrap.sh").read_bytes()
-    assert staging.read(requirements) == (CHECKOUT / "requirements.lock").read_bytes()
+    assert staging.read(requirements) == (CHECKOUT / "deploy" / "runtime.lock").read_bytes()
+
+
+def test_kept_wheels_are_installed(staging: Storage) -> None:
+    staging.write(f"{packages.folder()}/x86_64.tar", b"")
+
+    arguments = request_of(staging)["BootstrapActions"][0]["ScriptBootstrapAction"]["Args"]
+
+    assert arguments[-2:] == ["--wheels", staging.uri(packages.folder())]
 
 
 def test_every_wish_is_heard(staging: Storage) -> None:
@@ -143,7 +152,7 @@ def test_script_and_requirements_are_uploaded_once(staging: Storage) -> None:
     puts = [version["Key"] for version in s3_client().list_object_versions(Bucket=bucket)["Versions"]]
     assert sorted(puts) == [
         f"{prefix}/{key_of('bootstrap', '.sh', 'deploy', 'emr', 'bootstrap.sh')}",
-        f"{prefix}/{key_of('requirements', '.lock', 'requirements.lock')}",
+        f"{prefix}/{key_of('requirements', '.lock', 'deploy', 'runtime.lock')}",
     ]
 
 
