@@ -60,6 +60,11 @@ def _local(path: Path) -> str:
     return str(resolved)
 
 
+def leads_out(root: str, key: str) -> bool:
+    """Whether a link leads from a file or folder below a local root to a place outside of it."""
+    return not Path(root, key).resolve().is_relative_to(root)
+
+
 def s3_endpoint() -> str | None:
     """The server to use instead of AWS's own, from the variables that boto3 knows."""
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
