@@ -2,7 +2,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-emr dev test test-fast test-faults test-browser pictures test-spark-4.0 check lint types \
-	fmt bench s3-jars lock clean
+	fmt bench s3-jars lock audit clean
 
 # The first Python on the PATH that the dependencies support; the check below explains if there is none.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -110,6 +110,12 @@ lock: setup ## renew requirements.lock from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --group dev --generate-hashes --no-strip-extras \
 		--no-emit-index-url --no-annotate --no-header --quiet --upgrade pyproject.toml --output-file requirements.lock
+
+# An empty answer is an error: mirrors of PyPI know no vulnerabilities.
+audit: setup ## ask PyPI for known vulnerabilities of the packages in requirements.lock; not every mirror can answer
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv tool run pip-audit@2.10.1 --requirement requirements.lock --require-hashes --disable-pip --strict \
+		--progress-spinner off
 
 clean: ## remove .venv, .venv-spark-4.0 and caches; data below .capstone stays
 	@rm -rf .venv .venv-spark-4.0 .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
