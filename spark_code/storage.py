@@ -271,7 +271,7 @@ class Storage:
         """Add the location to errors of the store, of credentials and of the file system."""
         try:
             yield
-        except (BaseError, BotoCoreError, ClientError, OSError) as error:
+        except (BaseError, BotoCoreError, ClientError, OSError, ValueError) as error:  # the last for a key with ..
             # The rest is the store's own dump of the same error.
             reason = (
                 str(error).strip().split("\n\nDebug source:" if isinstance(error, InvalidPathError) else "\n", 1)[0]
