@@ -2,7 +2,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-emr dev test test-fast test-faults test-browser pictures test-spark-4.0 check lint types \
-	fmt bench s3-jars lock calendar clean
+	fmt bench s3-jars lock calendar audit clean
 
 # The first Python on the PATH that the dependencies support; the check below explains if there is none.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -116,6 +116,12 @@ lock: setup ## renew requirements.lock, and deploy/runtime.lock from it, from py
 
 calendar: setup ## renew the days on which the NYSE is closed or closes early, after make lock
 	@$(BIN)/python -m capstone_dagster_tests.builders.nyse_closures
+
+# An empty answer is an error: mirrors of PyPI know no vulnerabilities.
+audit: setup ## ask PyPI for known vulnerabilities of the packages in requirements.lock; not every mirror can answer
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv tool run pip-audit@2.10.1 --requirement requirements.lock --require-hashes --disable-pip --strict \
+		--progress-spinner off
 
 clean: ## remove .venv, .venv-spark-4.0 and caches; data below .capstone stays
 	@rm -rf .venv .venv-spark-4.0 .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

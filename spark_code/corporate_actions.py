@@ -19,7 +19,7 @@ from functools import cached_property
 from math import floor
 from typing import Any
 
-from spark_code.locations import StorageError, shown
+from spark_code.locations import StorageError, leads_out, shown
 from spark_code.manifest import Manifest
 from spark_code.storage import Storage
 from spark_code.wording import counted, shortened
@@ -181,6 +181,10 @@ class CorporateActions:
         storage = Storage(self._raw_uri) if self._raw_uri else None
         if storage is None or (stored := storage.find(FILE)) is None:
             return (), ()
+        if storage.is_local and leads_out(storage.root, FILE):
+            raise ActionsFileError(
+                f"{storage.uri(FILE)} leads out of the raw folder by a link; put the file itself there"
+            )
         if stored.size > _MOST_BYTES:
             raise ActionsFileError(
                 f"{storage.uri(FILE)} has {stored.size:,} bytes, and at most {_MOST_BYTES:,} are read; remove "

@@ -60,6 +60,11 @@ def _local(path: Path) -> str:
     return str(resolved)
 
 
+def leads_out(root: str, key: str) -> bool:
+    """Whether a link leads from a file or folder below a local root to a place outside of it."""
+    return not Path(root, key).resolve().is_relative_to(root)
+
+
 def s3_endpoint() -> str | None:
     """The server to use instead of AWS's own, from the variables that boto3 knows."""
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
@@ -99,3 +104,17 @@ def s3_store(root: str) -> S3Store:
         region=session.region_name or _DEFAULT_REGION,
         retry_config=_PATIENCE,
     )
+
+
+def names_with_odd_ones(root: str, prefix: str) -> tuple[list[str], list[str]]:
+    """The names of folders and objects directly below a folder on S3, also those that a store cannot spell."""
+    import boto3  # noqa: PLC0415 - the same
+
+    bucket, _, above = root.removeprefix("s3://").partition("/")
+    below = "/".join([*filter(None, [above, prefix]), ""])
+    pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=below, Delimiter="/")
+    folders, objects = [], []
+    for page in pages:
+        folders += [listed["Prefix"].removeprefix(below)[:-1] for listed in page.get("CommonPrefixes", ())]
+        objects += [listed["Key"].removeprefix(below) for listed in page.get("Contents", ()) if listed["Key"] != below]
+    return sorted(folders), sorted(objects)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from spark_code.errors import ExpectedError
-from spark_code.locations import shown
+from spark_code.locations import leads_out, shown
 from spark_code.storage import Storage, StoredObject
 
 
@@ -55,7 +55,7 @@ class MissingDeliveryError(ExpectedError):
 
 
 class UnreadableNameError(ExpectedError):
-    """A file has an unreadable name: the store hides it, or its compression is unknown."""
+    """A file that cannot or must not be read: the store hides its name, its packing is unknown, or it is elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,7 @@ class RawFolder:
                 )
         if self.storage.is_local:
             _refuse_odd_names(Path(self.storage.uri(source.folder(day))))
+            _refuse_links_out(self.storage.root, source.folder(day), files)
         return Delivery(source, day, self.storage, files, has_success)
 
 
@@ -129,6 +130,16 @@ def _refuse_odd_names(folder: Path) -> None:
         if _is_data(path.name) and (":" in path.name or re.search(r"#\d+$", path.name)):
             raise UnreadableNameError(
                 f"{shown(str(path))}: a local file name must not contain ':' or end in #digits; rename it"
+            )
+
+
+def _refuse_links_out(root: str, folder: str, files: Iterable[StoredObject]) -> None:
+    """Refuse files outside the raw folder: who delivers a link may not be allowed to read what it leads to."""
+    links = [stored.key for stored in files if Path(root, stored.key).is_symlink()]
+    for key in (folder, *links):
+        if leads_out(root, key):
+            raise UnreadableNameError(
+                f"{shown(f'{root}/{key}')} leads out of the raw folder by a link; deliver the files themselves"
             )
 
 

@@ -22,7 +22,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, 
 from obstore.store import LocalStore, S3Store
 
 from spark_code.file_lock import locked
-from spark_code.locations import StorageError, location, s3_region, s3_store, shown
+from spark_code.locations import StorageError, location, names_with_odd_ones, s3_region, s3_store, shown
 from spark_code.object_file import ObjectFile
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ def at_once(ask: Callable[[_Asked], _Answer], about: Iterable[_Asked]) -> list[_
     """Ask the store about each of several, many at a time; the answers, in order."""
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         return list(threads.map(ask, about))
+
+
+class OddKeyError(StorageError):
+    """An object has a key that the store cannot spell, which hides the others of the same listing."""
 
 
 class NoBucketError(StorageError):
@@ -137,7 +141,10 @@ class Storage:
                 return [name for name in is_folder if is_folder[name]], [n for n in is_folder if not is_folder[n]]
             return [], []
         with self._explaining(prefix):
-            listed = self._store.list_with_delimiter(prefix)
+            try:
+                listed = self._store.list_with_delimiter(prefix)
+            except InvalidPathError:
+                return names_with_odd_ones(self.root, prefix)
         # The empty object that the S3 console makes for the folder itself does not count as an object in it.
         names = [meta["path"].removeprefix(f"{prefix}/") for meta in listed["objects"] if meta["path"] != prefix]
         return sorted(key.rstrip("/").rsplit("/", 1)[-1] for key in listed["common_prefixes"]), sorted(names)
@@ -271,13 +278,15 @@ class Storage:
         """Add the location to errors of the store, of credentials and of the file system."""
         try:
             yield
-        except (BaseError, BotoCoreError, ClientError, OSError) as error:
+        except (BaseError, BotoCoreError, ClientError, OSError, ValueError) as error:  # the last for a key with ..
             # The rest is the store's own dump of the same error.
             reason = (
                 str(error).strip().split("\n\nDebug source:" if isinstance(error, InvalidPathError) else "\n", 1)[0]
             )
-            what_to_do = "; rename the file" if isinstance(error, InvalidPathError) else ""
-            raise StorageError(shown(f"{self.uri(key)}: {type(error).__name__}: {reason}{what_to_do}")) from error
+            what = f"{self.uri(key)}: {type(error).__name__}: {reason}"
+            if isinstance(error, InvalidPathError):
+                raise OddKeyError(shown(f"{what}; rename the file")) from error
+            raise StorageError(shown(what)) from error
 
 
 def _stored(meta: "ObjectMeta") -> StoredObject:

@@ -12,7 +12,7 @@ from datetime import date
 from capstone_dagster.deliveries.misplaced_files import Misplaced, beside_deliveries
 from spark_code.locations import StorageError
 from spark_code.raw_files import Delivery, RawFolder, Source, UnreadableNameError
-from spark_code.storage import Storage, StoredObject
+from spark_code.storage import OddKeyError, Storage, StoredObject
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class DayReader:
             try:
                 listed = listing.of(day)
             except StorageError as error:
-                if not self.raw.storage.is_local:
+                if not self.raw.storage.is_local and not isinstance(error, OddKeyError):
                     raise
                 # A name that the store cannot decode hides all others of its folder; the other days can be read.
                 arrivals |= {source: self._unreadable(source, day, error) for source in sources}
@@ -102,7 +102,11 @@ class _Listing:
             self._page.clear()
             self._has_ended = False
         self._at = folder
-        return list(self._below(f"{folder}/"))
+        try:
+            return list(self._below(f"{folder}/"))
+        except OddKeyError:  # of this day, or of a later one on the same page
+            self._at = ""
+            return self._storage.objects(folder)
 
     def _reaches(self, folder: str) -> bool:
         """Whether the current page reaches the folder; if not, a call that starts there costs no more than the next."""

@@ -6,14 +6,19 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 from dagster._core.definitions.data_version import CODE_VERSION_TAG
-from dagster._core.events import StepMaterializationData
+from dagster._core.events import PIPELINE_EVENTS, StepMaterializationData
 from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.execution.plan.execute_step import _build_data_version_tags, _get_input_provenance_data
 from dagster._core.log_manager import DagsterLogRecordMetadata, set_log_record_metadata
 
 from capstone_dagster.assets.raw import DATA_VERSION_TAG
 from capstone_dagster.emr.attempt_folder import END, End, events_name
+from spark_code.locations import StorageError
 from spark_code.storage import Storage
+
+
+class ForeignEventsError(StorageError):
+    """Where a step tells its events, there are events of another step or run."""
 
 
 @dataclass
@@ -28,9 +33,15 @@ class Relay:
 
     def new_events(self) -> Iterator[dg.DagsterEvent]:
         """Store and show the events that have come since the last call."""
-        while (content := self.storage.read(events_name(self._read + 1))) is not None:
+        while (content := self.storage.read(name := events_name(self._read + 1))) is not None:
             self._read += 1
-            for entry in map(self._with_inputs, dg.deserialize_value(content.decode(), list)):
+            entries: list[dg.EventLogEntry] = dg.deserialize_value(content.decode(), list)
+            if not all(map(self._is_of_step, entries)):
+                raise ForeignEventsError(
+                    f"{self.storage.uri(name)} is not of this step alone: find out who has written it, and who may "
+                    "write to the staging location"
+                )
+            for entry in map(self._with_inputs, entries):
                 self.step.instance.handle_new_event(entry)
                 self._show(entry)
                 if event := entry.dagster_event:
@@ -41,6 +52,12 @@ class Relay:
         """The last file of the cluster, if it has written one."""
         content = self.storage.read(END)
         return End.from_json(content) if content else None
+
+    def _is_of_step(self, entry: dg.EventLogEntry) -> bool:
+        """Whether it may be stored: what is written on a cluster must not decide about anything but its step."""
+        event = entry.dagster_event
+        is_of_run = event is not None and event.event_type in PIPELINE_EVENTS
+        return entry.run_id == self.step.run_id and entry.step_key in (self.step.step.key, None) and not is_of_run
 
     def _with_inputs(self, entry: dg.EventLogEntry) -> dg.EventLogEntry:
         """Add the data versions of the inputs to a materialization; the cluster's own instance does not know them.

@@ -1,9 +1,13 @@
-"""Who has changed what through the UI: one line of JSON each, in ``logs/ui_audit.log`` of the home and on stderr."""
+"""Who has changed what through the UI: one line of JSON each, in ``logs/ui_audit.log`` of the home and on stderr.
+
+A full file is renamed to ``ui_audit.log.1``, that to ``ui_audit.log.2``, and so on; the oldest is dropped.
+"""
 
 import json
 import os
 import re
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,9 @@ from capstone_dagster.ui.users import User
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Many words look like the id of a backfill: it counts in these places alone.
 _BACKFILL_KEYS, _BACKFILL_ID = {"id", "backfillId", "parentBackfillId"}, re.compile(r"[a-z]{8}")
+# As large as Spark's logs, but more of them: a million lines in all, so that few are lost to somebody who tries
+# passwords for months.
+_MOST_BYTES, _OLDER_FILES = 20_000_000, 9
 
 
 class Audit:
@@ -37,9 +44,17 @@ class Audit:
         )
         click.echo(line, err=True)
         self._file.parent.mkdir(parents=True, exist_ok=True)
+        if self._file.exists() and self._file.stat().st_size >= _MOST_BYTES:
+            self._begin_anew()
         number = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(number, "w") as opened:
             opened.write(f"{line}\n")
+
+    def _begin_anew(self) -> None:
+        older = [self._file.with_name(f"{self._file.name}.{number}") for number in range(1, _OLDER_FILES + 1)]
+        for newer, oldest in reversed([*pairwise([self._file, *older])]):
+            if newer.exists():
+                newer.replace(oldest)
 
 
 def ids_in(*texts: Any) -> list[str]:

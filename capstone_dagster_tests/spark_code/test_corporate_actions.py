@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -188,6 +189,16 @@ def test_another_file_of_that_name_is_refused_by_its_size(local_storage: Storage
         CorporateActions(local_storage.root).of(MONDAY, FRIDAY)
     with pytest.raises(StorageError):
         CorporateActions("gs://bucket").of(MONDAY, FRIDAY)
+
+
+def test_a_link_out_of_the_raw_folder_is_not_followed(local_storage: Storage, tmp_path: Path) -> None:
+    (tmp_path / "secrets").write_text("ABC,2020-08-31,split,4\n")
+    link = Path(local_storage.uri(FILE))
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "secrets")
+
+    with pytest.raises(ActionsFileError, match=r"reference/corporate_actions.csv leads out of the raw folder by a li"):
+        CorporateActions(local_storage.root).of(MONDAY, FRIDAY)
 
 
 def test_the_version_is_that_of_the_actions_of_the_day_alone() -> None:

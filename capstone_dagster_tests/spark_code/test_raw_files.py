@@ -287,6 +287,45 @@ def test_a_name_with_a_colon_is_data_on_s3(request: pytest.FixtureRequest) -> No
     assert keys_of(raw.deliveries(DAY))["NYSE"] == [f"{NYSE}/09:30.csv", f"{NYSE}/part-0.csv"]
 
 
+@pytest.mark.parametrize("linked", [f"{NYSE}/part-1.csv", NYSE, "csv/2020-08-05", "csv"])
+def test_a_link_out_of_the_raw_folder_is_not_followed(local_raw: RawFolder, tmp_path: Path, linked: str) -> None:
+    both_delivered(local_raw)
+    link, elsewhere = tmp_path / "raw" / linked, tmp_path / "elsewhere"
+    if link.exists():
+        link.rename(elsewhere)
+    else:
+        elsewhere.write_text("a secret of the user who runs this\n")
+    link.symlink_to(elsewhere)
+
+    with pytest.raises(UnreadableNameError) as refused:
+        local_raw.deliveries(DAY)
+
+    named = linked if linked.startswith(NYSE) else NYSE
+    path = f"{local_raw.storage.root}/{named}"
+    assert str(refused.value) == f"{path} leads out of the raw folder by a link; deliver the files themselves"
+
+
+def test_links_within_the_raw_folder_and_of_the_folder_itself_are_followed(tmp_path: Path) -> None:
+    there = RawFolder(str(tmp_path / "disk"))
+    both_delivered(there)
+    (tmp_path / "disk" / NYSE / "part-1.csv").symlink_to("part-0.csv")
+    (tmp_path / "disk" / "csv" / "2020-08-06").symlink_to("2020-08-05")
+    (tmp_path / "raw").symlink_to("disk")
+
+    found = RawFolder(str(tmp_path / "raw")).found(date(2020, 8, 6))
+
+    assert keys_of(found)["NYSE"] == ["csv/2020-08-06/NYSE/part-0.csv", "csv/2020-08-06/NYSE/part-1.csv"]
+
+
+def test_what_is_no_file_is_not_delivered(local_raw: RawFolder, tmp_path: Path) -> None:
+    both_delivered(local_raw)
+    os.mkfifo(tmp_path / "raw" / NYSE / "pipe.csv")
+    for name, target in {"endless.csv": "/dev/zero", "gone.csv": "nowhere"}.items():
+        (tmp_path / "raw" / NYSE / name).symlink_to(target)
+
+    assert keys_of(local_raw.deliveries(DAY))["NYSE"] == [f"{NYSE}/part-0.csv"]
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [

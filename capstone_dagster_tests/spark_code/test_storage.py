@@ -37,6 +37,19 @@ def test_odd_keys_are_kept_to_the_letter(storage: Storage) -> None:
     assert {key: storage.read(f"folder/{key}") for key in ODD_KEYS} == {key: key.encode() for key in ODD_KEYS}
 
 
+@pytest.mark.parametrize("key", ["../secret", "folder/../../secret"])
+def test_no_key_leads_out_of_the_root(local_storage: Storage, key: str) -> None:
+    local_storage.write("folder/object", b"")
+    Path(local_storage.root).with_name("secret").write_text("of somebody else")
+
+    for use in (local_storage.read, local_storage.open, local_storage.find, local_storage.objects):
+        with pytest.raises(StorageError, match=r"illegal character sequence \"\.\.\""):
+            use(key)
+    with pytest.raises(StorageError, match="illegal character sequence"):
+        local_storage.write(key, b"changed")
+    assert Path(local_storage.root).with_name("secret").read_text() == "of somebody else"
+
+
 def test_writing_again_replaces_the_content(storage: Storage) -> None:
     storage.write("name", b"a longer first content")
     storage.write("name", b"second")

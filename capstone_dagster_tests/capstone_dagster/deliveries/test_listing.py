@@ -141,6 +141,27 @@ def test_a_name_that_nobody_can_read_spoils_its_delivery_and_no_other(tmp_path: 
     assert well.misplaced == []
 
 
+@pytest.mark.parametrize("name", ["/x", "../x", "..", "./x", "a\x01b"])
+def test_a_key_that_the_store_cannot_spell_spoils_its_delivery_and_no_other(s3_uri: str, name: str) -> None:
+    raw = RawFolder(s3_uri)
+    bucket, _, prefix = s3_uri.removeprefix("s3://").partition("/")
+    above = f"{prefix}/" if prefix else ""
+    for day in DAYS[:3]:
+        raw.storage.write(f"csv/{day}/NYSE/a", b"a line")
+        raw.storage.write(f"json/{day}/NASDAQ/a", b"a line")
+    for odd in (f"csv/{DAYS[1]}/NYSE/{name}", f"csv/{name}"):
+        s3_backends["123456789012"]["aws"].put_object(bucket, f"{above}{odd}", b"a line")
+    reader = reader_of(raw)
+
+    days = [reader.read(day) for day in DAYS[:3]]
+
+    assert [[len(arrival.delivery.files) for arrival in day.arrivals] for day in days] == [[1, 1], [0, 1], [1, 1]]
+    [found] = days[1].misplaced
+    assert found.place == f"csv/{DAYS[1]}/NYSE"
+    assert "InvalidPathError" in found.why
+    assert found.why.endswith("; rename the file")
+
+
 def test_a_bucket_that_is_not_there_is_an_error(s3_uri: str) -> None:
     reader = DayReader(RawFolder(f"{s3_uri}-gone/raw"), {"csv": [f"{day}" for day in DAYS[:2]], "json": []})
 

@@ -21,9 +21,9 @@ from dagster._core.execution.context.system import StepExecutionContext
 
 from capstone_dagster.emr import attempt_folder
 from capstone_dagster.emr.attempt_folder import End, Launch, Versions, events_name
-from capstone_dagster.emr.event_relay import Relay
+from capstone_dagster.emr.event_relay import ForeignEventsError, Relay
 from capstone_dagster.settings import CHECKOUT
-from capstone_dagster_tests.builders.run_histories import Event, began, failed, succeeded
+from capstone_dagster_tests.builders.run_histories import SUCCESS, Event, began, failed, succeeded
 from capstone_dagster_tests.capstone_dagster.emr.one_step import STEP, begun_step, entry
 from capstone_dagster_tests.servers.emr_platform import DAY
 from capstone_dagster_tests.servers.platform import Platform
@@ -163,6 +163,28 @@ def test_events_are_stored_and_yielded_in_their_order_each_once(tmp_path: Path, 
     assert (first, again, second) == (["STEP_START"], [], ["STEP_SUCCESS"])
     assert stored(step)[len(before) :] == ["STEP_START", "reading", "writing", "STEP_SUCCESS"]
     assert list(Relay(step, Storage(str(tmp_path / "of another attempt"))).new_events()) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"run_id": "another"},
+        {"step_key": "eod__trades"},
+        {"step_key": None, "dagster_event": SUCCESS.of("preprocessing")},
+    ],
+    ids=["of another run", "of another step", "of the whole run"],
+)
+def test_a_cluster_decides_about_nothing_but_its_step(
+    tmp_path: Path, step: StepExecutionContext, change: dict[str, Any]
+) -> None:
+    storage, before = Storage(str(tmp_path / "staging")), stored(step)
+    forged = entry(step, "nothing to see")._replace(**change)
+    storage.write("events/000001.json", dg.serialize_value([entry(step, "reading"), forged]).encode())
+
+    with pytest.raises(ForeignEventsError, match=r"events/000001\.json is not of this step alone"):
+        list(Relay(step, storage).new_events())
+
+    assert stored(step) == before
 
 
 def test_what_happens_there_is_shown_here(

@@ -1,20 +1,14 @@
-"""A Postgres of one's own over TCP, with a role and a password, as CAPSTONE_POSTGRES_URL names it."""
+"""Commands with the run storage on a server over TCP that wants a password."""
 
 import json
-import shlex
-import socket
-import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import date
 from pathlib import Path
 
 import pytest
-from psycopg2 import connect
 
-from capstone_dagster.run_storage.postgres_data import DataFolder
-from capstone_dagster.run_storage.postgres_programs import environment, let_user_in, server_user, start
 from capstone_dagster_tests.builders.command_line import Run
+from capstone_dagster_tests.servers.password_postgres import password_postgres
 from capstone_dagster_tests.servers.platform import Platform
 
 PASSWORD = "s3cret @ 100%"  # noqa: S105 - of a server that lives for this test
@@ -24,33 +18,9 @@ DAY = date(2020, 8, 5)
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """The port of a server that knows the role trader and wants its password."""
-    with closing(socket.socket()) as unused:
-        unused.bind(("127.0.0.1", 0))
-        number: int = unused.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder, Path(folder, "lock").open("w") as lock:
-        data, user = Path(folder) / "data", server_user()
-        if user:
-            let_user_in(user, Path(folder))
-        DataFolder(data, Path(folder) / "initdb.log", user).make_anew(lock.fileno())
-        (data / "pg_hba.conf").write_text("local all postgres trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
-        options = f"-c listen_addresses=127.0.0.1 -p {number} -k {shlex.quote(str(data))}"
-
-        def control(*arguments: str) -> None:
-            assert start("pg_ctl", list(arguments), user, env=environment(PGDATA=str(data)), cwd=data).wait() == 0
-
-        control("start", "-w", "-l", "server.log", "-o", options)
-        try:
-            with closing(connect(f"postgresql://postgres@:{number}/postgres?host={data}")) as connection:
-                connection.autocommit = True
-                cursor = connection.cursor()
-                cursor.execute("CREATE ROLE trader LOGIN PASSWORD %s", (PASSWORD,))
-                cursor.execute("CREATE DATABASE market OWNER trader")
-                # As the first user of RDS may do.
-                cursor.execute("CREATE ROLE owner LOGIN CREATEROLE PASSWORD %s", (PASSWORD,))
-            yield number
-        finally:
-            control("stop", "-w", "-m", "fast")
+    """The port of a server that wants a password."""
+    with password_postgres(PASSWORD) as number:
+        yield number
 
 
 def _platform(folder: Path, port: int, password: str) -> Platform:

@@ -5,6 +5,9 @@ machine, so a client can come from any address of it; 127.0.0.2 is the proxy of 
 """
 
 import json
+import os
+import re
+import subprocess
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -18,8 +21,10 @@ from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 from playwright.sync_api import Page, expect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from capstone_dagster.settings import CHECKOUT
 from capstone_dagster.ui.sessions import Sessions, secret_of
 from capstone_dagster.ui.users import Account, hash_of_token, read_users
+from capstone_dagster_tests.builders.command_line import CAPSTONE
 from capstone_dagster_tests.builders.ui_users import put_user, quick_hash
 from capstone_dagster_tests.servers.browser import PHONE, barriers, chromium, in_browser, pixels_cut_off, tab
 from capstone_dagster_tests.servers.dagster_services import Services, webserver
@@ -287,6 +292,20 @@ def test_what_an_operator_launches_bears_the_name_and_is_written_down(
         DagsterGraphQLClient("localhost", port_number=ui.port, headers=VERA).terminate_run(run_id)
     assert REFUSAL in f"{refused.value.__cause__}"
     assert _audited(platform, user="vera", operation="GraphQLClientTerminateRun")[-1]["outcome"] == "refused"
+
+
+def test_the_query_of_the_guide_is_answered(ui: Services, users: Path, platform: Platform) -> None:
+    [script] = re.findall(r"^```\n(\(umask [\s\S]*?)^```", (CHECKOUT / "docs" / "guide.md").read_text(), re.MULTILINE)
+    put_user(users, "robot", Account(role="operator"))
+    here = script.replace("127.0.0.1:3000", f"127.0.0.1:{ui.port}").replace(".capstone/", f"{platform.folder}/")
+
+    named = {"CAPSTONE_UI_USERS": f"{users}", "PATH": f"{CAPSTONE.parent}:{os.defpath}"}
+    command, environment = ["bash", "-euc", here], os.environ | platform.environment | named
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 0, ran.stderr
+    assert isinstance(json.loads(ran.stdout)["data"]["runsOrError"]["results"], list)
+    assert (platform.folder / "robot.header").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_run_that_is_refused_bears_the_name_too(ui: Services, instance: dg.DagsterInstance) -> None:

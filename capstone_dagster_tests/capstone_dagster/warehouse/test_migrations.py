@@ -171,6 +171,28 @@ def test_the_reader_reads_the_warehouse_and_nothing_else(warehouse: TestedWareho
                 cursor.execute(forbidden)
 
 
+def test_the_reader_is_a_role_without_any_power_or_possession(warehouse: TestedWarehouse) -> None:
+    warehouse.publish(DAY, summary("A"))
+    warehouse.load()
+
+    [powers] = warehouse.query(
+        """
+        SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls,
+            has_database_privilege(oid, current_database(), 'CREATE'),
+            has_schema_privilege(oid, 'warehouse', 'CREATE'),
+            has_schema_privilege(oid, 'public', 'CREATE'),
+            (SELECT count(*) FROM pg_auth_members WHERE member = pg_roles.oid),
+            (SELECT count(*) FROM pg_class WHERE relowner = pg_roles.oid),
+            (SELECT count(*) FROM pg_class
+                WHERE relnamespace IN ('warehouse'::regnamespace, 'public'::regnamespace) AND relkind IN ('r', 'p', 'v')
+                AND has_table_privilege(pg_roles.oid, pg_class.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES'))
+        FROM pg_roles WHERE rolname = current_user
+        """
+    )
+
+    assert not any(powers), powers
+
+
 def test_the_reader_writes_nothing_by_mistake(warehouse: TestedWarehouse) -> None:
     warehouse.publish(DAY, summary("A"))
     warehouse.load()
