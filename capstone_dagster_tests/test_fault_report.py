@@ -1,8 +1,11 @@
 """The report of the fault tests, written by a pytest of its own with two workers."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+from capstone_dagster.settings import CHECKOUT
 
 TESTS = """
 import pytest
@@ -58,3 +61,13 @@ def test_tries_rows_and_secrets_are_those_of_all_workers_also_of_tests_that_fail
 
     assert "2 failed, 3 passed, 1 skipped" in ran.stdout, ran.stdout + ran.stderr
     assert (tmp_path / "made" / "report.md").read_text() == WRITTEN
+
+
+def test_every_fault_of_the_page_has_tests_and_a_result_and_no_test_has_another() -> None:
+    page = (CHECKOUT / "docs" / "reliability.md").read_text()
+    promises, _, results = page.partition("## The latest report")
+    sources = "".join(path.read_text() for path in Path(__file__).parent.rglob("*.py") if path != Path(__file__))
+    marked = set(re.findall(r'"(F\d+)"', " ".join(re.findall(r"mark\.faults\((.*?)\)", sources))))
+
+    assert marked == set(re.findall(r"^\| (F\d+) ", promises, re.MULTILINE))
+    assert marked == set(re.findall(r"^\| (F\d+) ", results, re.MULTILINE))

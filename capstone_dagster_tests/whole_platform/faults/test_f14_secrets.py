@@ -76,7 +76,14 @@ def test_no_secret_shows_whether_a_run_succeeds_fails_or_is_killed(platform: Pla
     shown["a run that fails"] = said_by(platform, "run", f"{BROKEN_DAY}")
     shown["a run that is killed"], shown["the arguments of processes"] = said_by_a_killed_run(platform)
     shown["a tracked command"] = said_by(platform, "track", "--job", "analytical", "--date", f"{DAY}", "--", "false")
-    for command in ("status", "doctor", "spark-conf", "days", f"history daily_pipeline_{BROKEN_DAY}", "warehouse-sync"):
+    for command in (
+        "status",
+        "doctor",
+        "spark-conf",
+        "days",
+        f"history daily_pipeline_{BROKEN_DAY}",
+        f"warehouse-sync {DAY}",
+    ):
         shown[command] = said_by(platform, *command.split())
     unreachable = replace(platform, postgres_url=f"postgresql://user:{CANARY}@127.0.0.1:{unused_port()}/capstone")
     shown["a run without its database"] = said_by(unreachable, "run", f"{DAY}")
