@@ -24,6 +24,7 @@ from spark_code.schemas import EVENTS
 
 BROKEN_DAY = date(2020, 8, 6)
 CANARY = "canary-c41f9e"
+COMMANDS = ("status", "doctor", "spark-conf", "days")
 _EVERYTHING = """
 {
   instance { info hasInfo runQueueConfig { tagConcurrencyLimitsYaml } }
