@@ -132,7 +132,8 @@ class Platform:
         return sorted(map(tuple, first_rows(self.lake, table, day, ALL_ROWS)), key=repr)
 
     def rows_of_all_tables(self, day: date) -> dict[str, Rows]:
-        return {table.path: self.rows(table, day) for table in TABLES.values()}
+        """No rows of what is not published."""
+        return {path: self.rows(table, day) if self.manifest(table, day) else [] for path, table in TABLES.items()}
 
     def manifest(self, table: Table, day: date) -> Manifest | None:
         return self.lake.manifest(table, day)

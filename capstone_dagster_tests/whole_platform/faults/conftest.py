@@ -12,7 +12,7 @@ from capstone_dagster_tests.servers.platform import Platform, Rows
 DAY = date(2020, 8, 5)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def published(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Platform]:
     """The day as undisturbed runs make it of the first and of the second delivery."""
     del spark
@@ -24,7 +24,7 @@ def published(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
     return made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def clean(published: dict[int, Platform]) -> dict[int, dict[str, Rows]]:
     """Their rows."""
     made = {seed: platform.rows_of_all_tables(DAY) for seed, platform in published.items()}

@@ -123,7 +123,3 @@ def test_a_right_that_is_lost_in_the_middle_of_a_run_fails_it_with_the_place_or_
     assert ran.returncode == 0 or re.search(rf"s3a?://{s3_uri.removeprefix('s3://')}/", said), said
     for path, rows in platform.rows_of_all_tables(DAY).items():
         tally.compare(rows, clean[1][path], *([] if ran.returncode == 0 else [[]]))
-    again = platform.capstone("run", f"{DAY}")
-    assert again.returncode == 0, again.stdout + again.stderr
-    for path, rows in platform.rows_of_all_tables(DAY).items():
-        tally.compare(rows, clean[1][path])
