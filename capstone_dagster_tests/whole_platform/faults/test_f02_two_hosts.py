@@ -94,12 +94,15 @@ def test_a_run_that_is_killed_keeps_its_day_from_another_host_until_its_own_look
 
 @pytest.mark.faults("F2", "F15")
 def test_daemons_of_two_hosts_run_what_was_delivered_once(
-    clean: dict[int, dict[str, Rows]], hosts: tuple[Platform, Platform], tally: Tally
+    clean: dict[int, dict[str, Rows]],
+    hosts: tuple[Platform, Platform],
+    tmp_path_factory: pytest.TempPathFactory,
+    tally: Tally,
 ) -> None:
     automatic = [replace(host, automation=True) for host in hosts]
     with ExitStack() as use:
         for host in automatic:
-            use.enter_context(services(host, host.folder))
+            use.enter_context(services(host, tmp_path_factory.mktemp("log")))
         hosts[0].sample(DAY)
         eventually(lambda: hosts[0].manifest(DAILY_SUMMARY, DAY), seconds=600, pause=1)
         with hosts[0].instance() as instance:

@@ -6,10 +6,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from capstone_dagster.runs.failure_reasons import failure_reason
 from capstone_dagster_tests.fault_report import Tally
-from capstone_dagster_tests.servers.platform import CAPSTONE, Platform, Rows, failure
+from capstone_dagster_tests.servers.platform import CAPSTONE, Platform, Rows
 from capstone_dagster_tests.whole_platform.faults.conftest import DAY
 
 _MEGABYTES = 16
@@ -27,6 +29,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def in_shell(command: str) -> int:
     return subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False).returncode
+
+
+def reason_of(ran: dg.ExecuteInProcessResult) -> str:
+    return next(failure_reason(event) for event in ran.all_events if event.is_step_failure)
 
 
 def leave(kilobytes: int, on: Path) -> Path:
@@ -52,7 +58,7 @@ def test_on_a_full_disk_a_run_fails_with_that_reason_at_any_table_and_succeeds_w
 
         assert not ran.success, kilobytes
         failed_at |= {event.step_key for event in ran.all_events if event.is_step_failure}
-        assert "No space left on device" in failure(ran)
+        assert "No space left on device" in reason_of(ran)
         for path, rows in platform.rows_of_all_tables(DAY).items():
             tally.compare(rows, clean[1][path], clean[2][path])
         tally.survive()
