@@ -95,7 +95,7 @@ class FaultReport:
             line = self._lines.setdefault((fault, _criterion(report.nodeid)), _Line())
             if report.skipped:
                 line.skipped += 1
-            elif report.when == "call" or report.failed:
+            elif report.when == "call" or (report.when == "setup" and report.failed):
                 line.tests += 1
                 line.add(_ended(Tally(**told.get(_TALLY, {})), report.passed))
 

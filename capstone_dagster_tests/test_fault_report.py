@@ -63,11 +63,11 @@ def test_tries_rows_and_secrets_are_those_of_all_workers_also_of_tests_that_fail
     assert (tmp_path / "made" / "report.md").read_text() == WRITTEN
 
 
-def test_every_fault_of_the_page_has_tests_and_a_result_and_no_test_has_another() -> None:
+def test_every_fault_of_the_page_has_tests_and_no_test_or_result_has_another() -> None:
     page = (CHECKOUT / "docs" / "reliability.md").read_text()
     promises, _, results = page.partition("## The latest report")
     sources = "".join(path.read_text() for path in Path(__file__).parent.rglob("*.py") if path != Path(__file__))
     marked = set(re.findall(r'"(F\d+)"', " ".join(re.findall(r"mark\.faults\((.*?)\)", sources))))
 
     assert marked == set(re.findall(r"^\| (F\d+) ", promises, re.MULTILINE))
-    assert marked == set(re.findall(r"^\| (F\d+) ", results, re.MULTILINE))
+    assert marked >= set(re.findall(r"^\| (F\d+) ", results, re.MULTILINE))
