@@ -57,11 +57,13 @@ test: setup ## the test suite, with a sample of the fault tests
 	@$(BIN)/python capstone_dagster/cli/prerequisites.py
 	@$(BIN)/pytest -m "not faults or faults(sample=True)" $(ALL_AT_ONCE)
 
-# MINUTES=N begins none after N minutes, and FAULTS can name fewer: see .ci/run.
+# MINUTES=N begins none after N minutes, and FAULTS can name fewer: see .ci/run. What the tests have counted is written
+# to REPORT, and docs/reliability.md shows it.
 FAULTS := faults
-test-faults: setup ## tests that kill, freeze and race whole processes (half an hour, or less: MINUTES=10)
+REPORT := .capstone/fault_report.md
+test-faults: setup ## the tests of all faults, with a report (an hour, or less: MINUTES=10)
 	@$(BIN)/python capstone_dagster/cli/prerequisites.py
-	@$(BIN)/pytest -m "$(FAULTS)" $(ALL_AT_ONCE) $(if $(MINUTES),--minutes=$(MINUTES) --no-fold-skipped)
+	@$(BIN)/pytest -m "$(FAULTS)" $(ALL_AT_ONCE) --report $(REPORT) $(if $(MINUTES),--minutes=$(MINUTES) --no-fold-skipped)
 
 test-fast: setup ## the tests that start no JVM, no server and no daemon; a minute or so
 	@$(BIN)/pytest -m "not slow" -n 2 --dist loadfile -q

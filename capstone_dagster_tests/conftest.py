@@ -17,6 +17,8 @@ from pyspark.sql import SparkSession
 from capstone_dagster_tests.servers.quick_jvm import start_jvms_quickly
 from spark_code import session
 
+pytest_plugins = ("capstone_dagster_tests.fault_report",)
+
 # No test finds what is in the home of the checkout, such as the settings of a demo. Workers have that of their parent.
 _home = None if "PYTEST_XDIST_WORKER" in os.environ else tempfile.mkdtemp(prefix="capstone_home_")
 if _home:
@@ -77,11 +79,6 @@ _BEGAN = time.monotonic()
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: starts a JVM, a server or a daemon")
     config.addinivalue_line("markers", "browser: opens pages in Chromium; `make test-browser` runs these alone")
-    config.addinivalue_line(
-        "markers",
-        "faults(sample): kills, stops, freezes or outlasts processes, or lets them race; "
-        "`make test` runs those with sample=True, `make test-faults` all of them",
-    )
     if config.getoption("markexpr") == "not slow":
         sys.addaudithook(_refuse_slow_programs)
         return

@@ -94,7 +94,7 @@ def _versions(lake: Lake, table: Table, is_busy: Callable[[date], bool]) -> Iter
 
 def _judged(lake: Lake, table: Table, version: str, manifest: Manifest | str | None, *, is_busy: bool) -> Found | None:
     """What becomes of a version that the manifest of its day does not need; nothing of one that is too young."""
-    if not may_go(lake.storage, table, version, None if isinstance(manifest, str) else manifest):
+    if not may_go(lake.storage, table, version, None if isinstance(manifest, str) else manifest, datetime.now(UTC)):
         return None
     folder = version_folder(table, version)
     objects = lake.storage.objects(folder)

@@ -82,6 +82,7 @@ def test_the_kept_days_are_those_of_exchange_calendars() -> None:
     assert KEPT.read_text().splitlines() == [",".join(day) for day in (COLUMNS, *closures())], "run: make calendar"
 
 
+@pytest.mark.faults("F13", sample=True)
 def test_over_ten_years_the_partitions_are_the_sessions_of_the_exchange(ten_years: TradingDays) -> None:
     with dg.partition_loading_context(effective_dt=in_new_york(date(2025, 12, 31), "18:00")):
         keys = ten_years.partitions.get_partition_keys()

@@ -1,23 +1,13 @@
-"""A platform with raw files or the lake on S3, and Spark on this machine with the S3 client that it needs for them."""
-
-from dataclasses import dataclass
+"""What Spark on this machine needs for a lake on S3."""
 
 import pytest
 
 from capstone_dagster.steps.s3_jars import S3JarsError, fetch
-from capstone_dagster_tests.servers.platform import Platform
 
 
-@dataclass(frozen=True)
-class OnS3(Platform):
-    """Its home is a folder; what has no URI lies below it."""
-
-    raw_uri: str = ""
-    lake_uri: str = ""
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**super().environment, "CAPSTONE_RAW_URI": self.raw_uri, "CAPSTONE_LAKE_URI": self.lake_uri}
+def raw_and_lake_below(uri: str) -> dict[str, str]:
+    """Settings of a platform whose home is a folder of this machine."""
+    return {"CAPSTONE_RAW_URI": f"{uri}/raw", "CAPSTONE_LAKE_URI": f"{uri}/lake"}
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -21,11 +21,11 @@ import pytest
 from capstone_dagster.definitions import build_defs
 from capstone_dagster.deliveries.sample import Sample
 from capstone_dagster.run_storage.instance import ready
-from capstone_dagster.settings import Settings
+from capstone_dagster.settings import CHECKOUT, Settings
 from capstone_dagster_tests.builders.published_files import first_rows
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
-from spark_code.schemas import Table
+from spark_code.schemas import TABLES, Table
 
 ALL_ROWS = 10**9
 CAPSTONE = str(Path(sys.executable).with_name("capstone"))
@@ -45,6 +45,8 @@ class Platform:
     """Whether days are loaded into Postgres, too; runs in this process have none."""
     automation: bool = False
     """Whether what runs by itself does so, and quickly; else nothing is run that the test does not run."""
+    more: dict[str, str] = field(default_factory=dict)
+    """Further settings and variables of its processes; raw files and tables without a URI are below the folder."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -57,6 +59,7 @@ class Platform:
             "CAPSTONE_WAREHOUSE": "true" if self.warehouse else "false",
             "CAPSTONE_AUTOMATION": "true" if self.automation else "false",
             **(quick if self.automation else {}),
+            **self.more,
         }
 
     @cached_property
@@ -99,6 +102,23 @@ class Platform:
         )
 
     @contextmanager
+    def begun(self, *arguments: str, program: tuple[str, ...] = (CAPSTONE,)) -> Iterator["subprocess.Popen[str]"]:
+        """A command line that works, in a group of processes of its own, as a terminal would start it."""
+        with subprocess.Popen(
+            [*program, *arguments],
+            env=os.environ | self.environment,
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
         """The run storage, kept up meanwhile; commands that are run from here find it up, and are quicker."""
         with pytest.MonkeyPatch.context() as patch:
@@ -110,6 +130,10 @@ class Platform:
     def rows(self, table: Table, day: date) -> Rows:
         """The published rows, sorted."""
         return sorted(map(tuple, first_rows(self.lake, table, day, ALL_ROWS)), key=repr)
+
+    def rows_of_all_tables(self, day: date) -> dict[str, Rows]:
+        """No rows of what is not published."""
+        return {path: self.rows(table, day) if self.manifest(table, day) else [] for path, table in TABLES.items()}
 
     def manifest(self, table: Table, day: date) -> Manifest | None:
         return self.lake.manifest(table, day)

@@ -31,6 +31,7 @@ from spark_code.manifest import Attempt
 from spark_code.schemas import CLOSES
 
 
+@pytest.mark.faults("F3", sample=True)
 def test_a_publish_with_an_older_token_is_refused_after_its_rows_were_written(
     local_lake: Lake, spark: SparkSession
 ) -> None:
@@ -77,6 +78,7 @@ def test_the_fence_of_one_day_does_not_stop_another(any_lake: Lake) -> None:
     assert [any_lake.manifest(CLOSES, day) for day in (DAY, NEXT_DAY)] == [manifest_of(5), manifest_of(4, NEXT_DAY)]
 
 
+@pytest.mark.faults("F3", sample=True)
 @pytest.mark.parametrize("seed", range(3))
 def test_of_publishers_that_race_the_newest_wins(any_lake: Lake, seed: int) -> None:
     tokens = random.Random(seed).sample(range(1, 11), 10)  # noqa: S311 -- the order of a race
@@ -115,6 +117,7 @@ def test_of_two_whole_publishes_that_race_the_newer_counts(local_lake: Lake, spa
     assert refused in ([], [older])
 
 
+@pytest.mark.faults("F13", sample=True)
 def test_a_clock_that_was_ahead_keeps_no_later_attempt_out_and_no_earlier_one_gets_through(any_lake: Lake) -> None:
     began_before = any_lake.begin(DAY, "before")
     ahead = began_before.token + 2 * 24 * 3600 * 1_000_000

@@ -4,6 +4,8 @@ What needs no Spark is tested on S3 as well, on versions put there by hand.
 """
 
 import os
+import subprocess
+import sys
 import time
 from datetime import date, timedelta
 from pathlib import Path
@@ -26,6 +28,7 @@ from capstone_dagster_tests.builders.closes import (
     version_of,
 )
 from capstone_dagster_tests.builders.lakes import make_old
+from capstone_dagster_tests.servers.wrong_clock import needs_wrong_clock, wrong_clock
 from spark_code import retention
 from spark_code.lake import Lake
 from spark_code.schemas import CLOSES
@@ -64,6 +67,26 @@ def test_versions_younger_than_a_day_stay_however_many(any_lake: Lake) -> None:
         publish_by_hand(any_lake, token)
 
     assert any_lake.storage.folders(DATA) == [version_of(token) for token in range(1, 6)]
+
+
+PUBLISHES = """
+import sys
+from capstone_dagster_tests.spark_code.test_lake_retention import publish_by_hand
+from spark_code.lake import Lake
+publish_by_hand(Lake(sys.argv[1]), int(sys.argv[2]))
+"""
+
+
+@pytest.mark.faults("F13", sample=True)
+@needs_wrong_clock
+def test_a_host_whose_clock_is_ahead_removes_no_young_version(any_lake: Lake) -> None:
+    for token in (1, 2, 3):
+        publish_by_hand(any_lake, token)
+
+    command = [sys.executable, "-c", PUBLISHES, any_lake.storage.root, "4"]
+    subprocess.run(command, env=os.environ | wrong_clock("+3d"), check=True)
+
+    assert any_lake.storage.folders(DATA) == [version_of(token) for token in (1, 2, 3, 4)]
 
 
 def test_what_killed_attempts_left_behind_goes_after_a_day(any_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -267,6 +267,7 @@ def test_a_local_name_with_a_colon_is_an_error_that_names_the_file(local_raw: Ra
     assert str(refused.value) == f"{path}: a local file name must not contain ':' or end in #digits; rename it"
 
 
+@pytest.mark.faults("F7", sample=True)
 @pytest.mark.parametrize("name", ["part.zst", "part.csv.snappy", "part.LZ4", "part.deflate"])
 def test_a_file_packed_otherwise_than_gz_and_bz2_is_an_error_that_names_it(raw: RawFolder, name: str) -> None:
     both_delivered(raw)
@@ -326,6 +327,7 @@ def test_what_is_no_file_is_not_delivered(local_raw: RawFolder, tmp_path: Path) 
     assert keys_of(local_raw.deliveries(DAY))["NYSE"] == [f"{NYSE}/part-0.csv"]
 
 
+@pytest.mark.faults("F7", sample=True)
 @pytest.mark.parametrize(
     ("name", "shown"),
     [

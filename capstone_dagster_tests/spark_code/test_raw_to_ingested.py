@@ -33,6 +33,7 @@ def identity(row: EventRow) -> tuple[str, str]:
     return row[3], row[-1] if row[1] == "B" else row[2]
 
 
+@pytest.mark.faults("F6", sample=True)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_line_becomes_the_row_the_contract_says(
     case: Case, judged: Mapping[tuple[str, str], list[EventRow]]
@@ -40,6 +41,7 @@ def test_every_line_becomes_the_row_the_contract_says(
     assert judged.get(identity(case.row)) == [case.row]
 
 
+@pytest.mark.faults("F6", sample=True)
 def test_no_line_is_dropped_and_none_is_counted_twice(judged: Mapping[tuple[str, str], list[EventRow]]) -> None:
     assert sum(map(len, judged.values())) == len(CASES)
 

@@ -17,7 +17,7 @@ from capstone_dagster_tests.servers.s3_server import s3_endpoint, s3_uri  # noqa
 from capstone_dagster_tests.servers.webhook_server import second_webhook, webhook  # noqa: F401 -- the same
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def spark(spark: SparkSession) -> Iterator[SparkSession]:
     """It compiles no queries, which takes a quarter of the time of a day of some lines."""
     interpreted = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}

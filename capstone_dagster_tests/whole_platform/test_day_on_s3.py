@@ -8,7 +8,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from capstone_dagster.settings import CHECKOUT
-from capstone_dagster_tests.servers.on_s3 import OnS3, real_jars  # noqa: F401 -- pytest finds fixtures by their import
+from capstone_dagster_tests.servers.on_s3 import raw_and_lake_below, real_jars  # noqa: F401 -- pytest finds fixtures by their import
 from capstone_dagster_tests.servers.platform import Platform
 from capstone_dagster_tests.servers.s3_server import ODD_NAME, fresh_bucket, s3_client, s3_endpoint  # noqa: F401 -- the same
 from spark_code.raw_to_ingested import SMALL_FILES
@@ -38,12 +38,12 @@ def in_folders(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def on_s3(real_jars: None, s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnS3]:  # noqa: F811
+def on_s3(real_jars: None, s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:  # noqa: F811
     """The same files on S3, below an odd name, and the day run there."""
     del real_jars
     with pytest.MonkeyPatch.context() as patch:
         uri = f"{fresh_bucket(s3_endpoint, patch)}/{ODD_NAME}"
-        platform = OnS3(tmp_path_factory.mktemp("my home"), DAY, raw_uri=f"{uri}/raw", lake_uri=f"{uri}/lake")
+        platform = Platform(tmp_path_factory.mktemp("my home"), DAY, more=raw_and_lake_below(uri))
         _deliver(platform)
         with platform.instance():
             ran = platform.capstone("run", str(DAY))
@@ -51,7 +51,7 @@ def on_s3(real_jars: None, s3_endpoint: str, tmp_path_factory: pytest.TempPathFa
             yield platform
 
 
-def test_a_day_on_s3_has_the_rows_of_the_same_day_in_folders(on_s3: OnS3, in_folders: Platform) -> None:
+def test_a_day_on_s3_has_the_rows_of_the_same_day_in_folders(on_s3: Platform, in_folders: Platform) -> None:
     for table in TABLES.values():
         expected = in_folders.rows(table, DAY)
         assert expected
@@ -60,8 +60,8 @@ def test_a_day_on_s3_has_the_rows_of_the_same_day_in_folders(on_s3: OnS3, in_fol
     assert (events.rows, events.measures["rejected_blank"] >= SMALL_FILES) == (120 + SMALL_FILES, True)
 
 
-def test_files_are_written_where_they_belong_and_nothing_is_left_of_the_writing(on_s3: OnS3) -> None:
-    bucket, _, prefix = on_s3.lake_uri.removeprefix("s3://").partition("/")
+def test_files_are_written_where_they_belong_and_nothing_is_left_of_the_writing(on_s3: Platform) -> None:
+    bucket, _, prefix = on_s3.settings.lake_uri.removeprefix("s3://").partition("/")
     pages = s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     keys = [found["Key"] for page in pages for found in page["Contents"]]
     reports = [key for key in keys if key.endswith("/_SUCCESS")]
@@ -75,7 +75,7 @@ def test_files_are_written_where_they_belong_and_nothing_is_left_of_the_writing(
 
 
 def test_a_second_time_by_spark_submit_publishes_a_new_version_with_the_same_rows(
-    on_s3: OnS3, in_folders: Platform
+    on_s3: Platform, in_folders: Platform
 ) -> None:
     before = {table: on_s3.lake.require(table, DAY).version for table in REPORT}
     analytical = str(CHECKOUT / "deploy/submit/analytical.sh")

@@ -123,7 +123,7 @@ def _backfill(running: Services, what: Mapping[str, object]) -> str:
     return backfill
 
 
-@pytest.mark.faults
+@pytest.mark.faults("F15")
 def test_a_range_outlives_a_failed_day_and_a_killed_process_and_runs_each_day_once(
     platform: Platform, running: Services
 ) -> None:
@@ -153,7 +153,7 @@ def test_a_range_outlives_a_failed_day_and_a_killed_process_and_runs_each_day_on
     assert _states(running, backfill) == ["SUCCESS"] * 3
 
 
-@pytest.mark.faults
+@pytest.mark.faults("F15")
 def test_one_day_that_is_stopped_stops_no_other_and_is_made_up_from_the_ui(
     platform: Platform, running: Services
 ) -> None:
@@ -195,7 +195,7 @@ def test_a_backfill_of_single_assets_hears_of_the_days_that_were_materialized(
     assert _runs_of_days(platform)[len(before) :] == ["__ASSET_JOB SUCCESS"] * 3
 
 
-@pytest.mark.faults(sample=True)
+@pytest.mark.faults("F15", sample=True)
 def test_a_range_that_is_stopped_is_canceled_with_the_day_it_is_at(platform: Platform, running: Services) -> None:
     before = _query(platform, _OF_DAY, str(FIRST))
     _backfill(running, _OF_JOB)

@@ -92,6 +92,7 @@ def test_a_fingerprint_is_remembered_since_it_was_first_seen() -> None:
     assert ledger.see(MONDAY, "NASDAQ", "a", LATER).since == LATER
 
 
+@pytest.mark.faults("F13", sample=True)
 def test_when_the_clock_was_set_back_it_counts_from_there() -> None:
     ledger = Ledger()
     ledger.see(MONDAY, "NYSE", "a", LATER)

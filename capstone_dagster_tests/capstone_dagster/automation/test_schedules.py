@@ -67,6 +67,7 @@ def day_of(request: dg.RunRequest | str) -> str | None:
     return request.partition_key
 
 
+@pytest.mark.faults("F13", sample=True)
 def test_sixteen_years_of_ticks_ask_once_for_every_trading_day_in_its_evening(schedule: dg.ScheduleDefinition) -> None:
     asked = {tick: made(schedule, tick) for tick in ticks_between(schedule, FIRST, LAST)}
 
@@ -303,6 +304,7 @@ def test_a_store_that_is_away_is_asked_once(
     assert faults.hits == ASKED_AT_ONCE
 
 
+@pytest.mark.faults("F13", sample=True)
 def test_of_the_ticks_that_dagsters_own_scheduler_has_missed_it_makes_the_last_which_asks_for_its_own_day_alone(
     platform: Platform, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:

@@ -183,7 +183,7 @@ def test_while_a_command_works_others_are_refused_and_leave_no_trace_until_it_is
     assert (status.status, status.error) == ("CANCELED", "sh ended with exit code 143 after SIGTERM")
 
 
-@pytest.mark.faults
+@pytest.mark.faults("F1")
 @pytest.mark.parametrize(
     "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.faults(sample=True)), signal.SIGINT, signal.SIGHUP]
 )
@@ -204,7 +204,7 @@ def test_a_signal_to_the_tracker_reaches_the_command_and_its_children_and_is_rec
     assert (status.status, status.error) == ("FAILURE", f"sh ended with exit code {128 + number} after {number.name}")
 
 
-@pytest.mark.faults
+@pytest.mark.faults("F1")
 @pytest.mark.parametrize(
     ("day", "script"),
     [

@@ -29,6 +29,7 @@ def raw(request: pytest.FixtureRequest) -> RawFolder:
 CLOSED = "nothing of this day is run: move the files to their trading day, or away"
 
 
+@pytest.mark.faults("F7", sample=True)
 @pytest.mark.parametrize(
     ("key", "place", "why"),
     [

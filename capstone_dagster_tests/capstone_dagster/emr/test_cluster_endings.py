@@ -30,6 +30,7 @@ def end_as_the_runbook_says(platform: EmrPlatform) -> None:
     emr.terminate_job_flows(JobFlowIds=[cluster.id])
 
 
+@pytest.mark.faults("F10", sample=True)
 def test_a_cluster_that_somebody_has_ended_is_not_replaced(platform: EmrPlatform) -> None:
     platform.emr.tell.hang_next_step()
 
@@ -63,6 +64,7 @@ def test_nor_is_it_for_the_next_step_or_day_of_the_run(platform: EmrPlatform, mo
     assert len(platform.emr.clusters) == 1
 
 
+@pytest.mark.faults("F10", sample=True)
 def test_a_cluster_that_emr_cannot_create_is_requested_once(platform: EmrPlatform) -> None:
     platform.emr.tell.refuse_next_cluster("The instance type m6i.xlarge is not supported")
 
@@ -73,6 +75,7 @@ def test_a_cluster_that_emr_cannot_create_is_requested_once(platform: EmrPlatfor
     assert len(platform.emr.clusters) == 1
 
 
+@pytest.mark.faults("F10", sample=True)
 def test_a_bootstrap_that_fails_is_tried_once_more_and_the_error_says_where_its_logs_are(
     platform: EmrPlatform,
 ) -> None:

@@ -81,6 +81,7 @@ def data_versions(instance: dg.DagsterInstance, path: str) -> dict[str, str]:
     return {name: value for name, value in (event.asset_materialization.tags or {}).items() if "data_version" in name}
 
 
+@pytest.mark.faults("F14", sample=True)
 def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_secret_shows(
     platform: EmrPlatform, tmp_path: Path, spark: SparkSession
 ) -> None:
@@ -133,7 +134,7 @@ def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_
     assert [where for where, text in shown.items() if CANARY in text] == []
 
 
-@pytest.mark.faults
+@pytest.mark.faults("F3")
 def test_what_goes_on_of_a_cancelled_run_can_publish_nothing(platform: EmrPlatform, emr: FakeEmr) -> None:
     emr.tell.hang_cancels()
     taken = taken_cluster(emr)

@@ -178,6 +178,7 @@ def everything_staged(bucket: str) -> bytes:
     return b"".join(s3_client().get_object(Bucket=name, Key=key)["Body"].read() for key in keys)
 
 
+@pytest.mark.faults("F14", sample=True)
 def test_no_secret_goes_to_emr_or_to_the_bucket(
     platform: EmrPlatform, step: StepExecutionContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

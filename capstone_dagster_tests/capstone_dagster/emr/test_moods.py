@@ -35,6 +35,7 @@ def submitted(emr: FakeEmr) -> list[int]:
     return [len(cluster.steps) for cluster in emr.clusters]
 
 
+@pytest.mark.faults("F10", sample=True)
 def test_throttling_that_passes_does_no_harm(platform: EmrPlatform) -> None:
     platform.emr.tell.fail_next_steps(message="exit code 137")
     platform.emr.tell.throttle(calls=2)
@@ -46,6 +47,7 @@ def test_throttling_that_passes_does_no_harm(platform: EmrPlatform) -> None:
     assert submitted(platform.emr) == [1]
 
 
+@pytest.mark.faults("F10", sample=True)
 def test_throttling_that_does_not_pass_fails_the_run_with_the_call_and_the_setting(platform: EmrPlatform) -> None:
     platform.emr.tell.hang_next_step()
     platform.emr.tell.throttle("DescribeStep")
@@ -97,6 +99,7 @@ def test_a_host_that_cannot_list_the_raw_files_tries_again_before_it_asks_for_a_
     assert [call.operation for call in platform.emr.calls()].count("RunJobFlow") == 1
 
 
+@pytest.mark.faults("F11", sample=True)
 def test_a_step_that_asks_on_the_cluster_to_be_tried_again_is_tried_again(platform: EmrPlatform) -> None:
     platform.emr.tell.hang_next_step()
 
@@ -146,6 +149,7 @@ def up_for_retry(run_id: str) -> bytes:
     return dg.serialize_value([entry]).encode()
 
 
+@pytest.mark.faults("F10", sample=True)
 @pytest.mark.parametrize("operation", ["RunJobFlow", "AddJobFlowSteps"])
 def test_an_answer_that_is_lost_makes_no_second_cluster_and_no_second_step(
     platform: EmrPlatform, operation: str
@@ -187,6 +191,7 @@ def test_a_cluster_whose_answer_was_lost_is_found_and_ended_when_the_run_gives_u
     assert submitted(platform.emr) == [0]
 
 
+@pytest.mark.faults("F12", sample=True)
 def test_a_report_without_its_inputs_asks_emr_nothing(platform: EmrPlatform) -> None:
     ended = platform.run_here("analytical")
 
@@ -216,7 +221,7 @@ def test_a_day_that_is_not_ready_asks_emr_nothing(platform: EmrPlatform) -> None
     assert platform.emr.calls() == []
 
 
-@pytest.mark.faults
+@pytest.mark.faults("F10")
 def test_the_cluster_of_a_process_that_was_killed_is_ended_by_the_reaper(
     platform: EmrPlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,7 @@ def cancelled(emr: FakeEmr) -> list[str]:
     return [step_id for call in emr.calls("CancelSteps") for step_id in call.params["StepIds"]]
 
 
+@pytest.mark.faults("F10", sample=True)
 @pytest.mark.parametrize(
     "events",
     [(*BEGAN, SUCCESS), (*BEGAN, FAILURE), (*BEGAN, CANCELING, CANCELED)],
@@ -110,6 +111,7 @@ def test_the_cluster_of_a_run_that_has_ended_is_terminated_although_it_is_protec
     assert reaped(histories) == []
 
 
+@pytest.mark.faults("F3", sample=True)
 @pytest.mark.parametrize("terminate", ["true", "false"])
 def test_what_a_killed_run_has_written_cannot_be_published_after_its_cluster_is_ended(
     s3_uri: str, histories: Histories, terminate: str

@@ -24,6 +24,7 @@ def all_gone(platform: EmrPlatform) -> bool:
     return bool(platform.states) and set(platform.states) <= {"TERMINATED", "TERMINATED_WITH_ERRORS"}
 
 
+@pytest.mark.faults("F10", sample=True)
 @pytest.mark.parametrize(
     ("tell", "reason"),
     [
@@ -93,6 +94,7 @@ def test_a_step_that_ends_in_any_other_way_than_success_fails_the_run_with_the_r
     eventually(lambda: all_gone(platform))
 
 
+@pytest.mark.faults("F10", sample=True)
 def test_a_cluster_that_is_lost_is_named_with_its_reason_and_another_one_is_tried(platform: EmrPlatform) -> None:
     platform.emr.tell.hang_next_step()
     platform.emr.tell.hang_next_step()

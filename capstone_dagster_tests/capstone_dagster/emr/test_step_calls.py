@@ -55,6 +55,7 @@ def test_a_step_that_emr_did_not_get_is_submitted_again(emr: FakeEmr, cluster_id
     assert [step.id for step in emr.clusters[0].steps] == [step_id]
 
 
+@pytest.mark.faults("F3", sample=True)
 def test_steps_are_cancelled_with_their_processes(emr: FakeEmr, cluster_id: str) -> None:
     steps, (running, waiting) = Steps(Emr("us-east-1", 30)), [submitted(cluster_id, name) for name in ("a", "b")]
     eventually(lambda: steps.describe(cluster_id, running)["Status"]["State"], "RUNNING".__eq__, seconds=30)

@@ -184,7 +184,7 @@ main.main()
 """
 
 
-@pytest.mark.faults
+@pytest.mark.faults("F1")
 @pytest.mark.parametrize("tables", [1, pytest.param(12, marks=pytest.mark.faults(sample=True)), 22])
 def test_a_home_whose_tables_were_never_finished_works_at_the_next_command(tables: int) -> None:
     with own_folder() as home:

@@ -162,6 +162,7 @@ def test_a_run_of_a_process_on_another_host_keeps_its_slot(instance: dg.DagsterI
     assert status_of(instance, run) == STATUS.STARTED
 
 
+@pytest.mark.faults("F2", sample=True)
 def test_of_many_that_begin_a_day_at_once_exactly_one_holds_it(instance: dg.DagsterInstance, day: date) -> None:
     together = threading.Barrier(AT_ONCE)
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -1,4 +1,4 @@
-"""A run that was recorded as ended has no right to publish any more; ``test_crashes`` has one that is frozen."""
+"""A run that was recorded as ended has no right to publish any more; ``test_f03_zombies`` freezes one."""
 
 from datetime import date
 

@@ -45,7 +45,7 @@ def _work(spark: SparkSession) -> None:
             assert found["group"] == group
 
 
-@pytest.mark.faults(sample=True)
+@pytest.mark.faults("F1", sample=True)
 def test_after_a_step_was_stopped_at_any_moment_the_same_spark_gives_the_answers_that_it_is_asked_for(
     spark: SparkSession, rounds: Callable[[int], int]
 ) -> None:
@@ -93,7 +93,7 @@ main.main()
 """
 
 
-@pytest.mark.faults(sample=True)
+@pytest.mark.faults("F1", sample=True)
 def test_ctrl_c_while_the_spark_session_is_made_ends_the_run(tmp_path: Path) -> None:
     platform, child = Platform(tmp_path / "home", date(2020, 8, 5)), tmp_path / "child.py"
     platform.sample(platform.first_day)
@@ -134,14 +134,14 @@ for _ in range(2):
 """
 
 
-@pytest.mark.faults
+@pytest.mark.faults("F1")
 def test_a_start_that_was_interrupted_and_a_spark_that_has_stopped_leave_no_jvm_behind(tmp_path: Path) -> None:
     ran = subprocess.run([sys.executable, "-c", _RESTARTS, str(tmp_path)], capture_output=True, text=True, check=False)
 
     assert ran.stdout == "3 1\n3 1\n", ran.stderr
 
 
-@pytest.mark.faults
+@pytest.mark.faults("F1")
 def test_capstone_run_that_is_asked_to_end_says_so_in_a_sentence_at_any_moment(
     tmp_path: Path, rounds: Callable[[int], int]
 ) -> None:

@@ -40,6 +40,7 @@ def ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
         process.wait()
 
 
+@pytest.mark.faults("F16", sample=True)
 @pytest.mark.parametrize("error", [REFUSED, Py4JNetworkError("Answer from Java side is empty"), UnspeakableError()])
 def test_a_killed_process_is_a_fault_that_passes_and_says_how_it_ended(
     ends: Callable[..., None], tmp_path: Path, error: Exception
@@ -56,6 +57,7 @@ def test_a_killed_process_is_a_fault_that_passes_and_says_how_it_ended(
     )
 
 
+@pytest.mark.faults("F16", sample=True)
 @pytest.mark.parametrize("code", [3, 52])
 def test_a_process_that_ended_for_want_of_memory_is_no_fault_that_passes(
     ends: Callable[..., None], tmp_path: Path, code: int

@@ -23,7 +23,7 @@ from capstone_dagster.runs.failure_reasons import retry_reason
 from capstone_dagster.settings import CHECKOUT, Settings
 from capstone_dagster.steps.retries import Retries, backoff
 from capstone_dagster_tests.builders.published_files import publish
-from capstone_dagster_tests.servers.on_s3 import OnS3, real_jars  # noqa: F401 -- pytest finds fixtures by their import
+from capstone_dagster_tests.servers.on_s3 import raw_and_lake_below, real_jars  # noqa: F401 -- pytest finds fixtures by their import
 from capstone_dagster_tests.servers.platform import Platform, failure
 from capstone_dagster_tests.servers.processes import eventually
 from capstone_dagster_tests.servers.s3_faults import (  # noqa: F401 -- pytest finds fixtures by their import
@@ -71,10 +71,10 @@ def test_no_wait_is_shorter_than_the_one_before(retries_before: int) -> None:
 
 
 @pytest.fixture
-def on_s3(tmp_path: Path, faults: Faults, s3_uri: str, real_jars: None) -> OnS3:  # noqa: F811 -- the fixtures
+def on_s3(tmp_path: Path, faults: Faults, s3_uri: str, real_jars: None) -> Platform:  # noqa: F811 -- the fixtures
     """Raw files and lake in a bucket of a server with which nothing is wrong yet."""
     del faults, real_jars
-    return OnS3(tmp_path, DAY, raw_uri=f"{s3_uri}/raw", lake_uri=f"{s3_uri}/lake")
+    return Platform(tmp_path, DAY, more=raw_and_lake_below(s3_uri))
 
 
 def put_manifest(platform: Platform) -> None:
@@ -93,9 +93,10 @@ def checked(defs: dg.Definitions, **retries: float) -> dg.ExecuteInProcessResult
         )
 
 
+@pytest.mark.faults("F9", sample=True)
 @pytest.mark.parametrize("fault", ["503 SlowDown", "500 InternalError", BREAK])
 def test_a_manifest_that_s3_cannot_give_twice_in_a_row_is_read_at_the_third_try(
-    on_s3: OnS3, faults: Faults, fault: str
+    on_s3: Platform, faults: Faults, fault: str
 ) -> None:
     put_manifest(on_s3)
     undisturbed = checked(on_s3.defs)
@@ -111,20 +112,21 @@ def test_a_manifest_that_s3_cannot_give_twice_in_a_row_is_read_at_the_third_try(
     assert found.description == f"{DAY}: None: a tenth"
 
 
-def test_what_is_tried_again_says_why(on_s3: OnS3, faults: Faults) -> None:
+def test_what_is_tried_again_says_why(on_s3: Platform, faults: Faults) -> None:
     put_manifest(on_s3)
     faults.add("503 SlowDown", "GET ", times=ASKED_AT_ONCE)
 
     (event,) = [event for event in checked(on_s3.defs).all_events if event.is_step_up_for_retry]
 
-    key = f"{on_s3.lake_uri}/quality/measures/_published/{DAY}.json"
+    key = f"{on_s3.settings.lake_uri}/quality/measures/_published/{DAY}.json"
     assert retry_reason(event).startswith(f"{key}: GenericError: ")
     assert "status code: 503" in retry_reason(event)
 
 
+@pytest.mark.faults("F9", sample=True)
 @pytest.mark.parametrize(("max_retries", "tries"), [(3, 4), (0, 1)])
 def test_a_listing_that_s3_never_gives_fails_with_its_place_after_the_last_try_and_publishes_nothing(
-    on_s3: OnS3, faults: Faults, max_retries: int, tries: int
+    on_s3: Platform, faults: Faults, max_retries: int, tries: int
 ) -> None:
     on_s3.sample(DAY)
     faults.add("503 SlowDown", "GET .*list-type=2")
@@ -136,12 +138,12 @@ def test_a_listing_that_s3_never_gives_fails_with_its_place_after_the_last_try_a
     assert not result.success
     assert retries_in(result) == tries - 1
     assert hits == tries * ASKED_AT_ONCE
-    assert told.startswith(f"{on_s3.raw_uri}/csv/{DAY}/NYSE: GenericError: ")
+    assert told.startswith(f"{on_s3.settings.raw_uri}/csv/{DAY}/NYSE: GenericError: ")
     assert "503" in told
     assert on_s3.lake.storage.objects("") == []
 
 
-def test_what_s3_refuses_is_not_asked_for_again(on_s3: OnS3, faults: Faults) -> None:
+def test_what_s3_refuses_is_not_asked_for_again(on_s3: Platform, faults: Faults) -> None:
     on_s3.sample(DAY)
     faults.add("403 AccessDenied", "GET .*list-type=2")
 
@@ -152,14 +154,14 @@ def test_what_s3_refuses_is_not_asked_for_again(on_s3: OnS3, faults: Faults) -> 
     assert "status code: 403" in failure(result)
 
 
-def test_missing_files_are_not_looked_for_again(on_s3: OnS3) -> None:
+def test_missing_files_are_not_looked_for_again(on_s3: Platform) -> None:
     result = on_s3.run("preprocessing", DAY, retries=QUICK)
 
     assert retries_in(result) == 0
     assert failure(result).startswith(f"no raw files of {DAY} from NYSE")
 
 
-def test_how_often_is_the_setting_unless_a_run_says_otherwise(on_s3: OnS3, faults: Faults) -> None:
+def test_how_often_is_the_setting_unless_a_run_says_otherwise(on_s3: Platform, faults: Faults) -> None:
     defs = build_defs(Settings.from_mapping({**on_s3.environment, "CAPSTONE_MAX_RETRIES": "1"}))
     faults.add("503 SlowDown", "GET ")
 
@@ -302,7 +304,7 @@ OF_ANOTHER_SPARK = {
 }
 
 
-@pytest.mark.faults(sample=True)
+@pytest.mark.faults("F16", sample=True)
 def test_a_jvm_that_is_interrupted_ends_and_one_that_is_killed_is_replaced_whatever_spark_the_shell_is_set_up_for(
     tmp_path: Path,
 ) -> None:

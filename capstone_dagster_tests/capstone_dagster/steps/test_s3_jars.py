@@ -15,8 +15,7 @@ import pytest
 from capstone_dagster.settings import CHECKOUT
 from capstone_dagster.steps import s3_jars
 from capstone_dagster_tests.builders.command_line import Run
-from capstone_dagster_tests.servers.on_s3 import OnS3
-from capstone_dagster_tests.servers.platform import failure
+from capstone_dagster_tests.servers.platform import Platform, failure
 from capstone_dagster_tests.servers.s3_server import ODD_NAME
 
 JARS = {"first-1.0.jar": b"the first", "second-2.0.jar": b"the second"}
@@ -153,7 +152,7 @@ def test_a_run_on_s3_without_the_jars_is_refused_before_anything_starts(
 
 def test_a_run_of_the_ui_without_the_jars_fails_with_the_same_sentence(shelf: Shelf, tmp_path: Path) -> None:
     day = date(2020, 8, 5)
-    platform = OnS3(tmp_path / "home", day, lake_uri="s3://bucket/lake")
+    platform = Platform(tmp_path / "home", day, more={"CAPSTONE_LAKE_URI": "s3://bucket/lake"})
     platform.sample(day)
 
     result = platform.run("preprocessing", day)

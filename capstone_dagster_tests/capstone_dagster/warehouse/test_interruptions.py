@@ -65,6 +65,7 @@ def _stopped_load(warehouse: TestedWarehouse, day: date, tables: int) -> Iterato
             process.kill()
 
 
+@pytest.mark.faults("F8", sample=True)
 @pytest.mark.parametrize("tables", [1, 2])
 def test_of_a_load_that_is_killed_nothing_is_seen_and_the_next_one_does_it_all(
     warehouse: TestedWarehouse, tables: int
@@ -234,6 +235,7 @@ def test_without_a_database_the_step_fails_and_says_what_to_set(tmp_path: Path) 
     )
 
 
+@pytest.mark.faults("F8", sample=True)
 def test_a_server_that_was_down_is_loaded_when_it_is_back(warehouse: TestedWarehouse) -> None:
     warehouse.publish(DAY, summary("A"))
     with tempfile.TemporaryDirectory() as folder:

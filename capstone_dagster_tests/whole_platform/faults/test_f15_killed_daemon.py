@@ -22,6 +22,8 @@ FIRST, SECOND, THIRD = DAYS
 NOON = in_new_york(THIRD, "12:00")
 A_RUN_EACH = [(f"{day}", "daily_pipeline", "QUEUED") for day in DAYS]
 
+pytestmark = pytest.mark.faults("F15", sample=True)
+
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:

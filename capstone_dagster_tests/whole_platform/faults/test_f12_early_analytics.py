@@ -46,6 +46,7 @@ def _refused(platform: Platform) -> str:
     return failure(result)
 
 
+@pytest.mark.faults("F12", sample=True)
 def test_while_ingestion_runs_nothing_is_published_and_its_job_id_is_named(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +74,7 @@ def test_while_ingestion_runs_nothing_is_published_and_its_job_id_is_named(
     assert platform.run("analytical", DAY).success
 
 
+@pytest.mark.faults("F12", sample=True)
 def test_after_ingestion_has_failed_nothing_is_published(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise OSError("disk full")
@@ -84,6 +86,7 @@ def test_after_ingestion_has_failed_nothing_is_published(platform: Platform, mon
     assert platform.manifest(QUOTE_ANALYTICS, DAY) is None
 
 
+@pytest.mark.faults("F12", sample=True)
 def test_after_a_failed_second_ingestion_the_first_report_stays(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +107,7 @@ def test_after_a_failed_second_ingestion_the_first_report_stays(
     assert platform.rows(QUOTE_ANALYTICS, DAY) == before
 
 
-@pytest.mark.faults
+@pytest.mark.faults("F12")
 def test_a_report_reads_one_version_throughout_while_the_day_is_ingested_again(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spark: SparkSession
 ) -> None:

@@ -38,7 +38,7 @@ def _dev(folder: Path) -> Iterator[tuple[Services, "subprocess.Popen[bytes]", li
             process.kill()
 
 
-@pytest.mark.faults
+@pytest.mark.faults("F15")
 def test_when_a_part_dies_the_others_are_ended_and_a_sentence_says_which_it_was(tmp_path: Path) -> None:
     with _dev(tmp_path) as (ui, process, parts):
         (daemon,) = [part for part in parts if DAEMON in part.cmdline()]
@@ -55,7 +55,7 @@ def test_when_a_part_dies_the_others_are_ended_and_a_sentence_says_which_it_was(
     assert not alive, gone
 
 
-@pytest.mark.faults(sample=True)
+@pytest.mark.faults("F15", sample=True)
 def test_it_runs_once_in_a_home_and_when_it_is_killed_the_ui_and_the_daemon_end_too(tmp_path: Path) -> None:
     with _dev(tmp_path) as (ui, process, parts):
         same_home = Platform(tmp_path / "home", date(2020, 8, 5)).capstone("dev", "--port", f"{unused_port()}")

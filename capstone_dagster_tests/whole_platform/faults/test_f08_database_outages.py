@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from datetime import date
 from pathlib import Path
 from urllib.error import HTTPError
@@ -29,28 +29,15 @@ _SIGNATURE = "SELECT value FROM run_tags WHERE run_id = %s AND key = '.dagster/c
 _DOUBLED = "SELECT run_id, event FROM event_logs GROUP BY 1, 2 HAVING count(*) > 1"
 
 
-@contextmanager
-def _run(platform: Platform) -> Iterator["subprocess.Popen[str]"]:
-    """A run that is about to begin its second step."""
-    with subprocess.Popen(
-        [CAPSTONE, "run", str(DAY), "--job", "preprocessing"],
-        env=os.environ | platform.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as run:
-        assert run.stdout
-        seen = []
-        for line in run.stdout:
-            seen.append(line)
-            if "eod ..." in line:
-                break
-        else:
-            raise AssertionError("".join(seen))
-        try:
-            yield run
-        finally:
-            run.kill()
+def _at_its_second_step(run: "subprocess.Popen[str]") -> None:
+    """Wait until the run is about to begin it."""
+    assert run.stdout
+    seen = []
+    for line in run.stdout:
+        seen.append(line)
+        if "eod ..." in line:
+            return
+    raise AssertionError("".join(seen))
 
 
 def _run_through_an_outage(folder: Path, seconds: float) -> tuple[str, Counter[tuple[str, str]]]:
@@ -62,7 +49,8 @@ def _run_through_an_outage(folder: Path, seconds: float) -> tuple[str, Counter[t
         url = use.enter_context(serving(Path(home)))
         platform = Platform(folder, DAY, postgres_url=url)
         platform.sample(DAY)
-        with _run(platform) as run:
+        with platform.begun(*RUN) as run:
+            _at_its_second_step(run)
             use.close()
             time.sleep(seconds)
             use.enter_context(serving(Path(home)))
@@ -79,7 +67,7 @@ def _events(url: str) -> Counter[tuple[str, str]]:
         return Counter(cursor.fetchall())
 
 
-@pytest.mark.faults
+@pytest.mark.faults("F8")
 def test_a_run_outlasts_a_database_that_is_away_for_5_and_for_60_seconds_and_loses_no_event(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as at_once:
         outages = [at_once.submit(_run_through_an_outage, tmp_path / f"{s} s", s) for s in (5, 60)]
@@ -121,11 +109,11 @@ def _query(platform: Platform, statement: str, *values: object) -> list[tuple[ob
         return rows
 
 
-TRACK = ["track", "--job", "preprocessing", "--date", f"{DAY}", "--", "sh", "-c", "echo up; sleep 1"]
 RUN = ["run", f"{DAY}", "--job", "preprocessing"]
+TRACK = ["track", "--job", "preprocessing", "--date", f"{DAY}", "--", "sh", "-c", "echo up; sleep 1"]
 
 
-@pytest.mark.faults
+@pytest.mark.faults("F8")
 @pytest.mark.parametrize(
     ("command", "says"),  # when it works
     [
@@ -139,13 +127,7 @@ def test_work_is_done_and_recorded_whenever_the_server_is_killed(
     moments, seconds, attempts = random.Random(), 8.0, rounds(1)  # noqa: S311 - any moment will do
     for number in range(attempts):
         began = time.monotonic()
-        with subprocess.Popen(
-            [CAPSTONE, *command],
-            env=os.environ | platform.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as working:
+        with platform.begun(*command) as working:
             # The first time amid the work, whose result could be lost; then anywhere.
             if number == 0 and working.stdout:
                 assert any(says in line for line in working.stdout)
@@ -168,7 +150,7 @@ def _shows_runs(running: Services) -> bool:
         return False
 
 
-@pytest.mark.faults
+@pytest.mark.faults("F8")
 def test_under_make_dev_a_killed_server_is_started_again_and_a_run_goes_on_when_all_else_is_killed(
     platform: Platform, tmp_path: Path, rounds: Callable[[int], int]
 ) -> None:
