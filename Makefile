@@ -1,7 +1,7 @@
 # Everything a person types. `make help` lists it.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-emr dev test test-fast test-faults test-browser pictures test-spark-4.0 fuzz check \
+.PHONY: help setup demo demo-emr dev test test-fast test-faults test-browser pictures test-spark-4.0 fuzz soak check \
 	lint types fmt bench s3-jars lock clean
 
 # The first Python on the PATH that the dependencies support; the check below explains if there is none.
@@ -89,6 +89,11 @@ test-spark-4.0: .venv-spark-4.0/.ready ## the tests of the computation with the 
 fuzz: setup ## odd lines and broken files, judged by Spark and by a model of the contract (N=200000 SEED=7)
 	@$(BIN)/python capstone_dagster/cli/prerequisites.py
 	@$(BIN)/python -m capstone_dagster_tests.fuzz $(if $(N),--lines $(N)) $(if $(SEED),--seed $(SEED))
+
+soak: setup ## days arrive while processes are killed and the disk fills up (DAYS=30 MINUTES=10 SEED=7 LAKE=s3)
+	@$(BIN)/python capstone_dagster/cli/prerequisites.py
+	@$(BIN)/python -m capstone_dagster_tests.soak $(if $(DAYS),--days $(DAYS)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(LAKE),--lake $(LAKE)) $(if $(SUMMARY),--summary $(SUMMARY))
 
 check: lint types test ## what CI runs before `make test-faults`
 
