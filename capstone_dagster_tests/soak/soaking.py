@@ -14,6 +14,7 @@ import click
 import pytest
 
 from capstone_dagster.run_storage.embedded_postgres import serving
+from capstone_dagster.steps.s3_jars import fetch
 from capstone_dagster_tests.servers.on_s3 import OnS3
 from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
 from capstone_dagster_tests.servers.processes import eventually
@@ -63,11 +64,22 @@ class Soak:
     def _soak(self, folder: Path, stack: ExitStack) -> list[str]:
         soaked, disk, s3 = self._place(folder, stack)
         stack.callback(soaked.end)
-        vendor = Vendor(self._seed, soaked.platform.raw, folder / "drafts")
         injector, watch = Injector(soaked, disk, s3), Watch(soaked)
         soaked.keep_up()
         at_start = soaked.roles()
         self._say(f"capstone dev is up in {soaked.home}")
+        self._act(soaked, Vendor(self._seed, soaked.platform.raw, folder / "drafts"), injector, watch)
+        findings = [*self._rest(soaked, watch, disk)]
+        findings += [*judgement.run_storage(soaked), *judgement.more_processes(soaked, at_start)]
+        findings += filter(None, (series.growth() for series in watch.series))
+        self._facts |= self._counts(soaked, injector, watch)
+        self._say("Ctrl-C at the end")
+        soaked.interrupt()
+        findings += self._ended(soaked, injector.killed)
+        return [*findings, *self._compared(soaked, self._clean_run(folder, soaked.platform))]
+
+    def _act(self, soaked: Installation, vendor: Vendor, injector: Injector, watch: Watch) -> None:
+        """Do what the plan says, each at its time."""
         for step in self._steps:
             self._wait_until(step.at, soaked, watch)
             if isinstance(step.what, Delivery):
@@ -76,27 +88,23 @@ class Soak:
             else:
                 became = injector.act(step)
             self._say(f"{step}: {became}")
-        findings = [*self._rest(soaked, watch, disk)]
-        findings += [*judgement.run_storage(soaked), *judgement.more_processes(soaked, at_start)]
-        findings += filter(None, (series.growth() for series in watch.series))
-        self._facts |= self._counts(soaked, injector, watch)
-        soaked.interrupt()
-        self._say("Ctrl-C at the end")
-        findings += self._ended(soaked, injector.killed)
-        clean = self._clean_run(folder, soaked.platform)
+
+    def _compared(self, soaked: Installation, clean: Installation) -> Iterator[str]:
+        """What differs from the clean run, and what is left in the lake."""
         self._say("judging")
-        lake = soaked.platform.lake
-        findings += judgement.rows(lake.storage.root, clean.platform.lake.storage.root, self._days)
+        lake, days = soaked.platform.lake, self._days
+        yield from judgement.left_behind(clean.home.parent / "clean.tmp", 0)
+        yield from judgement.rows(lake.storage.root, clean.platform.lake.storage.root, days)
         with serving(soaked.home), serving(clean.home):
-            findings += judgement.statuses(soaked, self._days)
-            findings += judgement.warehouse(soaked, clean)
-        findings += judgement.pages(lake, self._days)
-        verified = soaked.platform.capstone("verify", f"{self._days[0]}..{self._days[-1]}")
+            yield from judgement.statuses(soaked, days)
+            yield from judgement.warehouse(soaked, clean)
+        yield from judgement.pages(lake, days)
+        verified = soaked.platform.capstone("verify", f"{days[0]}..{days[-1]}")
         if verified.returncode:
-            findings.append(f"capstone verify: {verified.stdout[-2000:]}{verified.stderr[-2000:]}")
+            yield f"capstone verify: {verified.stdout[-2000:]}{verified.stderr[-2000:]}"
         removed, left = judgement.orphans(lake)
         self._facts["versions that gc removes two days later"] = removed
-        return [*findings, *left, *judgement.left_behind(folder / "clean.tmp", 0)]
+        yield from left
 
     def _place(self, folder: Path, stack: ExitStack) -> tuple[Installation, Disk | None, Faults | None]:
         """An empty home, and what can be done to the store of its lake."""
@@ -105,6 +113,7 @@ class Soak:
             disk = stack.enter_context(Disk.mounted(home / "lake"))
             platform = Platform(home, FIRST_DAY, automation=True, warehouse=True)
             return Installation(platform, _temporary(folder / "tmp")), disk, None
+        fetch(self._say)
         s3 = Faults()
         s3.url = stack.enter_context(s3_server(around=s3.around))
         uri = fresh_bucket(s3.url, stack.enter_context(pytest.MonkeyPatch.context()))

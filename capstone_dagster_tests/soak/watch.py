@@ -9,7 +9,7 @@ from statistics import median
 import psutil
 import psycopg2
 
-from capstone_dagster_tests.soak.installation import Installation
+from capstone_dagster_tests.soak.installation import Installation, processes_of, role_of
 
 SERVICES = ("webserver", "daemon", "code server", "code")
 _MIB = 2**20
@@ -59,13 +59,13 @@ class Watch:
         return (series for series in self._series.values() if series.thirds())
 
     def look(self) -> None:
-        for role in SERVICES:
-            for process in self._installation.processes(role):
-                try:
+        for process in processes_of(self._installation.home):
+            try:
+                if (role := role_of(process)) in SERVICES:
                     self._note(role, process.pid, "MiB", process.memory_info().rss / _MIB)
                     self._note(role, process.pid, "files", process.num_fds())
-                except psutil.Error:  # it has ended just now
-                    continue
+            except psutil.Error:  # it has ended just now
+                continue
         try:
             [(number,)] = self._installation.query(
                 "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
