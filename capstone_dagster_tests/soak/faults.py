@@ -13,9 +13,9 @@ import psutil
 
 from capstone_dagster_tests.servers.s3_faults import BREAK, Faults
 from capstone_dagster_tests.soak.installation import Installation, processes_of
-from capstone_dagster_tests.soak.plan import Fault, Step
+from capstone_dagster_tests.soak.plan import OF_A_RUN, Fault, Step
 
-# How long a fault waits for a run that it can hit.
+# How long a fault waits for the process that it hits; a run has its JVM only after a while.
 _PATIENCE = 60.0
 _FULL_SECONDS = 20.0
 # More than the platform asks again for by itself in one go, so that the step is tried again, too.
@@ -68,6 +68,8 @@ class Injector:
         self._installation = installation
         self._disk = disk
         self._s3 = s3
+        self.due: list[Step] = []
+        """The faults that the next runs will have."""
         self.hits: dict[Fault, int] = {}
         self.killed = 0
         """How many processes could not clean up after themselves."""
@@ -85,7 +87,20 @@ class Injector:
         }
 
     def act(self, step: Step) -> str:
-        """What has become of a fault, in a word or two."""
+        """Do the harm, or note that it is due when the next run is seen; returns what has become of it."""
+        if step.what in OF_A_RUN:
+            self.due.append(step)
+            return "waits for a run"
+        return self._did(step)
+
+    def act_on_run(self) -> str | None:
+        """Do the harm that was due first, if there is any and a run works."""
+        if not self.due or not self._installation.processes("run"):
+            return None
+        step = self.due.pop(0)
+        return f"{step}: {self._did(step)}"
+
+    def _did(self, step: Step) -> str:
         fault = Fault(step.what)
         if not self._acts[fault](step):
             return "nothing to hit"
@@ -124,14 +139,14 @@ class Injector:
         return True
 
     def _fill_disk(self, step: Step) -> bool:
-        if self._disk is None or self._installation.wait_for("run", _PATIENCE) is None:
+        if self._disk is None:
             return False
         time.sleep(step.wait)
         self._disk.fill(_FULL_SECONDS)
         return True
 
     def _break_s3(self, how: str, step: Step) -> bool:
-        if self._s3 is None or self._installation.wait_for("run", _PATIENCE) is None:
+        if self._s3 is None:
             return False
         time.sleep(step.wait)
         self._s3.add(how, ".*", times=_REFUSALS)

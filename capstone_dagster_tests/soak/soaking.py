@@ -69,7 +69,7 @@ class Soak:
         at_start = soaked.roles()
         self._say(f"capstone dev is up in {soaked.home}")
         self._act(soaked, Vendor(self._seed, soaked.platform.raw, folder / "drafts"), injector, watch)
-        findings = [*self._rest(soaked, watch, disk)]
+        findings = [*self._rest(soaked, injector, watch, disk)]
         findings += [*judgement.run_storage(soaked), *judgement.more_processes(soaked, at_start)]
         findings += filter(None, (series.growth() for series in watch.series))
         self._facts |= self._counts(soaked, injector, watch)
@@ -81,7 +81,7 @@ class Soak:
     def _act(self, soaked: Installation, vendor: Vendor, injector: Injector, watch: Watch) -> None:
         """Do what the plan says, each at its time."""
         for step in self._steps:
-            self._wait_until(step.at, soaked, watch)
+            self._wait_until(step.at, soaked, injector, watch)
             if isinstance(step.what, Delivery):
                 vendor.act(step)
                 became = "done"
@@ -120,19 +120,25 @@ class Soak:
         on_s3 = OnS3(home, FIRST_DAY, automation=True, warehouse=True, lake_uri=f"{uri}/lake")
         return Installation(on_s3, _temporary(folder / "tmp")), None, s3
 
-    def _wait_until(self, at: float, soaked: Installation, watch: Watch) -> None:
-        """Keep the platform up and look at it until a time after the start."""
+    def _look(self, soaked: Installation, injector: Injector, watch: Watch) -> None:
+        """Keep the platform up, look at it, and harm a run if that is due."""
+        soaked.keep_up()
+        watch.look()
+        if did := injector.act_on_run():
+            self._say(did)
+
+    def _wait_until(self, at: float, soaked: Installation, injector: Injector, watch: Watch) -> None:
+        """Look until a time after the start."""
         while True:
-            soaked.keep_up()
-            watch.look()
+            self._look(soaked, injector, watch)
             left = self._began + at - time.monotonic()
             if left <= 0:
                 return
             time.sleep(min(left, _LOOK_SECONDS))
 
-    def _rest(self, soaked: Installation, watch: Watch, disk: Disk | None) -> Iterator[str]:
+    def _rest(self, soaked: Installation, injector: Injector, watch: Watch, disk: Disk | None) -> Iterator[str]:
         """Wait until nothing is left to do. Days that failed because the disk was full are run again by hand."""
-        self._wait_for_rest(soaked, watch)
+        self._wait_for_rest(soaked, injector, watch)
         yield from judgement.unexplained_failures(soaked, disk.full if disk else [])
         by_hand = 0
         while failed := soaked.query("SELECT min(trading_day) FROM job_status WHERE status = 'FAILURE'")[0][0]:
@@ -142,16 +148,17 @@ class Soak:
             if ran.returncode:
                 yield f"capstone run {failed}: {ran.stdout[-2000:]}{ran.stderr[-2000:]}"
                 break
-            self._wait_for_rest(soaked, watch)  # reports that only lacked the closes of this day come by themselves
+            self._wait_for_rest(
+                soaked, injector, watch
+            )  # reports that only lacked the closes of this day come by themselves
         self._facts["days run again by hand, after a full disk"] = by_hand
 
-    def _wait_for_rest(self, soaked: Installation, watch: Watch) -> None:
+    def _wait_for_rest(self, soaked: Installation, injector: Injector, watch: Watch) -> None:
         since, last = time.time(), ""
 
         def is_at_rest() -> bool:
             nonlocal last
-            soaked.keep_up()
-            watch.look()
+            self._look(soaked, injector, watch)
             if (now := progress(soaked)) != last:
                 self._say(now)
                 last = now
@@ -192,6 +199,7 @@ class Soak:
             "days": len(self._days),
             **{f"deliveries: {what}": number for what, number in deliveries.items()},
             **{f"fault: {what}": number for what, number in injector.hits.items()},
+            "faults for which no run came": len(injector.due),
             "processes killed": injector.killed,
             "capstone dev started": soaked.starts,
             **{f"runs in {status}": number for status, number in runs.items()},
