@@ -141,7 +141,7 @@ class Soak:
         self._wait_for_rest(soaked, injector, watch)
         yield from judgement.unexplained_failures(soaked, disk.full if disk else [])
         by_hand = 0
-        while failed := soaked.query("SELECT min(trading_day) FROM job_status WHERE status = 'FAILURE'")[0][0]:
+        while failed := judgement.first_failed_day(soaked):
             self._say(f"run again by hand: {failed}")
             by_hand += 1
             ran = soaked.platform.capstone("run", f"{failed}")

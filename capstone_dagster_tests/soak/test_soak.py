@@ -148,21 +148,21 @@ class Answering(Installation):
         return self.rows
 
 
-def test_a_failed_job_and_a_day_that_no_job_has_made_are_found(tmp_path: Path) -> None:
+def test_a_half_that_has_failed_or_that_nobody_has_made_is_found(tmp_path: Path) -> None:
     installation = Answering(Platform(tmp_path, DAY), {})
-    whole, halves, failed, half = (date(2020, 8, number) for number in (3, 4, 5, 6))
+    days = [date(2020, 8, number) for number in (3, 4, 5)]
     installation.rows = [
-        ("daily_pipeline_2020-08-03", "daily_pipeline", whole, "SUCCESS", None),
-        ("preprocessing_2020-08-04", "preprocessing", halves, "SUCCESS", None),
-        ("analytical_2020-08-04", "analytical", halves, "SUCCESS", None),
-        ("daily_pipeline_2020-08-05", "daily_pipeline", failed, "FAILURE", "disk full"),
-        ("preprocessing_2020-08-06", "preprocessing", half, "SUCCESS", None),
+        ("preprocessing_2020-08-03", "SUCCESS", None),
+        ("analytical_2020-08-03", "SUCCESS", None),
+        ("daily_pipeline_2020-08-03", "FAILURE", "the closes of the day before were missing"),
+        ("preprocessing_2020-08-04", "FAILURE", "disk full"),
+        ("analytical_2020-08-04", "SUCCESS", None),
+        ("preprocessing_2020-08-05", "SUCCESS", None),
     ]
 
-    assert list(judgement.statuses(installation, [whole, halves, failed, half])) == [
-        "daily_pipeline_2020-08-05 is FAILURE: disk full",
-        "no job of 2020-08-05 has succeeded",
-        "no job of 2020-08-06 has succeeded",
+    assert list(judgement.statuses(installation, days)) == [
+        "preprocessing_2020-08-04 is FAILURE: disk full",
+        "analytical_2020-08-05 is not recorded: None",
     ]
 
 
