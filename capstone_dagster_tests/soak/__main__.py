@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from capstone_dagster.cli.child_process import exiting_on_termination
 from capstone_dagster_tests.soak.plan import ON_DISK, ON_S3, draw
 from capstone_dagster_tests.soak.soaking import Soak
 
@@ -32,7 +33,8 @@ def main(days: int, minutes: float, seed: int | None, lake: str, only_plan: bool
     if only_plan:
         return
     soak = Soak(seed, days, steps, on_s3=lake == "s3")
-    findings = soak.run()
+    with exiting_on_termination():  # so that nothing goes on working
+        findings = soak.run()
     text = soak.summary(findings)
     click.echo(text)
     if summary:
