@@ -93,7 +93,6 @@ class Soak:
         """What differs from the clean run, and what is left in the lake."""
         self._say("judging")
         lake, days = soaked.platform.lake, self._days
-        yield from judgement.left_behind(clean.home.parent / "clean.tmp", 0)
         yield from judgement.rows(lake.storage.root, clean.platform.lake.storage.root, days)
         with serving(soaked.home), serving(clean.home):
             yield from judgement.statuses(soaked, days)
@@ -105,6 +104,8 @@ class Soak:
         removed, left = judgement.orphans(lake)
         self._facts["versions that gc removes two days later"] = removed
         yield from left
+        # Last: a JVM removes its files a moment after the command has ended.
+        yield from judgement.left_behind(clean.home.parent / "clean.tmp", 0)
 
     def _place(self, folder: Path, stack: ExitStack) -> tuple[Installation, Disk | None, Faults | None]:
         """An empty home, and what can be done to the store of its lake."""
