@@ -1,8 +1,8 @@
 # Everything a person types. `make help` lists it.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-emr dev test test-fast test-faults test-browser pictures test-spark-4.0 check lint types \
-	fmt bench s3-jars lock calendar audit clean
+.PHONY: help setup demo demo-emr dev test test-fast test-faults test-browser pictures test-spark-4.0 fuzz soak check \
+	lint types fmt bench s3-jars lock calendar audit clean
 
 # The first Python on the PATH that the dependencies support; the check below explains if there is none.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -87,6 +87,15 @@ test-spark-4.0: .venv-spark-4.0/.ready ## the tests of the computation with the 
 		-r .venv-spark-4.0/packages
 	@.venv-spark-4.0/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
+
+fuzz: setup ## odd lines and broken files, judged by Spark and by a model of the contract (N=200000 SEED=7)
+	@$(BIN)/python capstone_dagster/cli/prerequisites.py
+	@$(BIN)/python -m capstone_dagster_tests.fuzz $(if $(N),--lines $(N)) $(if $(SEED),--seed $(SEED))
+
+soak: setup ## days arrive while processes are killed and the disk fills up (DAYS=30 MINUTES=10 SEED=7 LAKE=s3)
+	@$(BIN)/python capstone_dagster/cli/prerequisites.py
+	@$(BIN)/python -m capstone_dagster_tests.soak $(if $(DAYS),--days $(DAYS)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(LAKE),--lake $(LAKE)) $(if $(SUMMARY),--summary $(SUMMARY))
 
 check: lint types test ## what CI runs before `make test-faults`
 

@@ -15,7 +15,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from capstone_dagster_tests.servers.quick_jvm import start_jvms_quickly
-from spark_code import session
+from capstone_dagster_tests.servers.small_spark import small_spark
 
 pytest_plugins = ("capstone_dagster_tests.fault_report",)
 
@@ -146,9 +146,6 @@ def _refuse_slow_programs(event: str, arguments: tuple[Any, ...]) -> None:
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Spark in this process, UTC, two cores and two shuffle partitions."""
     log_dir: Path = tmp_path_factory.mktemp("spark")
-    conf = session.local_conf(driver_memory="2g", log_dir=log_dir)
-    small = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2"}
-    compiling = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
-    running = session.start(conf | small | compiling)
+    running = small_spark(log_dir)
     yield running
     running.stop()

@@ -41,6 +41,18 @@ mutation($job: String!, $assets: [AssetKeyInput!]!, $tags: [ExecutionTag!]!) {
 }
 """
 
+_TICKS = """
+query($name: String!, $most: Int, $logs: Boolean!) {
+  sensorOrError(sensorSelector: {
+    repositoryLocationName: "capstone", repositoryName: "__repository__", sensorName: $name
+  }) {
+    ... on Sensor { sensorState { ticks(limit: $most) {
+      timestamp status skipReason logEvents @include(if: $logs) { events { level message } }
+    } } }
+  }
+}
+"""
+
 
 @dataclass(frozen=True)
 class Services:
@@ -91,6 +103,19 @@ class Services:
         found = self.ask("query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", {"id": run_id})
         status: str = found["runOrError"]["status"]
         return status
+
+    def newest_tick(self, sensor: str) -> dict[str, Any]:
+        """Or nothing."""
+        return next(iter(self._ticks(name=sensor, most=1, logs=False)), {})
+
+    def warnings(self, sensor: str) -> list[str]:
+        """Of all ticks, sorted."""
+        events = [event for tick in self._ticks(name=sensor, logs=True) for event in tick["logEvents"]["events"]]
+        return sorted(event["message"] for event in events if event["level"] == "WARNING")
+
+    def _ticks(self, **variables: Any) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask(_TICKS, variables)["sensorOrError"]["sensorState"]["ticks"]
+        return found
 
 
 def unused_port() -> int:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from capstone_dagster_tests.builders.deliveries import BOM, DAY, FOLDERS, Bare, fields, json_line, line
-from capstone_dagster_tests.spark_code.test_raw_to_ingested_model import content
+from capstone_dagster_tests.fuzz.mutated_lines import content
 from spark_code.line_judge import Judge
 from spark_code.raw_files import SOURCES
 

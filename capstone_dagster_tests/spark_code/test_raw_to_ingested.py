@@ -1,7 +1,7 @@
 """Delivered lines to ``ingested/events``: one row of hard data per rule of the contract.
 
 All single lines are judged together, one file per exchange in one Spark job, and each case looks
-up its own row. Random mixtures are compared with a model in ``test_raw_to_ingested_model``.
+up its own row. ``test_fuzz`` compares random mixtures with a model.
 """
 
 from collections import defaultdict

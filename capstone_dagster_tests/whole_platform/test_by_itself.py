@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -45,18 +44,6 @@ LATER_FILES = {
 CORRECTION = "csv/2020-08-05/NYSE/later.csv"
 CORRECTED = "2020-08-05,2020-08-05 20:30:00,T,IBM,2020-08-05 15:00:00,1,NYSE,102.50,300"
 
-_TICKS = """
-query($name: String!, $most: Int, $logs: Boolean!) {
-  sensorOrError(sensorSelector: {
-    repositoryLocationName: "capstone", repositoryName: "__repository__", sensorName: $name
-  }) {
-    ... on Sensor { sensorState { ticks(limit: $most) {
-      timestamp status skipReason logEvents @include(if: $logs) { events { level message } }
-    } } }
-  }
-}
-"""
-
 
 @pytest.fixture
 def platform(tmp_path: Path) -> Platform:
@@ -88,22 +75,6 @@ def drop(platform: Platform, name: str, content: str, at: float | None = None) -
     coming.rename(path)
 
 
-def newest_tick(running: Services, sensor: str) -> dict[str, Any]:
-    """Or nothing."""
-    return next(iter(_ticks(running, name=sensor, most=1, logs=False)), {})
-
-
-def warnings(running: Services, sensor: str) -> list[str]:
-    """Of all ticks, sorted."""
-    events = [event for tick in _ticks(running, name=sensor, logs=True) for event in tick["logEvents"]["events"]]
-    return sorted(event["message"] for event in events if event["level"] == "WARNING")
-
-
-def _ticks(running: Services, **variables: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = running.ask(_TICKS, variables)["sensorOrError"]["sensorState"]["ticks"]
-    return found
-
-
 def runs(instance: dg.DagsterInstance) -> list[tuple[str, str, str]]:
     """Job, day and status of every run but what the schedule makes of today, should its time come just now."""
     found = [run for run in instance.get_runs(ascending=True) if "dagster/schedule_name" not in run.tags]
@@ -118,7 +89,7 @@ def wait_until_nothing_is_left(running: Services, instance: dg.DagsterInstance, 
         if not records or not all(record.end_time for record in records):
             return False
         last = max(since, *(record.end_time or 0 for record in records))
-        newest = [newest_tick(running, sensor) for sensor in ("new_files", "changed_closes")]
+        newest = [running.newest_tick(sensor) for sensor in ("new_files", "changed_closes")]
         is_done = all(tick["timestamp"] > last and tick["status"] == "SKIPPED" for tick in newest)
         return is_done and newest[0]["skipReason"] == "watching 2 days"
 
@@ -138,7 +109,7 @@ def test_every_day_is_run_when_it_is_complete_and_again_when_it_changes(
     for name in CHANCE.sample(sorted(FILES), len(FILES)):
         drop(platform, name, FILES[name])
     told = "watching 2 days; 2020-08-05 is waiting for NASDAQ; 2020-08-06 is waiting for NYSE"
-    eventually(lambda: newest_tick(running, "new_files").get("skipReason") == told, pause=2)
+    eventually(lambda: running.newest_tick("new_files").get("skipReason") == told, pause=2)
     assert runs(instance) == []
 
     for name in CHANCE.sample(sorted(LATER_FILES), len(LATER_FILES)):
@@ -166,5 +137,5 @@ def test_every_day_is_run_when_it_is_complete_and_again_when_it_changes(
     assert inputs[TRADES.path] == platform.lake.require(TRADES, SECOND).version
 
     # The misplaced files have stopped nothing, and were announced once.
-    places = [said.partition(f"{platform.raw}/")[2].partition(":")[0] for said in warnings(running, "new_files")]
+    places = [said.partition(f"{platform.raw}/")[2].partition(":")[0] for said in running.warnings("new_files")]
     assert places == ["csv/2020-09-07", "csv/latest"]
