@@ -63,7 +63,7 @@ FAULTS := faults
 REPORT := .capstone/fault_report.md
 test-faults: setup ## the tests of all faults, with a report (an hour, or less: MINUTES=10)
 	@$(BIN)/python capstone_dagster/cli/prerequisites.py
-	@$(BIN)/pytest -m "$(FAULTS)" $(ALL_AT_ONCE) --report $(REPORT) $(if $(MINUTES),--minutes=$(MINUTES) --no-fold-skipped)
+	@$(BIN)/pytest -m "$(FAULTS)" $(ALL_AT_ONCE) --report=$(REPORT) $(if $(MINUTES),--minutes=$(MINUTES) --no-fold-skipped)
 
 test-fast: setup ## the tests that start no JVM, no server and no daemon; a minute or so
 	@$(BIN)/pytest -m "not slow" -n 2 --dist loadfile -q

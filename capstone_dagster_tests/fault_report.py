@@ -1,4 +1,4 @@
-"""What the fault tests have counted, as a table: ``--report FILE`` writes it, with any number of workers.
+"""What the fault tests have counted, as a table: ``--report=FILE`` writes it, with any number of workers.
 
 A test belongs to the faults that its marker names: ``@pytest.mark.faults("F1")``. It counts tries, compares rows and
 searches for secrets with the fixture ``tally``. One that counts nothing is one try, which it survives if it passes.
