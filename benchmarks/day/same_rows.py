@@ -31,14 +31,14 @@ def written(out: str, day: date) -> Files:
     }
 
 
-def differences(one: Files, other: Files) -> Iterator[str]:
-    """A sentence for each table whose types or rows differ, of those that both have."""
+def differences(one: Files, other: Files, besides: Mapping[str, Sequence[str]] | None = None) -> Iterator[str]:
+    """A sentence for each table whose types or rows differ, of those that both have; besides some columns."""
     for name, table in TABLES.items():
         if name not in one or name not in other:
             continue
         with duckdb.connect() as connection:
             for position, files in enumerate((one[name], other[name])):
-                _view(connection, f"rows{position}", table, files)
+                _view(connection, f"rows{position}", _columns(table, (besides or {}).get(name, ())), files)
             types = [connection.execute(f"DESCRIBE rows{position}").fetchall() for position in (0, 1)]
             if types[0] != types[1]:
                 yield f"{name}: its columns are {types[0]}, and in the other {types[1]}"
@@ -49,9 +49,12 @@ def differences(one: Files, other: Files) -> Iterator[str]:
                     yield f"{name}: {count} rows are only in {these}, e.g. {connection.execute(only).fetchone()}"
 
 
-def _view(connection: duckdb.DuckDBPyConnection, name: str, table: Table, files: Sequence[str]) -> None:
-    columns = ", ".join(column for column in table.columns if column != "trade_dt")  # which is a folder's name
+def _columns(table: Table, besides: Sequence[str]) -> list[str]:
+    return [column for column in table.columns if column not in ("trade_dt", *besides)]  # the day is a folder's name
+
+
+def _view(connection: duckdb.DuckDBPyConnection, name: str, columns: Sequence[str], files: Sequence[str]) -> None:
     connection.execute(
-        f"CREATE VIEW {name} AS SELECT {columns} "  # noqa: S608
+        f"CREATE VIEW {name} AS SELECT {', '.join(columns)} "  # noqa: S608
         f"FROM read_parquet({list(files)}, hive_partitioning = true, hive_types_autocast = false)"
     )

@@ -21,7 +21,7 @@ from capstone_dagster_tests.soak.watch import Series
 from spark_code.lake import Lake
 from spark_code.raw_files import SOURCES, RawFolder
 from spark_code.raw_lines import count_lines
-from spark_code.schemas import CLOSES
+from spark_code.schemas import CLOSES, QUALITY, Table
 
 VERSION, KILLED = f"{DAY}-1596700000000000-aaaaaaaa-1", f"{DAY}-1596700000000000-bbbbbbbb-1"
 
@@ -65,10 +65,16 @@ def lakes(tmp_path: Path) -> tuple[Lake, Lake]:
     return found
 
 
-def differences(lakes: tuple[Lake, Lake]) -> list[str]:
-    """What is said about the table that both have."""
+def differences(lakes: tuple[Lake, Lake], table: Table = CLOSES) -> list[str]:
+    """What is said about a table that both have."""
     said = judgement.rows(lakes[0].storage.root, lakes[1].storage.root, [DAY])
-    return [finding for finding in said if CLOSES.path in finding]
+    return [finding for finding in said if table.path in finding]
+
+
+def measure(value: str, sentence: str) -> dict[str, str]:
+    """A row of ``quality/measures``; only its columns count, and not their types."""
+    row = dict.fromkeys((name for name in QUALITY.columns if name != "trade_dt"), "the same")
+    return row | {"value": value, "sentence": sentence}
 
 
 def test_a_doubled_row_a_wrong_price_and_a_missing_day_are_found(lakes: tuple[Lake, Lake]) -> None:
@@ -83,6 +89,15 @@ def test_a_doubled_row_a_wrong_price_and_a_missing_day_are_found(lakes: tuple[La
 
     lakes[0].storage.delete([f"{CLOSES.path}/_published/{DAY}.json"])
     assert differences(lakes) == [f"eod/closes of {DAY} is not published"]
+
+
+def test_of_measures_the_values_count_and_not_how_many_days_were_published_before(lakes: tuple[Lake, Lake]) -> None:
+    for lake, sentence in zip(lakes, ("there are 3 days before", "there are 4 days before"), strict=True):
+        publish(lake, QUALITY, {"part-0.parquet": [measure("1", sentence)]}, VERSION)
+    assert differences(lakes, QUALITY) == []
+
+    publish(lakes[0], QUALITY, {"part-0.parquet": [measure("2", sentence)]}, VERSION)
+    assert len(differences(lakes, QUALITY)) == 2
 
 
 def test_what_a_killed_attempt_has_left_is_removed_and_all_else_that_no_day_needs_is_found(
