@@ -53,9 +53,10 @@ dev: setup ## Dagster UI and daemon on http://127.0.0.1:3000 (another port: make
 # Three files at once; those of the whole platform, which take longest, come first.
 ALL_AT_ONCE := -n 3 --dist loadfile --no-loadscope-reorder
 
+TESTS := not faults or faults(sample=True)
 test: setup ## the test suite, with a sample of the fault tests
 	@$(BIN)/python capstone_dagster/cli/prerequisites.py
-	@$(BIN)/pytest -m "not faults or faults(sample=True)" $(ALL_AT_ONCE)
+	@$(BIN)/pytest -m "$(TESTS)" $(ALL_AT_ONCE)
 
 # MINUTES=N begins none after N minutes, and FAULTS can name fewer: see .ci/run. What the tests have counted is written
 # to REPORT, and docs/reliability.md shows it.
@@ -97,7 +98,7 @@ soak: setup ## days arrive while processes are killed and the disk fills up (DAY
 	@$(BIN)/python -m capstone_dagster_tests.soak $(if $(DAYS),--days $(DAYS)) $(if $(MINUTES),--minutes $(MINUTES)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(LAKE),--lake $(LAKE)) $(if $(SUMMARY),--summary $(SUMMARY))
 
-check: lint types test ## what CI runs before `make test-faults`
+check: lint types test ## all that must be green: CI runs as much of it as its time allows
 
 lint: setup ## style and the contracts between modules
 	@$(BIN)/ruff check .

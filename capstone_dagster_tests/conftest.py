@@ -34,7 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--minutes",
         type=int,
-        help="begin no fault test later than this; which files of them come first is drawn from the commit",
+        help="begin no test of faults or of the whole platform later than this; which files come first is drawn from "
+        "the commit",
     )
 
 
@@ -78,6 +79,7 @@ _BEGAN = time.monotonic()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: starts a JVM, a server or a daemon")
+    config.addinivalue_line("markers", "whole_platform: runs whole days with everything that belongs to them")
     config.addinivalue_line("markers", "browser: opens pages in Chromium; `make test-browser` runs these alone")
     if config.getoption("markexpr") == "not slow":
         sys.addaudithook(_refuse_slow_programs)
@@ -96,6 +98,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--minutes") is not None:
         _shuffle_files(items)
     for item in items:
+        if "whole_platform" in item.nodeid:
+            item.add_marker(pytest.mark.whole_platform)
         is_slow_file = "whole_platform" in item.nodeid or str(item.path).endswith(_SLOW_FILES)
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
         is_on_s3 = any(isinstance(value, str) and value.startswith("s3") for value in parameters)
@@ -119,9 +123,10 @@ def _shuffle_files(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip fault tests for which ``--minutes`` leaves no time, before they set up anything."""
+    """Skip tests for which ``--minutes`` leaves no time, before they set up anything."""
     minutes: int | None = item.config.getoption("--minutes")
-    if minutes is not None and item.get_closest_marker("faults") and time.monotonic() - _BEGAN >= 60 * minutes:
+    is_long = item.get_closest_marker("faults") or item.get_closest_marker("whole_platform")
+    if minutes is not None and is_long and time.monotonic() - _BEGAN >= 60 * minutes:
         pytest.skip(f"not begun, as {minutes} minutes were over")
 
 
