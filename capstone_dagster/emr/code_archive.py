@@ -1,6 +1,6 @@
 """The code that the cluster runs: one archive of the two packages, named after its content.
 
-It holds only the packages and suffixes listed here, so no ``.env``, data or virtual environment leaves this machine.
+It holds only modules and the files listed here, so no ``.env``, data or virtual environment leaves this machine.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from spark_code.errors import ExpectedError
 from spark_code.storage import Storage
 
 _PACKAGES = ("capstone_dagster", "spark_code")
-_SUFFIXES = (".py", ".properties", ".csv")
+_FILES = ("spark_code/log4j2.properties", "spark_code/nyse_closures.csv")
 # The earliest time that a zip can hold; with the files' own times every checkout would be a different archive.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 # It checks where each module comes from: if the archive lacks one, Python may find it in an installed checkout.
@@ -42,8 +42,9 @@ def build(root: Path = CHECKOUT) -> bytes:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for package in _PACKAGES:
             for path in sorted((root / package).rglob("*")):
-                if path.suffix in _SUFFIXES:
-                    entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), _NO_TIME)
+                name = path.relative_to(root).as_posix()
+                if path.suffix == ".py" or name in _FILES:
+                    entry = zipfile.ZipInfo(name, _NO_TIME)
                     entry.compress_type = zipfile.ZIP_DEFLATED
                     archive.writestr(entry, path.read_bytes())
     return packed.getvalue()

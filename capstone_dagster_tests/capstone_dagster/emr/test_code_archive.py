@@ -99,7 +99,9 @@ def test_this_checkout_is_named_after_its_content_and_uploaded_once(staging: Sto
 def test_this_checkout_ships_every_module_and_what_spark_reads_and_nothing_else() -> None:
     packages = ("capstone_dagster", "spark_code")
     modules = [path.relative_to(CHECKOUT).as_posix() for name in packages for path in (CHECKOUT / name).rglob("*.py")]
-    assert sorted(names(code_archive.build())) == sorted([*modules, "spark_code/log4j2.properties"])
+    assert sorted(names(code_archive.build())) == sorted(
+        [*modules, "spark_code/log4j2.properties", "spark_code/nyse_closures.csv"]
+    )
 
 
 @pytest.mark.parametrize(
