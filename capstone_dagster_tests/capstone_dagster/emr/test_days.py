@@ -81,6 +81,7 @@ def data_versions(instance: dg.DagsterInstance, path: str) -> dict[str, str]:
     return {name: value for name, value in (event.asset_materialization.tags or {}).items() if "data_version" in name}
 
 
+@pytest.mark.whole_platform
 @pytest.mark.faults("F14", sample=True)
 def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_secret_shows(
     platform: EmrPlatform, tmp_path: Path, spark: SparkSession

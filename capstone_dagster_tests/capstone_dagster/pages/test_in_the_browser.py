@@ -31,6 +31,8 @@ EMPTY = """charts => charts.filter(chart =>
   ![...chart.querySelectorAll("path, rect, line")].some(mark => mark.getBBox().width > 0 && mark.getBBox().height > 0)
 ).map(chart => chart.outerHTML.slice(0, 300))"""
 
+OPEN_ALL = "document.querySelectorAll('details').forEach(each => each.open = true)"
+
 
 def _stocks(count: int) -> Sequence[Stock]:
     chance = Random(count)  # noqa: S311 -- days at random, always the same
@@ -83,11 +85,23 @@ def test_a_page_is_whole_and_readable_for_everybody(browser: Browser, lake: Path
         try:
             charts = page.locator("figure svg, .picture svg")
             assert charts.evaluate_all(EMPTY) == []
-            page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-            assert pixels_cut_off(page) == 0
             assert barriers(page) == []
+            page.evaluate(OPEN_ALL)
+            assert pixels_cut_off(page) == 0
         finally:
             page.close()
+
+
+@in_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_numbers_below_the_charts_are_readable_for_everybody(browser: Browser, lake: Path, dark: bool) -> None:
+    """On a page with few of them: of large tables, axe takes a minute."""
+    day, *_ = DAYS["one symbol"]
+    page = _open(browser, lake / page_key(day), width=PHONE, dark=dark)
+    page.evaluate(OPEN_ALL)
+    assert page.locator("details td").count() > 50
+    assert barriers(page) == []
+    page.close()
 
 
 @in_browser
