@@ -26,7 +26,7 @@ FILLED_IN = {
     "$bucket": "bucket",
     "<file>": "README.md",
     "2>/dev/null": "",
-    **dict.fromkeys(["$work", "$archive", "$requirements", "$install_uri"], "s3://bucket/key"),
+    **dict.fromkeys(["$work", "$archive", "$requirements", "$wheels", "$install_uri"], "s3://bucket/key"),
 }
 
 

@@ -67,9 +67,10 @@ fi
 
 if [ -n "$wheels" ]; then
     say "taking the packages from $wheels"
+    machine=$(uname -m)
     mkdir "$work/wheels"
-    aws s3 cp --no-progress "$wheels/$(uname -m).tar" "$work/wheels.tar" ||
-        fail "it has no packages for this kind of machine; keep them: capstone emr-packages --machine $(uname -m)"
+    aws s3 cp --no-progress "$wheels/$machine.tar" "$work/wheels.tar" ||
+        fail "it has no packages for this kind of machine; keep them: capstone emr-packages --machine $machine"
     tar -xf "$work/wheels.tar" -C "$work/wheels"
     export PIP_NO_INDEX=1 PIP_FIND_LINKS="$work/wheels"
 fi
