@@ -1,12 +1,12 @@
 """The file of corporate actions: which lines are actions, which are refused, and what becomes of closes."""
 
-from collections.abc import Sequence
+import re
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spark_code.corporate_actions import FILE, NO_ACTIONS, Actions, ActionsFileError, Adjusted, CorporateActions, parsed
@@ -234,17 +234,18 @@ LINES = st.lists(st.lists(PARTS).map("".join))
 
 
 @given(st.one_of(st.binary(), LINES.map("\n".join).map(str.encode)))
-def test_whatever_a_file_holds_each_line_is_an_action_or_named_or_empty(content: bytes) -> None:
+@example(b"A\n" * 21 + b"\xff\n")
+def test_whatever_a_file_holds_each_line_is_an_action_or_named_or_counted_or_empty(content: bytes) -> None:
     actions, refused = parsed(content)
 
-    numbers: Sequence[int] = [
-        *(action.line for action in actions),
-        *(int(sentence.split(": ")[0].removeprefix(f"{FILE}, line ")) for sentence in refused),
-    ]
+    named = [int(found[1]) for sentence in refused if (found := re.match(rf"{FILE}, line (\d+): ", sentence))]
+    more = [int(found[1]) for sentence in refused if (found := re.match(rf"{FILE}: (\d+) more lines? ", sentence))]
+    assert len(named) + len(more) == len(refused)
+    numbers = [*(action.line for action in actions), *named]
     assert len(set(numbers)) == len(numbers)
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    for number in {*range(1, len(lines) + 1)} - {*numbers}:
-        assert not lines[number - 1].decode().strip()
+    others = {*range(1, len(lines) + 1)} - {*numbers}
+    assert sum(bool(lines[number - 1].decode(errors="replace").strip()) for number in others) == sum(more)
     for sentence in refused:
         assert sentence.isprintable()
     closes = Actions(actions).adjusted([("A", "NYSE", GREATEST), ("A", "NASDAQ", Decimal("0.000001"))]).closes
