@@ -47,7 +47,7 @@ _OF_THE_BACKFILL = "SELECT run_id FROM run_tags WHERE key = 'dagster/backfill'"
 DOORS = {
     "capstone run": (CAPSTONE, "run", f"{DAY}", "--job", "preprocessing"),
     "capstone track": (CAPSTONE, "track", "--job", "preprocessing", "--date", f"{DAY}", "--", "sleep", "2"),
-    "shell workflow": (f"{CHECKOUT}/deploy/submit/preprocessing.sh", f"{DAY}"),
+    "shell workflow": (CAPSTONE, "exec", "--", f"{CHECKOUT}/deploy/submit/preprocessing.sh", f"{DAY}"),
     "dagster job launch": (
         *(CAPSTONE, "exec", "--", "dagster", "job", "launch", "-w", "workspace.yaml", "-j", "preprocessing"),
         *("--tags", f'{{"dagster/partition": "{DAY}"}}'),

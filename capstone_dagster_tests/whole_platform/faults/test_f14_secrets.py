@@ -45,7 +45,7 @@ COMMANDS = {
     "spark-conf": 0,
     f"verify {DAY}": 0,
     f"show report/daily_summary {DAY}": 0,
-    "warehouse psql -c \\d": 0,
+    "warehouse psql -c \\d": 2,  # the reader has no password on this server
     f"warehouse-sync {DAY}": 0,
     "export ROWS --sql QUERY --from warehouse": 0,
 }
