@@ -53,18 +53,18 @@ dev: setup ## Dagster UI and daemon on http://127.0.0.1:3000 (another port: make
 # Three files at once; those of the whole platform, which take longest, come first.
 ALL_AT_ONCE := -n 3 --dist loadfile --no-loadscope-reorder
 
+# MINUTES=N begins no long one after N minutes, and TESTS can name fewer: see .ci/run.
 TESTS := not faults or faults(sample=True)
+BEGUN_WITHIN = $(if $(MINUTES),--minutes=$(MINUTES) --no-fold-skipped)
 test: setup ## the test suite, with a sample of the fault tests
 	@$(BIN)/python capstone_dagster/cli/prerequisites.py
-	@$(BIN)/pytest -m "$(TESTS)" $(ALL_AT_ONCE)
+	@$(BIN)/pytest -m "$(TESTS)" $(ALL_AT_ONCE) $(BEGUN_WITHIN)
 
-# MINUTES=N begins none after N minutes, and FAULTS can name fewer: see .ci/run. What the tests have counted is written
-# to REPORT, and docs/reliability.md shows it.
-FAULTS := faults
+# What the tests have counted is written to REPORT, and docs/reliability.md shows it.
 REPORT := .capstone/fault_report.md
 test-faults: setup ## the tests of all faults, with a report (an hour, or less: MINUTES=10)
 	@$(BIN)/python capstone_dagster/cli/prerequisites.py
-	@$(BIN)/pytest -m "$(FAULTS)" $(ALL_AT_ONCE) --report=$(REPORT) $(if $(MINUTES),--minutes=$(MINUTES) --no-fold-skipped)
+	@$(BIN)/pytest -m faults $(ALL_AT_ONCE) --report=$(REPORT) $(BEGUN_WITHIN)
 
 test-fast: setup ## the tests that start no JVM, no server and no daemon; a minute or so
 	@$(BIN)/pytest -m "not slow" -n 2 --dist loadfile -q
