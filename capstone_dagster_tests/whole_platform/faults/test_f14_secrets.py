@@ -130,7 +130,7 @@ def said_by_a_killed_run(platform: Platform) -> str:
 def asked_of(ui: Services) -> str:
     answer = ui.ask(_EVERYTHING)
     assert len(answer["runsOrError"]["results"]) >= 3
-    assert "CAPSTONE_POSTGRES_URL" in answer["instance"]["info"]
+    assert "run_monitoring" in answer["instance"]["info"]
     return json.dumps(answer)
 
 
