@@ -110,8 +110,8 @@ def _bootstrap(wanted: EmrSettings, staging: Storage) -> dict[str, Any]:
     script = wanted.bootstrap_uri or _staged(staging, "bootstrap", ".sh", _BOOTSTRAP.read_bytes())
     requirements = _staged(staging, "requirements", ".lock", packages.LOCK.read_bytes())
     arguments = [requirements, "--python", f"python{Versions.here().python}"]
-    if staging.names(packages.folder())[1]:
-        arguments += ["--wheels", staging.uri(packages.folder())]
+    if staging.names(wheels := packages.folder())[1]:
+        arguments += ["--wheels", staging.uri(wheels)]
     return {"Name": "install packages", "ScriptBootstrapAction": {"Path": script, "Args": arguments}}
 
 
