@@ -74,7 +74,7 @@ def emr_packages(machine: str) -> None:
     """Keep the packages that new clusters install in the work bucket, so that they need no package index."""
     emr = Settings.from_environment().emr
     if emr is None:
-        raise click.ClickException("there are no clusters here: CAPSTONE_DEPLOYMENT is not emr")
+        raise packages.PackagesError("no cluster installs packages unless CAPSTONE_DEPLOYMENT is emr")
     packages.keep(Storage(emr.staging_uri), machine, packages.LOCK, say)
 
 

@@ -27,7 +27,7 @@ _LINES_OF_ERROR = 3
 
 
 class PackagesError(ExpectedError):
-    """The wheels could not be fetched; none are kept."""
+    """The wheels are not kept; the message says why."""
 
 
 def folder(lock: Path = LOCK) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from capstone_dagster.emr import packages
 from capstone_dagster.settings import CHECKOUT
+from capstone_dagster_tests.builders.command_line import Run
 from capstone_dagster_tests.builders.wheels import wheel
 from capstone_dagster_tests.servers.s3_server import uri_of
 from spark_code.storage import Storage
@@ -90,3 +91,28 @@ def test_wheels_that_cannot_be_had_are_named_and_nothing_is_kept(staging: Storag
     assert f"{refused.value}".startswith("the wheels of runtime.lock for x86_64 cannot be fetched: ")
     assert "quotes==1.0" in f"{refused.value}"
     assert staging.names(packages.folder(lock)) == ([], [])
+
+
+@pytest.mark.usefixtures("home")
+def test_where_there_are_no_clusters_the_command_says_so(capstone: Run) -> None:
+    told = "capstone: no cluster installs packages unless CAPSTONE_DEPLOYMENT is emr\n"
+    assert capstone("emr-packages") == (1, "", told)
+
+
+def test_the_command_keeps_the_wheels_for_the_cluster_of_the_settings(
+    capstone: Run, home: Path, staging: Storage, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "LOCK", lock)
+    for name, value in {
+        "DEPLOYMENT": "emr",
+        "RAW_URI": f"{staging.root}/raw",
+        "LAKE_URI": f"{staging.root}/lake",
+    }.items():
+        monkeypatch.setenv(f"CAPSTONE_{name}", value)
+    monkeypatch.setenv("CAPSTONE_EMR_STAGING_URI", staging.root)
+
+    code, out, err = capstone("emr-packages", "--machine", "aarch64")
+
+    assert (code, err) == (0, "")
+    assert out.endswith(f"clusters install {staging.uri(packages.folder(lock))}/aarch64.tar\n")
+    assert not home.exists()
