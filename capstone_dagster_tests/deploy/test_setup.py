@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from capstone_dagster.settings import CHECKOUT
+from capstone_dagster_tests.builders.terminals import written_on_a_terminal
 
 PROGRESS = CHECKOUT / "deploy" / "install_progress.sh"
 LOCK = """\
@@ -30,18 +31,14 @@ Successfully installed PyYAML-6.0.3 click-8.5.1
 """
 
 
-def progress(tmp_path: Path, output: int, pip: str = PIP) -> "subprocess.CompletedProcess[str]":
+def progress(tmp_path: Path) -> list[Path]:
     (tmp_path / "lock").write_text(LOCK)
-    return subprocess.run([PROGRESS, tmp_path / "lock"], input=pip, stdout=output, text=True, check=True)
+    return [PROGRESS, tmp_path / "lock"]
 
 
 def in_terminal(tmp_path: Path, pip: str) -> list[str]:
     """What is written over each other in the line."""
-    terminal, of_script = os.openpty()
-    progress(tmp_path, of_script, pip)
-    os.close(of_script)
-    with os.fdopen(terminal, "rb") as output:
-        shown = output.read1().decode()
+    shown = written_on_a_terminal(progress(tmp_path), input=pip.encode()).decode()
     assert shown.endswith("\n")  # what comes next begins a line
     return [line.removeprefix("\x1b[K").strip() for line in shown.split("\r") if line.strip()]
 
@@ -71,7 +68,7 @@ Requirement already satisfied: PyYAML==6.0.3 in ./.venv/lib/python3.11/site-pack
 
 
 def test_elsewhere_it_says_little(tmp_path: Path) -> None:
-    assert progress(tmp_path, subprocess.PIPE).stdout == "  2 of 2 packages\n"
+    assert subprocess.check_output(progress(tmp_path), input=PIP, text=True) == "  2 of 2 packages\n"
 
 
 @pytest.mark.slow

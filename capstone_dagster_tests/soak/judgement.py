@@ -119,7 +119,10 @@ def run_storage(installation: Installation) -> Iterator[str]:
 def more_processes(installation: Installation, at_start: Counter[str]) -> Iterator[str]:
     """Processes that were not there when nothing had happened yet."""
     for role, number in (installation.roles() - at_start).items():
-        yield f"{number} more of {role} than at the start"
+        commands = [
+            " ".join(process.cmdline()) for process in processes_of(installation.home) if role_of(process) == role
+        ]
+        yield f"{number} more of {role} than at the start, among them: {'; '.join(sorted(commands))}"
 
 
 def living(home: Path) -> Iterator[str]:

@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
-import pty
 import re
-import subprocess
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -14,6 +11,7 @@ import pytest
 
 from capstone_dagster_tests.builders.command_line import CAPSTONE, Run, usage_error
 from capstone_dagster_tests.builders.published_files import close, publish
+from capstone_dagster_tests.builders.terminals import written_on_a_terminal
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
 from spark_code.schemas import CLOSES, TABLES
@@ -87,13 +85,10 @@ def test_a_limit_that_leaves_rows_out_is_said(capstone: Run) -> None:
 @pytest.mark.slow
 def test_csv_reaches_a_terminal_without_what_steers_it(home: Path) -> None:
     publish(Lake(f"{home / 'lake'}"), CLOSES, {"part-0.parquet": [close("\x1b]0;title\x07SYM")]})
-    terminal, end = pty.openpty()
 
-    subprocess.run([CAPSTONE, "show", "eod/closes", "--csv"], stdout=end, check=True)
+    written = written_on_a_terminal([CAPSTONE, "show", "eod/closes", "--csv"])
 
-    os.close(end)
-    assert os.read(terminal, 10_000).splitlines()[1:] == [b'2020-08-05,"\\x1b]0;title\\x07SYM","NYSE",1.250000']
-    os.close(terminal)
+    assert written.splitlines()[1:] == [b'2020-08-05,"\\x1b]0;title\\x07SYM","NYSE",1.250000']
 
 
 @pytest.mark.parametrize(("limit", "symbols"), [([], ["SYMA", "SYMB"]), (["--limit", "1"], ["SYMA"])])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from capstone_dagster.cli.text_table import as_text, print_table
+from capstone_dagster_tests.builders.terminals import written_on_a_terminal
 
 PRINTED = """
 from decimal import Decimal
@@ -59,12 +60,8 @@ def test_a_value_is_one_printable_cell(value: str | None, shown: str) -> None:
 
 def printed_on_a_terminal(**variables: str) -> str:
     """What a process prints whose output is a terminal."""
-    terminal, of_process = os.openpty()
     given = {"PATH": os.defpath, "TERM": "xterm", **variables}
-    subprocess.run([sys.executable, "-c", PRINTED], stdout=of_process, env=given, check=True)
-    os.close(of_process)
-    with os.fdopen(terminal, "rb") as output:
-        return output.read1().decode().replace("\r\n", "\n")
+    return written_on_a_terminal([sys.executable, "-c", PRINTED], env=given).decode().replace("\r\n", "\n")
 
 
 def test_a_person_at_a_terminal_gets_numbers_to_compare_and_colours() -> None:
