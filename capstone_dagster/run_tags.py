@@ -40,9 +40,11 @@ CLUSTER_TAG = "capstone/emr_cluster"
 DAYS_TAG = "capstone/range"
 
 # Our tags that the UI hides because of their prefix. Each contains the run's own id, because a re-execution has a copy
-# of the tags of its parent. They say who works on the run; how long it may stay silent; that it stands for work outside
-# Dagster; that it was refused before its first step, and is no attempt at a job; who has rolled back a table, and why.
+# of the tags of its parent. They say who works on the run; who asked its code server to start it; how long it may stay
+# silent; that it stands for work outside Dagster; that it was refused before its first step, and is no attempt at a
+# job; who has rolled back a table, and why.
 WORKER_TAG = ".dagster/capstone_worker"
+LAUNCHER_TAG = ".dagster/capstone_launcher"
 LEASE_TAG = ".dagster/capstone_lease"
 OUTSIDE_TAG = ".dagster/capstone_outside"
 REFUSED_TAG = ".dagster/capstone_refused"

@@ -5,6 +5,8 @@ The queue of Dagster's daemon holds back a day that is in progress. Commands tha
 starting and look at other runs, so that only one of two goes on.
 """
 
+import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -14,11 +16,12 @@ from dagster_postgres import PostgresRunStorage
 
 from capstone_dagster.assets.job_of_run import what, what_ran
 from capstone_dagster.run_storage.locks import locked
-from capstone_dagster.run_tags import PARTITION_TAG
+from capstone_dagster.run_tags import CODE_SERVER_TAG, LAUNCHER_TAG, PARTITION_TAG
 from capstone_dagster.runs.lease import Lease
 from capstone_dagster.runs.worker import Worker
 from spark_code.errors import ExpectedError
 
+_CODE_SERVER_SECONDS = 5.0
 IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
@@ -84,7 +87,25 @@ def _lost(run: dg.DagsterRun) -> str | None:
     worker, lease = Worker.of(run), Lease.of(run)
     if worker and worker.is_dead:
         return f"{worker}, which worked on this run, is gone without a result"
+    if worker is None and (launcher := Worker.of(run, LAUNCHER_TAG)) and launcher.is_dead and not _has_code_server(run):
+        return f"{launcher} and its code server, which were starting this run, are gone"
     return lease.reason if lease and lease.is_over else None
+
+
+def _has_code_server(run: dg.DagsterRun) -> bool:
+    """Whether the code server answers that was asked to start the run; it may be about to."""
+    if CODE_SERVER_TAG not in run.tags:
+        return False
+    server = json.loads(run.tags[CODE_SERVER_TAG])
+    with socket.socket(socket.AF_UNIX if "socket" in server else socket.AF_INET) as connection:
+        connection.settimeout(_CODE_SERVER_SECONDS)
+        try:
+            connection.connect(server.get("socket") or (server["host"], server["port"]))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError:  # too busy to answer, or not to be seen from here
+            return True
+    return True
 
 
 @contextmanager

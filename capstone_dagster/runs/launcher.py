@@ -8,7 +8,7 @@ from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, Worke
 from dagster._serdes import ConfigurableClassData
 
 from capstone_dagster.run_storage.outages import keep_log_lines_single
-from capstone_dagster.run_tags import CODE_SERVER_TAG, DAYS_TAG, PARTITION_TAG, RUN_KEY_TAG, is_over_days
+from capstone_dagster.run_tags import CODE_SERVER_TAG, DAYS_TAG, LAUNCHER_TAG, PARTITION_TAG, RUN_KEY_TAG, is_over_days
 from capstone_dagster.runs.day_guard import refused
 from capstone_dagster.runs.day_slot import IN_PROGRESS, back_to_queue, day_locked, end_dead, holder
 from capstone_dagster.runs.lease import Lease
@@ -45,6 +45,8 @@ class DayRunLauncher(DefaultRunLauncher):
                     reason = f"Not run: run {same.run_id} was asked for the same, and ended in {same.status.value}."
                     self._instance.report_run_canceled(run, reason)
                     return
+        # If both die, this process and the code server, nobody else could tell whether the run's own has begun.
+        self._instance.add_run_tags(run.run_id, Worker.process().signature(run.run_id, LAUNCHER_TAG))
         super().launch_run(context)
 
     def _done_already(self, run: DagsterRun, day: str) -> DagsterRun | None:

@@ -2,7 +2,7 @@
 
 Dagster's launcher for one machine forgets a run if its process was killed together with its parent, and never knows
 the runs of ``capstone run`` and ``capstone track``. So every process that works on a run signs it with a tag, and
-others who need the run's slot can check the process.
+others who need the run's slot can check the process. Before it, the process signs that asks a code server to start one.
 """
 
 import os
@@ -37,16 +37,16 @@ class Worker:
         return cls(_this_host(), found.pid, _start_of(found))
 
     @classmethod
-    def of(cls, run: dg.DagsterRun) -> Self | None:
+    def of(cls, run: dg.DagsterRun, tag: str = WORKER_TAG) -> Self | None:
         """The process that signed the run, if any; the copy of another run's signature on a retry does not count."""
-        signature = re.fullmatch(r"(\S+) (\d+) (\d+(?:\.\d+)?) (\S+)", run.tags.get(WORKER_TAG, ""))
+        signature = re.fullmatch(r"(\S+) (\d+) (\d+(?:\.\d+)?) (\S+)", run.tags.get(tag, ""))
         if signature is None or signature[4] != run.run_id:
             return None
         return cls(signature[1], int(signature[2]), signature[3])
 
-    def signature(self, run_id: str) -> dict[str, str]:
+    def signature(self, run_id: str, tag: str = WORKER_TAG) -> dict[str, str]:
         """The tag with which this process signs a run."""
-        return {WORKER_TAG: f"{self.host} {self.pid} {self.started} {run_id}"}
+        return {tag: f"{self.host} {self.pid} {self.started} {run_id}"}
 
     @property
     def is_of_this_host(self) -> bool:

@@ -27,6 +27,7 @@ ROLES = {
     "daemon": "capstone_dagster.cli.dev_daemon",
     "capstone dev": f"{CAPSTONE} dev",
     "run": "multiprocessing.spawn",
+    "resource tracker": "multiprocessing.resource_tracker",
     "code server": "code-server",
     "code": "api grpc",
     "JVM": "org.apache.spark",

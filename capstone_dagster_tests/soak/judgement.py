@@ -117,8 +117,11 @@ def run_storage(installation: Installation) -> Iterator[str]:
 
 
 def more_processes(installation: Installation, at_start: Counter[str]) -> Iterator[str]:
-    """Processes that were not there when nothing had happened yet."""
-    for role, number in (installation.roles() - at_start).items():
+    """Processes that were not there when nothing had happened yet.
+
+    The code starts one with its first run, and keeps it: in it, Python notes what processes share.
+    """
+    for role, number in (installation.roles() - at_start - Counter({"resource tracker": 1})).items():
         commands = [
             " ".join(process.cmdline()) for process in processes_of(installation.home) if role_of(process) == role
         ]

@@ -1,6 +1,8 @@
 """One run per trading day at a time: who is refused, who is not, and who goes on of many at once."""
 
+import json
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,11 +17,13 @@ import dagster as dg
 import pytest
 
 from capstone_dagster.definitions import code_location, defs
-from capstone_dagster.run_tags import PARTITION_TAG
+from capstone_dagster.run_tags import CODE_SERVER_TAG, LAUNCHER_TAG, PARTITION_TAG
 from capstone_dagster.runs.day_run import begin
 from capstone_dagster.runs.day_slot import SlotTakenError, claiming
+from capstone_dagster.runs.failure_reasons import run_reason
 from capstone_dagster.runs.worker import Worker
 from capstone_dagster_tests.builders.runs import run_of, runs_of, status_of, unused_day
+from capstone_dagster_tests.servers.dagster_services import unused_port
 from capstone_dagster_tests.servers.platform import Platform
 from capstone_dagster_tests.servers.processes import dead_worker, sleeping
 
@@ -64,6 +68,20 @@ def attempt(instance: dg.DagsterInstance, day: date, together: threading.Barrier
         return begin(instance, WHOLE, day, worker=Worker.process())
     except SlotTakenError as refused:
         return refused
+
+
+def launched(
+    instance: dg.DagsterInstance,
+    day: date,
+    launcher: Worker,
+    server: dict[str, object] | None,
+    worker: Worker | None = None,
+) -> dg.DagsterRun:
+    """A run that a code server was asked to start, if one is given."""
+    tags = {CODE_SERVER_TAG: json.dumps(server)} if server else {}
+    run = run_of(instance, day, STATUS.STARTING, worker=worker, tags=tags)
+    instance.add_run_tags(run.run_id, launcher.signature(run.run_id, LAUNCHER_TAG))
+    return run
 
 
 @contextmanager
@@ -139,6 +157,45 @@ def test_a_run_whose_process_is_gone_is_ended_and_its_slot_is_free(
     assert status_of(instance, run) == ended
     last = instance.all_logs(run.run_id)[-1]
     assert f"{gone}, which worked on this run, is gone without a result" in last.message
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param(None, id="it was not asked yet"),
+        pytest.param({"host": "localhost", "socket": "/nonexistent/socket"}, id="its socket is gone"),
+        pytest.param({"host": "localhost", "port": unused_port()}, id="nobody listens on its port"),
+    ],
+)
+def test_a_run_is_ended_that_was_being_started_by_processes_that_are_gone(
+    instance: dg.DagsterInstance, day: date, server: dict[str, object] | None
+) -> None:
+    launcher = dead_worker()
+    lost = launched(instance, day, launcher, server)
+
+    claim(instance, day)
+
+    assert status_of(instance, lost) == STATUS.FAILURE
+    assert run_reason(instance, lost.run_id) == f"{launcher} and its code server, which were starting this run, are gone"
+
+
+def test_a_run_keeps_its_slot_while_the_process_that_starts_it_or_its_code_server_or_its_own_lives(
+    instance: dg.DagsterInstance, day: date, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{tmp_path}/socket")
+        listening.listen()
+        answering = {"host": "localhost", "socket": f"{tmp_path}/socket"}
+        for launcher, server, worker in (
+            (Worker.process(), None, None),
+            (dead_worker(), answering, None),
+            (dead_worker(), None, Worker.process()),
+            (Worker("elsewhere", 1, "1"), None, None),
+        ):
+            run = launched(instance, day, launcher, server, worker)
+            with pytest.raises(SlotTakenError):
+                claim(instance, day)
+            instance.report_run_failed(run)
 
 
 def test_a_run_whose_process_lives_keeps_its_slot_beside_one_whose_process_is_gone(

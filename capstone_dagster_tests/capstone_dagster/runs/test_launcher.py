@@ -15,7 +15,7 @@ from dagster import DefaultRunLauncher
 from dagster._core.launcher import LaunchRunContext, WorkerStatus
 
 from capstone_dagster.assets.jobs import LANDED
-from capstone_dagster.run_tags import CODE_SERVER_TAG, PARTITION_TAG, REFUSED_TAG, RUN_KEY_TAG
+from capstone_dagster.run_tags import CODE_SERVER_TAG, LAUNCHER_TAG, PARTITION_TAG, REFUSED_TAG, RUN_KEY_TAG
 from capstone_dagster.runs.day_slot import SlotTakenError, claiming, mark_starting
 from capstone_dagster.runs.failure_reasons import run_reason
 from capstone_dagster.runs.launcher import DayRunLauncher
@@ -123,6 +123,8 @@ def test_a_run_whose_day_is_free_goes_on(
 
     assert gone_on == [run.run_id]
     assert status_of(instance, run) == STATUS.STARTING
+    [record] = instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
+    assert Worker.of(record.dagster_run, LAUNCHER_TAG) == Worker.process()
 
 
 def test_a_run_whose_day_is_held_by_the_dead_goes_on(
