@@ -101,7 +101,7 @@ class Storage:
         bucket = self.root.removeprefix("s3://").split("/", 1)[0]
         with self._explaining(""):
             try:
-                boto3.Session(region_name=s3_region()).client("s3", config=patience).head_bucket(Bucket=bucket)
+                boto3.client("s3", region_name=s3_region(), config=patience).head_bucket(Bucket=bucket)
             except ClientError as error:
                 reason = {"404": "does not exist", "403": "is not ours to use"}.get(error.response["Error"]["Code"])
                 if reason is None:  # S3 is busy or down
@@ -225,7 +225,7 @@ class Storage:
         bucket, _, root = self.root.removeprefix("s3://").partition("/")
         with self._explaining(prefix):
             below = "/".join([*filter(None, [root]), prefix, ""])
-            found = boto3.Session(region_name=s3_region()).resource("s3").Bucket(bucket).objects.filter(Prefix=below)
+            found = boto3.resource("s3", region_name=s3_region()).Bucket(bucket).objects.filter(Prefix=below)
             refused = [error for answer in found.delete() for error in answer.get("Errors", ())]
         if refused:  # S3 says so in an answer that is no error
             why = f"{refused[0].get('Key')} was not removed: {refused[0].get('Code')}: {refused[0].get('Message')}"

@@ -71,7 +71,7 @@ def dev(host: str, port: int) -> None:
         _code_location(instance) as workspace,
     ):
         migrate(instance)
-        unfinished_runs(instance)  # a run that was being started at the last Ctrl-C is ended, and holds the queue no more
+        unfinished_runs(instance)  # ends those that were being started at the last Ctrl-C: they would hold the queue
         listening = ["--host", host, "--port", str(port)]
         with deferring_signals() as received, _running(workspace, listening) as parts:
             while not received and not any(part.poll() is not None for part in parts.values()):

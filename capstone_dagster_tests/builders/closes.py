@@ -6,6 +6,7 @@ from decimal import Decimal
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_code.drafts import Draft
+from spark_code.few_rows import few_rows
 from spark_code.lake import Lake
 from spark_code.manifest import Attempt, Manifest
 from spark_code.schemas import CLOSES
@@ -28,7 +29,7 @@ def version_of(token: int, day: date = DAY) -> str:
 
 
 def closes(spark: SparkSession, rows: list[Close], day: date = DAY) -> DataFrame:
-    return spark.createDataFrame([(day, symbol, "NYSE", Decimal(price)) for symbol, price in rows], CLOSES.schema)
+    return few_rows(spark, [(day, symbol, "NYSE", Decimal(price)) for symbol, price in rows], CLOSES.schema)
 
 
 def publish_closes(lake: Lake, spark: SparkSession, rows: list[Close], token: int, day: date = DAY) -> Manifest:

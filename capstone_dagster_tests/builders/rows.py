@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from capstone_dagster_tests.builders.manifests import manifest_of
 from spark_code.drafts import Published
+from spark_code.few_rows import few_rows
 from spark_code.schemas import EVENTS, QUOTES, TRADES, RecordType, Table
 
 Row = tuple[Any, ...]
@@ -84,7 +85,7 @@ def event(row: Row, rec_type: RecordType | None = None) -> Row:
 
 def frame(spark: SparkSession, table: Table, rows: Iterable[Row]) -> DataFrame:
     """The rows as a DataFrame with the table's schema."""
-    return spark.createDataFrame(list(rows), table.schema)
+    return few_rows(spark, rows, table.schema)
 
 
 def published(

@@ -32,6 +32,7 @@ from capstone_dagster_tests.builders.closes import (
     publish_closes,
 )
 from spark_code.drafts import Draft, Published
+from spark_code.few_rows import few_rows
 from spark_code.lake import AuditError, Lake, LakeError, require_common_inputs
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, Table
 
@@ -152,7 +153,7 @@ def events(spark: SparkSession) -> DataFrame:
         (DAY, "Q", *key, None, None, None, greatest, 0, Decimal("-0.5"), 2**63 - 1, None, None, None),
         (DAY, "B", *rejected, *(None,) * 7, "bad_number", "csv/a%20b/[x].csv", 'a,"b"\\\t\r\n\u00fc\U0001f4c8\0,'),
     ]
-    return spark.createDataFrame(rows, EVENTS.schema)
+    return few_rows(spark, rows, EVENTS.schema)
 
 
 def trades(spark: SparkSession) -> DataFrame:
@@ -171,7 +172,7 @@ def trades(spark: SparkSession) -> DataFrame:
             "e",
         ),
     ]
-    return spark.createDataFrame(rows, TRADES.schema)
+    return few_rows(spark, rows, TRADES.schema)
 
 
 @pytest.mark.parametrize(("table", "rows_of"), [(EVENTS, events), (TRADES, trades)], ids=["events", "trades"])
@@ -192,7 +193,7 @@ def test_rows_are_read_back_as_they_were_published(
 def test_a_day_without_rows_is_published_and_read(
     any_local_lake: Lake, spark: SparkSession, table: Table, files: int
 ) -> None:
-    nothing = spark.createDataFrame([], table.schema)
+    nothing = few_rows(spark, [], table.schema)
     manifest = any_local_lake.publish(Draft(table, nothing, inputs={}, expected_rows=0), DAY, attempt(1))
 
     found = any_local_lake.read(spark, table, DAY)
@@ -230,7 +231,7 @@ def test_other_engines_see_the_same_rows_in_the_files_of_the_manifest(local_lake
         ("AAA", "NYSE", CLOSING_BELL, 1, CLOSING_BELL, Decimal("10.123456"), 100, None),
         ("ÄÖ", "NASDAQ", CLOSING_BELL, 2, CLOSING_BELL, None, 2**63 - 1, "exec \U0001f4c8"),
     ]
-    draft = Draft(TRADES, spark.createDataFrame([(DAY, *row) for row in rows], TRADES.schema), inputs={})
+    draft = Draft(TRADES, few_rows(spark, [(DAY, *row) for row in rows], TRADES.schema), inputs={})
     stale = Draft(TRADES, trades(spark), inputs={})
     local_lake.publish(stale, DAY, attempt(1))
     manifest = local_lake.publish(draft, DAY, attempt(2))
@@ -271,7 +272,7 @@ def test_rows_of_another_day_are_not_published(
     rows = [(day, f"S{number}", "NYSE", Decimal("1.5")) for number, day in enumerate(others)]
 
     with pytest.raises(AuditError) as refused:
-        local_lake.publish(Draft(CLOSES, spark.createDataFrame(rows, CLOSES.schema), inputs={}), DAY, attempt(1))
+        local_lake.publish(Draft(CLOSES, few_rows(spark, rows, CLOSES.schema), inputs={}), DAY, attempt(1))
 
     assert str(refused.value) == f"eod/closes of {DAY}: there are rows of another day; not published"
     assert local_lake.manifest(CLOSES, DAY) is None

@@ -11,6 +11,7 @@ from capstone_dagster_tests.builders.closes import DAY, FIRST, SECOND, attempt, 
 from spark_code import lake
 from spark_code.audit import Audit, write
 from spark_code.drafts import Draft
+from spark_code.few_rows import few_rows
 from spark_code.lake import AuditError, Lake
 from spark_code.schemas import CLOSES, TRADES, Table
 
@@ -77,7 +78,7 @@ def test_files_that_do_not_hold_what_was_written_are_not_published(
 def test_a_file_of_another_table_is_not_published(
     spark: SparkSession, tmp_path: Path, publish_damaged: Callable[[DataFrame, Damage], None]
 ) -> None:
-    spark.createDataFrame([], TRADES.schema).drop("trade_dt").write.parquet(str(tmp_path / "trades"))
+    few_rows(spark, [], TRADES.schema).drop("trade_dt").write.parquet(str(tmp_path / "trades"))
     (of_trades,) = (tmp_path / "trades").glob("*.parquet")
 
     with pytest.raises(AuditError, match=r"holds struct<symbol:string,.*trade_pr.*, not struct<symbol:string,"):

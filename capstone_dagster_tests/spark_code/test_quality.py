@@ -14,6 +14,7 @@ from capstone_dagster_tests.builders.published_files import publish
 from capstone_dagster_tests.builders.rows import DAY, Row, close, event, quote, renamed, trade
 from capstone_dagster_tests.spark_code.test_quality_sums import HOURS, rejected
 from spark_code.drafts import Draft, Published
+from spark_code.few_rows import few_rows
 from spark_code.lake import Lake, LakeError
 from spark_code.quality import BEYOND, Circumstances, build, require_good
 from spark_code.quality_limits import BadDayError, Limits
@@ -55,7 +56,7 @@ class Day:
             self.lake, table, {"part-0.parquet": named}, "v1", day, inputs=inputs, schema=arrow_schema(table)
         )
         known = replace(known, facts={"schema_drift": self.drift})
-        return Published(table, day, self.spark.createDataFrame([], table.schema), known)
+        return Published(table, day, few_rows(self.spark, [], table.schema), known)
 
     def draft(self) -> Draft:
         made_from = {EVENTS.path: self.eod_from}

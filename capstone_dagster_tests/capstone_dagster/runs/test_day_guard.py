@@ -24,6 +24,7 @@ from capstone_dagster.trading_days import trading_days
 from capstone_dagster_tests.servers.job_status_database import Database
 from capstone_dagster_tests.servers.platform import Platform, failure
 from spark_code.drafts import Draft
+from spark_code.few_rows import few_rows
 from spark_code.schemas import CLOSES, TABLES
 
 FIRST = date(2020, 8, 5)
@@ -223,7 +224,7 @@ def test_a_step_that_no_guard_has_stopped_publishes_a_day_that_is_none_as_no_oth
 ) -> None:
     @dg.asset(key=["eod", "closes"], io_manager_key="lake", partitions_def=trading_days(FIRST).partitions)
     def closes() -> Draft:
-        rows = spark.createDataFrame([(SATURDAY, "AAA", "NYSE", Decimal("1.25"))], CLOSES.schema)
+        rows = few_rows(spark, [(SATURDAY, "AAA", "NYSE", Decimal("1.25"))], CLOSES.schema)
         return Draft(CLOSES, rows, inputs={})
 
     manager = LakeIOManager(

@@ -176,7 +176,9 @@ def test_a_run_is_ended_that_was_being_started_by_processes_that_are_gone(
     claim(instance, day)
 
     assert status_of(instance, lost) == STATUS.FAILURE
-    assert run_reason(instance, lost.run_id) == f"{launcher} and its code server, which were starting this run, are gone"
+    assert (
+        run_reason(instance, lost.run_id) == f"{launcher} and its code server, which were starting this run, are gone"
+    )
 
 
 def test_a_run_keeps_its_slot_while_the_process_that_starts_it_or_its_code_server_or_its_own_lives(
@@ -185,7 +187,7 @@ def test_a_run_keeps_its_slot_while_the_process_that_starts_it_or_its_code_serve
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(f"{tmp_path}/socket")
         listening.listen()
-        answering = {"host": "localhost", "socket": f"{tmp_path}/socket"}
+        answering: dict[str, object] = {"host": "localhost", "socket": f"{tmp_path}/socket"}
         for launcher, server, worker in (
             (Worker.process(), None, None),
             (dead_worker(), answering, None),

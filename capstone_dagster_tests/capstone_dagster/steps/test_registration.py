@@ -21,6 +21,7 @@ from capstone_dagster_tests.servers.s3_server import (  # noqa: F401 -- pytest f
     s3_uri,
 )
 from spark_code.drafts import Draft
+from spark_code.few_rows import few_rows
 from spark_code.lake import Lake
 from spark_code.schemas import CLOSES
 
@@ -38,7 +39,7 @@ def materialize_closes(
         partitions_def=dg.DailyPartitionsDefinition("2020-08-05"),
     )
     def closes() -> Draft:
-        rows = spark.createDataFrame([(DAY, "AAA", "NYSE", Decimal("1.25"))], CLOSES.schema)
+        rows = few_rows(spark, [(DAY, "AAA", "NYSE", Decimal("1.25"))], CLOSES.schema)
         return Draft(CLOSES, rows, inputs={})
 
     resource = LazyPySparkResource(spark_config={})
