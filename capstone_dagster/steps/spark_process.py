@@ -30,7 +30,7 @@ from spark_code.session import LOG_CONF, start
 
 # The variables of another Spark that the shell is set up for; those that describe the machine stay.
 _OF_ANOTHER_SPARK = ("SPARK_", "PYSPARK_", "HADOOP_CONF_DIR", "YARN_CONF_DIR")
-_OF_THE_MACHINE = ("SPARK_LOCAL_DIRS", "SPARK_LOCAL_HOSTNAME", "SPARK_LOCAL_IP", "SPARK_SUBMIT_OPTS")
+_OF_THE_MACHINE = ("SPARK_LOCAL_DIRS", "SPARK_LOCAL_HOSTNAME", "SPARK_SUBMIT_OPTS")
 # It logs every broken connection with a stack trace, though the error that follows says the same.
 logging.getLogger("py4j").setLevel(logging.CRITICAL)
 # The JVM writes a few lines besides its log; the last of them matter.
@@ -166,7 +166,8 @@ def _own_environment() -> Iterator[None]:
     }
     for name in others:
         del os.environ[name]
-    own = {"PYSPARK_SUBMIT_ARGS": "pyspark-shell", "PYSPARK_PYTHON": sys.executable}
+    # Spark listens on loopback alone; without the address it would look up the name of the host, which may have none.
+    own = {"PYSPARK_SUBMIT_ARGS": "pyspark-shell", "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
     os.environ.update(own)
     try:
         yield

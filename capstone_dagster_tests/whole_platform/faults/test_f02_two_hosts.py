@@ -28,8 +28,8 @@ from spark_code.schemas import DAILY_SUMMARY, EVENTS
 NEXT_DAY = date(2020, 8, 6)
 # Root needs no namespace of users, in which it could not reach the files of Postgres.
 _RIGHTS = () if os.geteuid() == 0 else ("--user", "--map-root-user")
-# Nobody can look up the name, as Spark would.
-_NAMED = ("unshare", *_RIGHTS, "--uts", "sh", "-c", 'hostname other-host && SPARK_LOCAL_IP=127.0.0.1 exec "$@"', "sh")
+# Nobody can look up the name.
+_NAMED = ("unshare", *_RIGHTS, "--uts", "sh", "-c", 'hostname other-host && exec "$@"', "sh")
 
 
 @pytest.fixture
