@@ -98,7 +98,7 @@ class Operations:
         return self._page("Instances", found, params)
 
     def list_bootstrap_actions(self, params: Params) -> Answer:
-        """The bootstrap actions of the request, which the fake does not run."""
+        """The bootstrap actions of the request."""
         actions = self._cluster(params).request.get("BootstrapActions", [])
         found = [
             {"Name": action["Name"], "ScriptPath": script["Path"], "Args": script.get("Args", [])}
