@@ -11,12 +11,21 @@ MASTER, CORE = FLEETS
 GROUPS = [{"InstanceRole": "MASTER", "InstanceType": "m5.xlarge", "InstanceCount": 1}]
 # EMR's words are written small.
 LOUD = {"OnDemandSpecification": {"AllocationStrategy": "LOWEST_PRICE"}}
+CHEAPEST = {"OnDemandSpecification": {"AllocationStrategy": "lowest-price"}}
 UNKNOWN = "j-0000000000000"
 INSTALLING = {"Name": "install", "ScriptBootstrapAction": {"Path": "s3://bucket/install.sh"}}
 
 
 def fleets(*fleets: dict[str, Any]) -> dict[str, Any]:
     return {"Instances": {"InstanceFleets": list(fleets)}}
+
+
+def of_types(*types: str) -> dict[str, Any]:
+    return CORE | {"InstanceTypeConfigs": [{"InstanceType": name} for name in types]}
+
+
+def with_argument(argument: str) -> dict[str, Any]:
+    return {**INSTALLING, "ScriptBootstrapAction": {"Path": "s3://bucket/install.sh", "Args": [argument]}}
 
 
 @pytest.mark.parametrize(
@@ -35,7 +44,17 @@ def fleets(*fleets: dict[str, Any]) -> dict[str, Any]:
         ({"Instances": INSTANCES | {"InstanceGroups": GROUPS}}, "mutually exclusive"),
         ({"Instances": {}}, "InstanceFleets, InstanceGroups"),
         ({"Instances": INSTANCES | {"Ec2SubnetId": "subnet-1", "Ec2SubnetIds": ["subnet-1"]}}, "mutually exclusive"),
-        ({"Name": "x" * 257}, "at most 256 characters"),
+        (
+            {"Name": "x" * 257},
+            "at 'Name' failed to satisfy constraint: Member must have length less than or equal to 256",
+        ),
+        (
+            {"Steps": [bash("x" * 10_281)]},
+            "Args.3.member' failed to satisfy constraint: Member must have length less than",
+        ),
+        ({"BootstrapActions": [with_argument("x" * 10_281)]}, "length less than or equal to 10280"),
+        ({"Applications": [{"Name": "Sparc"}]}, "application 'Sparc' is not part of emr-spark-8.1.0"),
+        ({"Applications": [{"Name": "Spark"}, {"Name": "Hive"}]}, "application 'Hive' is not part of emr-spark-8.1.0"),
         ({"BootstrapActions": [INSTALLING] * 17}, "at most 16 bootstrap actions"),
         ({"Tags": [{"Key": "aws:owner", "Value": "desk"}]}, "aws:owner begins with aws:"),
         (fleets(CORE), "exactly one MASTER"),
@@ -43,6 +62,17 @@ def fleets(*fleets: dict[str, Any]) -> dict[str, Any]:
         (fleets(MASTER | {"TargetOnDemandCapacity": 2}), "capacity of 1"),
         (fleets(MASTER, CORE | {"TargetOnDemandCapacity": 0}), "CORE fleet needs a TargetOnDemandCapacity"),
         (fleets(MASTER, CORE | {"InstanceTypeConfigs": []}), "CORE fleet needs InstanceTypeConfigs"),
+        (fleets(MASTER, of_types("m5.xlarge", "m55.xlarge")), "Instance type 'm55.xlarge' is not supported"),
+        (
+            {"Instances": {"InstanceGroups": [GROUPS[0] | {"InstanceType": "m5"}]}},
+            "Instance type 'm5' is not supported",
+        ),
+        ({"Instances": {"MasterInstanceType": "big", "InstanceCount": 1}}, "Instance type 'big' is not supported"),
+        (fleets(MASTER, of_types(*["m5.xlarge"] * 6)), "CORE fleet has 6 instance types, more than 5"),
+        (
+            fleets(MASTER, of_types(*["m5.xlarge"] * 31) | {"LaunchSpecifications": CHEAPEST}),
+            "31 instance types, more than 30",
+        ),
         (fleets(MASTER, CORE | {"LaunchSpecifications": LOUD}), "[lowest-price, prioritized]"),
     ],
 )
