@@ -36,6 +36,8 @@ def check_cluster(request: Mapping[str, Any]) -> None:
     check_concurrency(request)
     _check_instances(request["Instances"])
     check_auto_termination(request.get("AutoTerminationPolicy"))
+    if policy := request.get("ManagedScalingPolicy"):
+        check_managed_scaling(policy, has_fleets=bool(request["Instances"].get("InstanceFleets")))
     check_number_of_steps(0, request.get("Steps", []))
     if len(request.get("BootstrapActions", [])) > _MOST_BOOTSTRAP_ACTIONS:
         raise invalid_value(f"A cluster has at most {_MOST_BOOTSTRAP_ACTIONS} bootstrap actions.")
@@ -72,6 +74,21 @@ def check_auto_termination(policy: Mapping[str, Any] | None) -> None:
     """Refuse an idle time that is out of EMR's range."""
     if policy is not None and policy.get("IdleTimeout", 0) not in _IDLE_SECONDS:
         raise invalid_value("The IdleTimeout of an auto-termination policy must be between 60 and 604800 seconds.")
+
+
+def check_managed_scaling(policy: Mapping[str, Any], *, has_fleets: bool) -> None:
+    """Refuse limits that cannot be kept, and units that the cluster does not have."""
+    limits = policy.get("ComputeLimits")
+    if not limits:
+        raise invalid_value("A managed scaling policy needs ComputeLimits.")
+    if has_fleets != (limits["UnitType"] == "InstanceFleetUnits"):
+        raise invalid_value(f"The UnitType {limits['UnitType']} does not fit a cluster of this kind.")
+    least, most = limits["MinimumCapacityUnits"], limits["MaximumCapacityUnits"]
+    if not 1 <= least <= most:
+        raise invalid_value("MinimumCapacityUnits must be at least 1, and at most MaximumCapacityUnits.")
+    for name in ("MaximumOnDemandCapacityUnits", "MaximumCoreCapacityUnits"):
+        if not 0 <= limits.get(name, 0) <= most:
+            raise invalid_value(f"{name} must be between 0 and MaximumCapacityUnits.")
 
 
 def check_number_of_steps(active: int, added: Sequence[Mapping[str, Any]]) -> None:

@@ -66,6 +66,7 @@ class Cluster:
         self.tags = {tag["Key"]: tag.get("Value", "") for tag in request.get("Tags", [])}
         self.protected = bool(request["Instances"].get("TerminationProtected"))
         self.auto_termination = request.get("AutoTerminationPolicy")
+        self.managed_scaling = request.get("ManagedScalingPolicy")
         self._delays = delays
         self._changed = changed
         self._tell = tell

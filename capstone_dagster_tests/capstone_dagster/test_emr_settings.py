@@ -38,6 +38,18 @@ def test_a_run_on_emr_creates_its_cluster_and_ends_it_unless_one_is_named() -> N
             id="neither to create nor to take",
         ),
         pytest.param(
+            {"CAPSTONE_EMR_MAX_MACHINES": "10"},
+            "CAPSTONE_EMR_MAX_MACHINES: 10 cannot be used: EMR adds machines to TASK, so set CAPSTONE_EMR_TASK_FLEET "
+            "to at least one, and this to more than the 2 with which CORE and TASK begin",
+            id="no fleet that grows",
+        ),
+        pytest.param(
+            {"CAPSTONE_EMR_MAX_MACHINES": "3", "CAPSTONE_EMR_TASK_FLEET": "1xm5.xlarge"},
+            "CAPSTONE_EMR_MAX_MACHINES: 3 cannot be used: EMR adds machines to TASK, so set CAPSTONE_EMR_TASK_FLEET "
+            "to at least one, and this to more than the 3 with which CORE and TASK begin",
+            id="as many machines as it begins with",
+        ),
+        pytest.param(
             {"CAPSTONE_EMR_STAGING_URI": ""},
             "CAPSTONE_EMR_STAGING_URI must be set: where this host and the cluster exchange files, like s3://bucket/staging",
             id="no staging",

@@ -24,6 +24,12 @@ def of_types(*types: str) -> dict[str, Any]:
     return CORE | {"InstanceTypeConfigs": [{"InstanceType": name} for name in types]}
 
 
+def scaling(**changes: Any) -> dict[str, Any]:
+    """A policy of 2 to 10 units, changed."""
+    limits = {"UnitType": "InstanceFleetUnits", "MinimumCapacityUnits": 2, "MaximumCapacityUnits": 10}
+    return {"ManagedScalingPolicy": {"ComputeLimits": limits | changes}}
+
+
 def with_argument(argument: str) -> dict[str, Any]:
     return {**INSTALLING, "ScriptBootstrapAction": {"Path": "s3://bucket/install.sh", "Args": [argument]}}
 
@@ -38,6 +44,12 @@ def with_argument(argument: str) -> dict[str, Any]:
         ({"ServiceRole": None}, "ServiceRole is required"),
         ({"StepConcurrencyLevel": 2}, "StepConcurrencyLevel must be 1"),
         ({"AutoTerminationPolicy": {"IdleTimeout": 59}}, "between 60 and 604800"),
+        ({"ManagedScalingPolicy": {}}, "needs ComputeLimits"),
+        (scaling(UnitType="Instances"), "UnitType Instances does not fit"),
+        (scaling(MinimumCapacityUnits=0), "MinimumCapacityUnits must be at least 1"),
+        (scaling(MinimumCapacityUnits=11), "at most MaximumCapacityUnits"),
+        (scaling(MaximumCoreCapacityUnits=11), "MaximumCoreCapacityUnits must be between 0 and MaximumCapacityUnits"),
+        (scaling(UnitType="Machines"), "enum value set: [InstanceFleetUnits, Instances, VCPU]"),
         ({"Steps": [bash("true")] * 257}, "Maximum number of active steps"),
         ({"Steps": [bash("true", "IGNORE")]}, "'Steps.1.member.ActionOnFailure' failed to satisfy constraint"),
         ({"Steps": [{"Name": "no jar"}]}, "HadoopJarStep"),
@@ -106,6 +118,7 @@ def test_a_cluster_of_groups_has_no_fleets(client: Any) -> None:
         ("cancel_steps", {"ClusterId": UNKNOWN, "StepIds": ["s-0"]}, "InvalidRequestException"),
         ("list_instance_fleets", {"ClusterId": UNKNOWN}, "InvalidRequestException"),
         ("get_auto_termination_policy", {"ClusterId": UNKNOWN}, "InvalidRequestException"),
+        ("get_managed_scaling_policy", {"ClusterId": UNKNOWN}, "InvalidRequestException"),
         ("add_tags", {"ResourceId": UNKNOWN, "Tags": []}, "InvalidRequestException"),
         # As EMR has it: what was called a job flow before it was called a cluster refuses otherwise.
         ("add_job_flow_steps", {"JobFlowId": UNKNOWN, "Steps": []}, "ValidationException"),
