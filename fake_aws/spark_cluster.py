@@ -43,7 +43,7 @@ class SparkCluster:
 
     def lose_worker(self) -> None:
         """Kill a worker with its executors, if one is left."""
-        _, *workers = self._processes.values()
+        workers = list(self._processes.values())[1:]
         running = [worker for worker in workers if worker.exit_code() is None]
         if running:
             running[-1].kill()
