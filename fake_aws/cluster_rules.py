@@ -36,7 +36,7 @@ def check_cluster(request: Mapping[str, Any]) -> None:
     check_concurrency(request)
     _check_instances(request["Instances"])
     check_auto_termination(request.get("AutoTerminationPolicy"))
-    if policy := request.get("ManagedScalingPolicy"):
+    if (policy := request.get("ManagedScalingPolicy")) is not None:
         check_managed_scaling(policy, has_fleets=bool(request["Instances"].get("InstanceFleets")))
     check_number_of_steps(0, request.get("Steps", []))
     if len(request.get("BootstrapActions", [])) > _MOST_BOOTSTRAP_ACTIONS:

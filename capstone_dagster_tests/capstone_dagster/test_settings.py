@@ -182,6 +182,7 @@ def test_all_variables_together(tmp_path: Path) -> None:
             master_fleet=Fleet(1, ("m7g.xlarge",)),
             core_fleet=Fleet(4, ("m7g.2xlarge", "r7g.2xlarge")),
             task_fleet=Fleet(20, ("c7g.4xlarge", "m7g.4xlarge")),
+            max_machines=40,
             disk_gib=200,
             subnets=("subnet-0a1", "subnet-0b2"),
             service_role="capstone-emr",
