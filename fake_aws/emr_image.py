@@ -117,6 +117,8 @@ class EmrImage:
             "spark.hadoop.fs.s3a.endpoint.region": REGION,
             "spark.hadoop.fs.s3a.path.style.access": "true",
             "spark.master": self.local_master,
+            # Machines have no common disk: executors fetch rows from each other.
+            "spark.shuffle.readHostLocalDisk": "false",
             "spark.ui.enabled": "false",
         }
 
