@@ -3,7 +3,6 @@
 import gzip
 import io
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -178,8 +177,6 @@ def test_a_day_on_two_workers_gives_the_same_rows_although_one_of_them_is_killed
     event_logs = [content.decode() for key, content in everything_on_s3(s3_uri) if "/events_1_" in key]
     assert [log.count("SparkListenerExecutorAdded") for log in event_logs] == [2] * len(STEPS)
     assert any("SparkListenerExecutorRemoved" in log for log in event_logs)
-    fetched = [int(read) for log in event_logs for read in re.findall(r'"Remote Bytes Read":(\d+)', log)]
-    assert sum(fetched) > 0
 
 
 @pytest.mark.faults("F3")
