@@ -35,12 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--env-file", type=Path, help="also write the variables into this file")
     options = parser.parse_args(arguments)
     try:
-        _serve(options, _stop_event())
+        _serve(options, _end())
     except OSError as error:  # the port is taken, or the file cannot be written
         parser.exit(1, f"{parser.prog}: {error}\n")
 
 
-def _serve(options: argparse.Namespace, stopped: threading.Event) -> None:
+def _serve(options: argparse.Namespace, end: int) -> None:
     machines = MachineOptions(options.local_master, options.workers, options.bootstrap)
     with (
         s3_server(options.s3_port) as s3_endpoint,
@@ -52,7 +52,7 @@ def _serve(options: argparse.Namespace, stopped: threading.Event) -> None:
             _write_whole(options.env_file, lines)
         sys.stdout.write(lines)
         sys.stdout.flush()
-        stopped.wait()
+        os.read(end, 1)
 
 
 def _number_of_workers(text: str) -> int:
@@ -82,20 +82,21 @@ def _write_whole(file: Path, text: str) -> None:
     unfinished.replace(file)
 
 
-def _stop_event() -> threading.Event:
-    stopped = threading.Event()
+def _end() -> int:
+    """A pipe that can be read once this process is asked to end: any lock could be held when a signal comes."""
+    end, ask = os.pipe()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopped.set())
+        signal.signal(number, lambda *_: os.write(ask, b"\n"))
     # The input of a shell's background job is empty from the start, so its end means nothing.
     if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
 
         def wait_for_end() -> None:
             while os.read(sys.stdin.fileno(), 4096):
                 pass
-            stopped.set()
+            os.write(ask, b"\n")
 
         threading.Thread(target=wait_for_end, daemon=True).start()
-    return stopped
+    return end
 
 
 if __name__ == "__main__":
