@@ -43,8 +43,8 @@ setup: .venv/.ready .venv/.no-telemetry .venv/.archived ## make .venv from requi
 demo: setup ## five sample days from raw files to the report (others: make demo DAYS=2020-08-05..2020-08-07)
 	@deploy/demo.sh
 
-demo-emr: setup ## a sample day on EMR, with S3 and EMR as servers on this machine
-	@deploy/demo_emr.sh
+demo-emr: setup ## a sample day on EMR, with S3 and EMR as servers on this machine (on a Spark cluster: WORKERS=2)
+	@WORKERS=$(WORKERS) deploy/demo_emr.sh
 
 dev: setup ## Dagster UI and daemon on http://127.0.0.1:3000 (another port: make dev PORT=3001)
 	@$(BIN)/python capstone_dagster/cli/prerequisites.py

@@ -21,7 +21,7 @@ from capstone_dagster.trading_days import trading_days
 def build_defs(settings: Settings) -> dg.Definitions:
     """The definitions for one set of settings."""
     partitions, policy = trading_days(settings.first_trading_day).partitions, backfills(settings.backfill_days)
-    jobs = all_jobs(settings.max_retries)
+    jobs = all_jobs(settings)
     assets = [*all_stages(partitions, policy), *warehouse_assets(settings, partitions, policy)]
     return dg.Definitions(
         assets=labelled(assets, settings),

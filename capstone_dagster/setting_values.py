@@ -144,6 +144,7 @@ Days = Annotated[int, Field(ge=1, le=9999), _takes("must be a number from 1 to 9
 Versions = Annotated[int, Field(ge=2, le=100), _takes("must be a number from 2 to 100", _WHOLE)]
 Retries = Annotated[int, Field(ge=0, le=10), _takes("must be a number from 0 to 10", _WHOLE)]
 DiskGib = Annotated[int, Field(ge=10, le=16384), _takes("must be a number of GiB from 10 to 16384", _WHOLE)]
+Machines = Annotated[int, Field(ge=1, le=9999), _takes("must be a number from 1 to 9999", _WHOLE)]
 Ratio = Annotated[float, Field(ge=0, le=1), _takes("must be a share between 0 and 1", _DECIMAL)]
 QualityLimits = Annotated[str, AfterValidator(_quality_limits)]
 NotNegative = Annotated[float, Field(ge=0, lt=1_000_000), _takes("must be a number of seconds", _DECIMAL)]

@@ -1,4 +1,4 @@
-"""Every CAPSTONE_* variable: read, validated and explained in this one place.
+"""Every CAPSTONE_* variable, with those of ``emr_settings``: read, validated and explained in this one place.
 
 A variable is looked up in the environment, then in the checkout's ``.env``, then in the home's ``settings.env``, which
 ``make demo`` writes. AWS_* variables are left to the AWS libraries. ``.env.example`` lists all of them; a test keeps
@@ -18,7 +18,8 @@ from pydantic.fields import FieldInfo
 
 from capstone_dagster import setting_values as values
 from capstone_dagster.deliveries.preconditions import Preconditions
-from capstone_dagster.setting_values import Fleet, as_text
+from capstone_dagster.emr_settings import EmrSettings
+from capstone_dagster.setting_values import as_text
 from spark_code.errors import ExpectedError
 from spark_code.manifest import KEPT
 
@@ -38,52 +39,7 @@ class SettingsError(ExpectedError):
     """A variable with a value that cannot be used; names it and says what it takes."""
 
 
-# What has no repr is a secret: a URL may hold a password, and so may a setting of Spark that does not belong there.
-class EmrSettings(
-    BaseModel,
-    frozen=True,
-    extra="forbid",
-    hide_input_in_errors=True,
-    validate_by_name=True,
-    alias_generator=lambda name: f"CAPSTONE_EMR_{name.upper()}",
-):
-    """Where and how the Spark steps run on EMR. Each field is the variable CAPSTONE_EMR_<FIELD NAME>."""
-
-    cluster_id: values.ClusterId | None = None
-    create_cluster: values.YesOrNo = Field(default_factory=lambda given: given["cluster_id"] is None)
-    terminate_cluster: values.YesOrNo = Field(default_factory=lambda given: given["create_cluster"])
-    protect: values.YesOrNo = True
-    release: values.Word = "emr-spark-8.1.0"
-    master_fleet: values.NeededFleet = Fleet(1, ("m6i.xlarge", "m5.xlarge"))
-    core_fleet: values.NeededFleet = Fleet(2, ("m6i.xlarge", "m5.xlarge"))
-    task_fleet: values.AnyFleet = Fleet(0, ("m6i.xlarge", "m5.xlarge", "m5a.xlarge"))
-    disk_gib: values.DiskGib | None = None
-    subnets: values.Words = ()
-    service_role: values.Word = "EMR_DefaultRole"
-    instance_profile: values.Word = "EMR_EC2_DefaultRole"
-    security_configuration: values.Word | None = None
-    bootstrap_uri: values.S3Place | None = None
-    staging_uri: values.S3Place = Field(
-        description="where this host and the cluster exchange files, like s3://bucket/staging"
-    )
-    log_uri: values.S3Place = Field(default_factory=lambda given: f"{given['staging_uri']}/logs")
-    idle_minutes: values.IdleMinutes = 30.0
-    poll_seconds: values.Positive = 10.0
-    start_minutes: values.Positive = 30.0
-    step_minutes: values.Positive = 240.0
-    patience_minutes: values.Positive = 10.0
-    log_seconds: values.Positive = 120.0
-    spark_conf: values.SparkConf = Field({}, repr=False)
-
-    @model_validator(mode="after")
-    def _creates_or_takes_a_cluster(self) -> Self:
-        if self.create_cluster == (self.cluster_id is not None):
-            wrong = "set one of them, not both" if self.create_cluster else "name in it the cluster to take"
-            create = as_text(self.create_cluster)
-            raise ValueError(f"CAPSTONE_EMR_CLUSTER_ID and CAPSTONE_EMR_CREATE_CLUSTER={create}: {wrong}")
-        return self
-
-
+# What has no repr is a secret: a URL may hold a password.
 class Settings(
     BaseModel,
     frozen=True,

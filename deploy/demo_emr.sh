@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs a sample day on EMR without an AWS account: S3 and EMR are servers on this machine (fake_aws), which really run
-# the steps with spark-submit. Then it runs the same day here without EMR, and compares the numbers.
+# the steps with spark-submit; with WORKERS=2, on a Spark cluster of two workers. Then it runs the same day here without
+# EMR, and compares the numbers.
 # It works only below CAPSTONE_HOME/demo_emr, and leaves no process behind.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,7 +27,7 @@ capstone s3-jars
 say "S3 and EMR on this machine"
 servers="$CAPSTONE_HOME/servers.env"
 rm -f "$servers"
-python -m fake_aws --env-file "$servers" >"$CAPSTONE_HOME/servers.log" 2>&1 </dev/null &
+python -m fake_aws --workers "${WORKERS:-0}" --env-file "$servers" >"$CAPSTONE_HOME/servers.log" 2>&1 </dev/null &
 fake=$!
 trap 'kill $fake 2>/dev/null || true; wait $fake 2>/dev/null || true' EXIT
 until [ -s "$servers" ]; do

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fake_aws.emr import FakeEmr
 from fake_aws.emr_image import CREDENTIALS, REGION
+from fake_aws.machines import MachineOptions
 from fake_aws.s3_server import s3_server
 
 
@@ -25,18 +26,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--s3-port", type=int, default=0, help="port of S3 (default: any free port)")
     parser.add_argument("--emr-port", type=int, default=0, help="port of EMR (default: any free port)")
     parser.add_argument("--local-master", default="local[2]", help="Spark master to use for yarn (%(default)s)")
+    parser.add_argument(
+        "--workers", type=_number_of_workers, default=0, help="Spark workers of each cluster, instead of a local master"
+    )
+    parser.add_argument(
+        "--bootstrap", action="store_true", help="really run bootstrap actions: on this machine, as the user you are"
+    )
     parser.add_argument("--env-file", type=Path, help="also write the variables into this file")
     options = parser.parse_args(arguments)
     try:
-        _serve(options, _stop_event())
+        _serve(options, _end())
     except OSError as error:  # the port is taken, or the file cannot be written
         parser.exit(1, f"{parser.prog}: {error}\n")
 
 
-def _serve(options: argparse.Namespace, stopped: threading.Event) -> None:
+def _serve(options: argparse.Namespace, end: int) -> None:
+    machines = MachineOptions(options.local_master, options.workers, options.bootstrap)
     with (
         s3_server(options.s3_port) as s3_endpoint,
-        FakeEmr(s3_endpoint=s3_endpoint, local_master=options.local_master, port=options.emr_port) as emr,
+        FakeEmr(s3_endpoint=s3_endpoint, machines=machines, port=options.emr_port) as emr,
     ):
         variables = _variables(s3_endpoint, emr.endpoint)
         lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
@@ -44,7 +52,13 @@ def _serve(options: argparse.Namespace, stopped: threading.Event) -> None:
             _write_whole(options.env_file, lines)
         sys.stdout.write(lines)
         sys.stdout.flush()
-        stopped.wait()
+        os.read(end, 1)
+
+
+def _number_of_workers(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of workers")
+    return int(text)
 
 
 def _variables(s3_endpoint: str, emr_endpoint: str) -> dict[str, str]:
@@ -68,20 +82,21 @@ def _write_whole(file: Path, text: str) -> None:
     unfinished.replace(file)
 
 
-def _stop_event() -> threading.Event:
-    stopped = threading.Event()
+def _end() -> int:
+    """A pipe that can be read once this process is asked to end: any lock could be held when a signal comes."""
+    end, ask = os.pipe()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopped.set())
+        signal.signal(number, lambda *_: os.write(ask, b"\n"))
     # The input of a shell's background job is empty from the start, so its end means nothing.
     if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
 
         def wait_for_end() -> None:
             while os.read(sys.stdin.fileno(), 4096):
                 pass
-            stopped.set()
+            os.write(ask, b"\n")
 
         threading.Thread(target=wait_for_end, daemon=True).start()
-    return stopped
+    return end
 
 
 if __name__ == "__main__":

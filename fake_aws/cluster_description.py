@@ -4,6 +4,7 @@ from typing import Any
 
 from fake_aws.clusters import Cluster
 from fake_aws.emr_image import REGION
+from fake_aws.machines import instance_id
 
 _FLEET_STATES = {
     "STARTING": "PROVISIONING",
@@ -135,7 +136,7 @@ def machines(cluster: Cluster) -> list[tuple[str, dict[str, Any]]]:
             kind,
             {
                 "Id": f"ci-{number:013}",
-                "Ec2InstanceId": f"i-{number:017}",
+                "Ec2InstanceId": instance_id(number),
                 "PrivateDnsName": f"ip-10-42-0-{number}.ec2.internal",
                 "PrivateIpAddress": f"10.42.0.{number}",
                 "Status": {"State": state, "StateChangeReason": {}, "Timeline": timeline},

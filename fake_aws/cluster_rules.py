@@ -1,15 +1,26 @@
 """EMR's rules for a cluster request beyond its shape, so that a caller finds a mistake here and not on AWS."""
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from botocore.loaders import Loader
+
 from fake_aws.errors import invalid_value
 
 MAX_ACTIVE_STEPS = 256
-_LONGEST_NAME, _MOST_BOOTSTRAP_ACTIONS = 256, 16
+_MOST_BOOTSTRAP_ACTIONS = 16
+# Of a fleet: unless its request names an allocation strategy, and if it does.
+_MOST_TYPES, _MOST_TYPES_WITH_STRATEGY = 5, 30
 
 _RELEASES = re.compile(r"emr-(5|6|7)\.\d{1,2}\.\d|emr-spark-8\.\d{1,2}\.\d")
+# Those of the releases for Spark alone, and what the others have besides.
+_APPLICATIONS = re.compile(r"(?i)amazoncloudwatchagent|delta|hudi|iceberg|jupyterenterprisegateway|livy|spark")
+_MORE_APPLICATIONS = re.compile(
+    r"(?i)flink|ganglia|hadoop|hbase|hcatalog|hive|hue|jupyterhub|mahout|mxnet|oozie|phoenix|pig|presto|prestosql|sqoop|"
+    r"tensorflow|tez|trino|zeppelin|zookeeper"
+)
 # A minute to seven days.
 _IDLE_SECONDS = range(60, 604_801)
 
@@ -17,6 +28,7 @@ _IDLE_SECONDS = range(60, 604_801)
 def check_cluster(request: Mapping[str, Any]) -> None:
     """Refuse a RunJobFlow that EMR would refuse."""
     check_release(request.get("ReleaseLabel", ""))
+    _check_applications(request["ReleaseLabel"], request.get("Applications", []))
     if not request.get("JobFlowRole"):
         raise invalid_value("InstanceProfile is required for creating cluster.")
     if not request.get("ServiceRole"):
@@ -24,9 +36,9 @@ def check_cluster(request: Mapping[str, Any]) -> None:
     check_concurrency(request)
     _check_instances(request["Instances"])
     check_auto_termination(request.get("AutoTerminationPolicy"))
+    if (policy := request.get("ManagedScalingPolicy")) is not None:
+        check_managed_scaling(policy, has_fleets=bool(request["Instances"].get("InstanceFleets")))
     check_number_of_steps(0, request.get("Steps", []))
-    if len(request["Name"]) > _LONGEST_NAME:
-        raise invalid_value(f"The name of a cluster has at most {_LONGEST_NAME} characters.")
     if len(request.get("BootstrapActions", [])) > _MOST_BOOTSTRAP_ACTIONS:
         raise invalid_value(f"A cluster has at most {_MOST_BOOTSTRAP_ACTIONS} bootstrap actions.")
     check_tags(request.get("Tags", []))
@@ -45,6 +57,13 @@ def check_release(label: str) -> None:
         raise invalid_value(f"The supplied release label is invalid: {label}.")
 
 
+def _check_applications(label: str, applications: Sequence[Mapping[str, Any]]) -> None:
+    known = [_APPLICATIONS] if label.startswith("emr-spark-") else [_APPLICATIONS, _MORE_APPLICATIONS]
+    for name in (application.get("Name", "") for application in applications):
+        if not any(names.fullmatch(name) for names in known):
+            raise invalid_value(f"The application {name!r} is not part of {label}.")
+
+
 def check_concurrency(request: Mapping[str, Any]) -> None:
     """Refuse what EMR can do and the fake cannot."""
     if request.get("StepConcurrencyLevel", 1) != 1:
@@ -55,6 +74,21 @@ def check_auto_termination(policy: Mapping[str, Any] | None) -> None:
     """Refuse an idle time that is out of EMR's range."""
     if policy is not None and policy.get("IdleTimeout", 0) not in _IDLE_SECONDS:
         raise invalid_value("The IdleTimeout of an auto-termination policy must be between 60 and 604800 seconds.")
+
+
+def check_managed_scaling(policy: Mapping[str, Any], *, has_fleets: bool) -> None:
+    """Refuse limits that cannot be kept, and units that the cluster does not have."""
+    limits = policy.get("ComputeLimits")
+    if not limits:
+        raise invalid_value("A managed scaling policy needs ComputeLimits.")
+    if has_fleets != (limits["UnitType"] == "InstanceFleetUnits"):
+        raise invalid_value(f"The UnitType {limits['UnitType']} does not fit a cluster of this kind.")
+    least, most = limits["MinimumCapacityUnits"], limits["MaximumCapacityUnits"]
+    if not 1 <= least <= most:
+        raise invalid_value("MinimumCapacityUnits must be at least 1, and at most MaximumCapacityUnits.")
+    for name in ("MaximumOnDemandCapacityUnits", "MaximumCoreCapacityUnits"):
+        if not 0 <= limits.get(name, 0) <= most:
+            raise invalid_value(f"{name} must be between 0 and MaximumCapacityUnits.")
 
 
 def check_number_of_steps(active: int, added: Sequence[Mapping[str, Any]]) -> None:
@@ -81,6 +115,11 @@ def _check_instances(instances: Mapping[str, Any]) -> None:
         raise invalid_value("A cluster has at most one instance fleet or group of a type.")
     for fleet in fleets:
         _check_fleet(fleet)
+    own = [instances[name] for name in ("MasterInstanceType", "SlaveInstanceType") if instances.get(name)]
+    configs = [config for fleet in fleets for config in fleet["InstanceTypeConfigs"]]
+    for name in (*own, *(each["InstanceType"] for each in (*configs, *groups))):
+        if name not in _instance_types():
+            raise invalid_value(f"Instance type {name!r} is not supported.")
 
 
 def _check_fleet(fleet: Mapping[str, Any]) -> None:
@@ -90,5 +129,19 @@ def _check_fleet(fleet: Mapping[str, Any]) -> None:
         raise invalid_value(f"The {kind} fleet needs a TargetOnDemandCapacity or a TargetSpotCapacity above 0.")
     if kind == "MASTER" and on_demand + spot != 1:
         raise invalid_value("The MASTER fleet has a capacity of 1, on demand or spot.")
-    if not fleet.get("InstanceTypeConfigs"):
+    types = fleet.get("InstanceTypeConfigs")
+    if not types:
         raise invalid_value(f"The {kind} fleet needs InstanceTypeConfigs.")
+    strategies = [each.get("AllocationStrategy") for each in fleet.get("LaunchSpecifications", {}).values()]
+    most = _MOST_TYPES_WITH_STRATEGY if any(strategies) else _MOST_TYPES
+    if len(types) > most:
+        raise invalid_value(
+            f"The {kind} fleet has {len(types)} instance types, more than {most}: with an AllocationStrategy up to "
+            f"{_MOST_TYPES_WITH_STRATEGY}, without up to {_MOST_TYPES}."
+        )
+
+
+@functools.cache
+def _instance_types() -> frozenset[str]:
+    """The types that EC2 has; EMR takes almost all of them."""
+    return frozenset(Loader().load_service_model("ec2", "service-2")["shapes"]["InstanceType"]["enum"])

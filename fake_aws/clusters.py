@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fake_aws.machines import Machines, MachinesError
 from fake_aws.misbehaviour import Misbehaviour, StepTrouble
-from fake_aws.step_runs import StepRun, StepRunner
+from fake_aws.step_runs import StepRun
 from fake_aws.steps import Step
 
 
@@ -52,7 +53,7 @@ class Cluster:
         delays: Delays,
         changed: threading.Condition,
         tell: Misbehaviour,
-        runner: StepRunner,
+        machines: Machines,
     ) -> None:
         self.id = new_id("j-")
         self.request = request
@@ -65,10 +66,11 @@ class Cluster:
         self.tags = {tag["Key"]: tag.get("Value", "") for tag in request.get("Tags", [])}
         self.protected = bool(request["Instances"].get("TerminationProtected"))
         self.auto_termination = request.get("AutoTerminationPolicy")
+        self.managed_scaling = request.get("ManagedScalingPolicy")
         self._delays = delays
         self._changed = changed
         self._tell = tell
-        self._runner = runner
+        self._machines = machines
         self._trouble = tell.for_cluster()
         self._ending: _Ending | None = None
         self._stopped = False
@@ -108,6 +110,11 @@ class Cluster:
                 self._ending, self.state = _Ending(code, message, with_errors), "TERMINATING"
             self._changed.notify_all()
 
+    def lose_worker(self) -> None:
+        """Lose one of its workers of Spark."""
+        with self._changed:
+            self._machines.lose_worker()
+
     def stop(self) -> None:
         """End it at once, and return when none of its processes runs."""
         with self._changed:
@@ -141,15 +148,25 @@ class Cluster:
         if self._trouble.bootstrap_failure:
             self.end("BOOTSTRAP_FAILURE", self._trouble.bootstrap_failure, with_errors=True)
         if not self.is_ending:
+            self._start_machines()
+        if not self.is_ending:
             self.ready, self._busy_until = time.time(), time.monotonic()
         while not self.is_ending:
             run = self._next_run()
             if run:
-                self._runner.run(run, lambda: self.is_ending)
+                self._machines.runner.run(run, lambda: self.is_ending)
                 self._after(run.step)
             else:
                 self._wait_for_work()
+        with self._changed:
+            self._machines.stop()
         self._terminate()
+
+    def _start_machines(self) -> None:
+        try:
+            self._machines.start(self.request, self._log_folder("node"), lambda: self.is_ending)
+        except MachinesError as error:
+            self.end(error.code, str(error), with_errors=True)
 
     def _next_run(self) -> StepRun | None:
         """Take the first waiting step, if any; if it never starts, wait for it."""
@@ -181,7 +198,8 @@ class Cluster:
 
     def _wait_for_work(self) -> None:
         with self._changed:
-            if any(step.state == "PENDING" for step in self.steps):
+            # Either may have come since the loop above looked, and nothing would wake the wait below.
+            if self.is_ending or any(step.state == "PENDING" for step in self.steps):
                 return
             if not self.keeps_alive:
                 failed = any(step.state == "FAILED" for step in self.steps)
@@ -230,5 +248,9 @@ class Cluster:
 
     def _log_uri(self, step: Step) -> str:
         own = step.config.get("StepMonitoringConfiguration", {}).get("S3MonitoringConfiguration", {}).get("LogUri")
+        return self._log_folder(f"steps/{step.id}", own)
+
+    def _log_folder(self, name: str, own: str | None = None) -> str:
+        """A folder of its logs; empty if it keeps none."""
         base = own or self.request.get("LogUri")
-        return f"{base.rstrip('/')}/{self.id}/steps/{step.id}" if base else ""
+        return f"{base.rstrip('/')}/{self.id}/{name}" if base else ""

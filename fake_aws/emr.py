@@ -12,6 +12,7 @@ from fake_aws.clusters import Cluster, Delays
 from fake_aws.emr_image import EmrImage
 from fake_aws.emr_server import Call, EmrServer
 from fake_aws.errors import EmrError
+from fake_aws.machines import MachineOptions, Machines
 from fake_aws.misbehaviour import Misbehaviour
 from fake_aws.operations import Operations
 from fake_aws.step_logs import StepLogs
@@ -21,15 +22,14 @@ from fake_aws.step_runs import StepRunner
 class FakeEmr:
     """A running EMR; leaving the block stops it and everything that its steps have started.
 
-    Steps find S3 at the given endpoint, and use the given Spark master instead of YARN. Bootstrap actions are kept in
-    the cluster's request, but do not run. A cluster runs one step at a time.
+    Steps find S3 at the given endpoint. A cluster runs one step at a time, on ``machines``.
     """
 
     def __init__(
         self,
         *,
         s3_endpoint: str,
-        local_master: str = "local[2]",
+        machines: MachineOptions | None = None,
         delays: Delays | None = None,
         page_size: int = 50,
         port: int = 0,
@@ -38,17 +38,18 @@ class FakeEmr:
         changed = threading.Condition()
         self.clusters: list[Cluster] = []
         """Every cluster that was created, oldest first."""
-        self.tell = Misbehaviour(changed, self._lose)
+        self.tell = Misbehaviour(changed, self._lose, self._lose_worker)
         """Tells it what to do wrong."""
         self._changed = changed
         self._stopped = False
         self._logs = StepLogs(s3_endpoint, delays.logs)
-        runner = StepRunner(EmrImage(s3_endpoint, local_master), self._logs, changed)
+        options = machines or MachineOptions()
+        runner = StepRunner(EmrImage(s3_endpoint, options.local_master), self._logs, changed)
 
         def make(request: Mapping[str, Any]) -> Cluster:
             if self._stopped:
                 raise EmrError("InternalServerError", "the fake EMR was stopped", 500)
-            return Cluster(request, delays, changed, self.tell, runner)
+            return Cluster(request, delays, changed, self.tell, Machines(runner, options))
 
         self._server = EmrServer(port, Operations(self.clusters, changed, make, page_size).call, self.tell)
 
@@ -86,3 +87,8 @@ class FakeEmr:
         for cluster in self.clusters:
             if cluster_id in {None, cluster.id}:
                 cluster.end("INSTANCE_FAILURE", message, with_errors=True)
+
+    def _lose_worker(self, cluster_id: str | None) -> None:
+        for cluster in self.clusters:
+            if cluster_id in {None, cluster.id}:
+                cluster.lose_worker()

@@ -62,9 +62,15 @@ class CallTrouble:
 class Misbehaviour:
     """The troubles that wait for a step, a cluster or a call."""
 
-    def __init__(self, changed: threading.Condition, lose: Callable[[str | None, str], None]) -> None:
+    def __init__(
+        self,
+        changed: threading.Condition,
+        lose: Callable[[str | None, str], None],
+        lose_worker: Callable[[str | None], None],
+    ) -> None:
         self._changed = changed
         self._lose = lose
+        self._lose_worker = lose_worker
         self._steps: list[StepTrouble] = []
         self._clusters: list[ClusterTrouble] = []
         self._calls: list[CallTrouble] = []
@@ -128,6 +134,10 @@ class Misbehaviour:
     def lose_cluster(self, cluster_id: str | None = None, message: str = "Spot instances were reclaimed") -> None:
         """TERMINATED_WITH_ERRORS at once, with all commands killed: this cluster, or all active ones."""
         self._lose(cluster_id, message)
+
+    def lose_worker(self, cluster_id: str | None = None) -> None:
+        """Kill one Spark worker with its executors: of this cluster, or of each; steps go on with the others."""
+        self._lose_worker(cluster_id)
 
     # Calls
 

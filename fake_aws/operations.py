@@ -98,7 +98,7 @@ class Operations:
         return self._page("Instances", found, params)
 
     def list_bootstrap_actions(self, params: Params) -> Answer:
-        """The bootstrap actions of the request, which the fake does not run."""
+        """The bootstrap actions of the request."""
         actions = self._cluster(params).request.get("BootstrapActions", [])
         found = [
             {"Name": action["Name"], "ScriptPath": script["Path"], "Args": script.get("Args", [])}
@@ -149,6 +149,23 @@ class Operations:
         """The policy, if there is one."""
         policy = self._cluster(params).auto_termination
         return {"AutoTerminationPolicy": policy} if policy else {}
+
+    def put_managed_scaling_policy(self, params: Params) -> None:
+        """Set or change the policy, which the fake only keeps."""
+        cluster, policy = self._cluster(params), params["ManagedScalingPolicy"]
+        self._require_open(cluster)
+        has_fleets = bool(cluster.request["Instances"].get("InstanceFleets"))
+        cluster_rules.check_managed_scaling(policy, has_fleets=has_fleets)
+        cluster.managed_scaling = policy
+
+    def get_managed_scaling_policy(self, params: Params) -> Answer:
+        """The policy, if there is one."""
+        policy = self._cluster(params).managed_scaling
+        return {"ManagedScalingPolicy": policy} if policy else {}
+
+    def remove_managed_scaling_policy(self, params: Params) -> None:
+        """Remove the policy, if there is one."""
+        self._cluster(params).managed_scaling = None
 
     def add_tags(self, params: Params) -> None:
         """Add or replace tags."""

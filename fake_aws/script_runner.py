@@ -1,4 +1,4 @@
-"""EMR's script-runner.jar: it fetches a script from S3 and runs it with the rest of the arguments."""
+"""Scripts on S3, which EMR fetches and runs: as bootstrap actions, and as steps of its script-runner.jar."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,14 +19,18 @@ def with_script(step: Mapping[str, Any], s3_endpoint: str, folder: Path) -> Mapp
     if not step["Jar"].startswith("s3://") or not step["Jar"].endswith(_JAR):
         return step
     uri, *arguments = step.get("Args") or [""]
+    return {"Jar": "command-runner.jar", "Args": [str(fetched(uri, s3_endpoint, folder)), *arguments]}
+
+
+def fetched(uri: str, s3_endpoint: str, folder: Path) -> Path:
+    """The script in the folder; as on EMR, its first line says what runs it."""
     place, script = urlsplit(uri), folder / "script"
     if place.scheme != "s3":
-        raise StepRefused(f"script-runner.jar runs a script on S3, not {uri!r}")
+        raise StepRefused(f"EMR runs a script on S3, not {uri!r}")
     try:
         found = s3_client(s3_endpoint).get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))
     except (BotoCoreError, ClientError) as error:
-        raise StepRefused(f"script-runner.jar cannot fetch {uri}: {error}") from error
+        raise StepRefused(f"the script {uri} cannot be fetched: {error}") from error
     script.write_bytes(found["Body"].read())
     script.chmod(0o755)
-    # As on EMR, the first line of the script says what runs it.
-    return {"Jar": "command-runner.jar", "Args": [str(script), *arguments]}
+    return script

@@ -10,13 +10,13 @@ from typing import Any
 
 from fake_aws.emr_image import EmrImage, StepRefused
 from fake_aws.misbehaviour import StepTrouble
+from fake_aws.process_group import ProcessGroup
 from fake_aws.script_runner import with_script
 from fake_aws.step_logs import StepLogs
-from fake_aws.step_process import StepProcess
 from fake_aws.steps import FINAL, Step
 
 # Seconds between two checks of a command.
-_POLL = 0.02
+POLL = 0.02
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,16 @@ class StepRunner:
             file.write(f"INFO waitProcessCompletion ended with exit code {exit_code}\n")
         return exit_code
 
-    def _start(self, run: StepRun, folder: Path) -> StepProcess:
+    def _start(self, run: StepRun, folder: Path) -> ProcessGroup:
         jar = with_script(run.step.config["HadoopJarStep"], self.image.s3_endpoint, folder)
         command = self.image.command(jar, run.configurations)
         self.image.write_settings(folder / "conf", run.configurations)
         (folder / "tmp").mkdir()
-        process = StepProcess(command, self.image.environment(folder), folder)
+        process = ProcessGroup(command, self.image.environment(folder), folder)
         run.step.pid = process.pid
         return process
 
-    def _watch(self, run: StepRun, process: StepProcess, cluster_ends: Callable[[], bool]) -> int:
+    def _watch(self, run: StepRun, process: ProcessGroup, cluster_ends: Callable[[], bool]) -> int:
         """Wait until the command has ended, by itself or because it was cancelled."""
         deadline = time.monotonic() + run.trouble.kill_after if run.trouble.kill_after is not None else None
         interrupted_for = None
@@ -80,7 +80,7 @@ class StepRunner:
                     interrupted_for = wish
                     process.interrupt()
                 else:
-                    self.changed.wait(_POLL)
+                    self.changed.wait(POLL)
         return exit_code
 
     def _end(self, run: StepRun, exit_code: int, cluster_ends: Callable[[], bool]) -> None:

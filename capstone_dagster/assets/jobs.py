@@ -8,12 +8,16 @@ import dagster as dg
 from capstone_dagster.assets import page
 from capstone_dagster.assets.checks import CHECK_KEYS
 from capstone_dagster.assets.table_assets import asset_key
-from capstone_dagster.run_tags import MAX_RETRIES_TAG
+from capstone_dagster.run_tags import MAX_RETRIES_TAG, MAX_RUNTIME_TAG
+from capstone_dagster.settings import Settings
 from capstone_dagster.warehouse.tables import tables
-from spark_code.flow import WHOLE, steps_of, tables_of
+from spark_code.flow import STEPS, WHOLE, steps_of, tables_of
 
 JobName = Literal["daily_pipeline", "preprocessing", "analytical"]
 JOB_NAMES: tuple[JobName, ...] = get_args(JobName)
+
+# Of a run of one day on this machine: run_monitoring in deploy/dagster.yaml.
+_MAX_SECONDS = 21_600
 
 # The step and the layer of the tables in Postgres, if they are switched on.
 WAREHOUSE = "warehouse"
@@ -51,20 +55,30 @@ def backfills(days_per_run: int | None) -> dg.BackfillPolicy:
     return dg.BackfillPolicy.multi_run(days_per_run) if days_per_run else dg.BackfillPolicy.single_run()
 
 
-def all_jobs(max_retries: int) -> list[Any]:
+def longest_day(settings: Settings) -> int:
+    """How many seconds a run of one day may take; on EMR, as long as its cluster may start and all steps may run."""
+    if settings.emr is None:
+        return _MAX_SECONDS
+    return round(60 * (settings.emr.start_minutes + len(STEPS) * settings.emr.step_minutes))
+
+
+def all_jobs(settings: Settings) -> list[Any]:
     """The three jobs; what ``define_asset_job`` returns has no public name, hence Any."""
     texts: dict[JobName, str] = {
         "daily_pipeline": "Raw files to report and page, one run",
         "preprocessing": "Raw files to the end-of-day load",
         "analytical": "The end-of-day load to the report and its page; preprocessing must have run",
     }
+    # How often Dagster's daemon starts a run again whose process was lost.
+    tags = {MAX_RETRIES_TAG: f"{settings.max_retries}"}
+    if settings.emr:  # when the daemon ends a run that takes too long
+        tags[MAX_RUNTIME_TAG] = f"{longest_day(settings)}"
     return [
-        # How often Dagster's daemon starts a run again whose process was lost.
         dg.define_asset_job(
             name,
             _selection(name) - dg.AssetSelection.checks(LANDED, *CHECK_KEYS.values()),
             description=text,
-            tags={MAX_RETRIES_TAG: f"{max_retries}"},
+            tags=tags,
         )
         for name, text in texts.items()
     ]

@@ -11,7 +11,7 @@ from typing import Any
 
 from capstone_dagster.emr.api import Answer, Emr, EmrApiError
 from capstone_dagster.emr.cluster_request import Owner, creation
-from capstone_dagster.settings import EmrSettings
+from capstone_dagster.emr_settings import EmrSettings
 from spark_code.errors import ExpectedError
 from spark_code.storage import Storage
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from capstone_dagster.emr import packages
 from capstone_dagster.emr.attempt_folder import Versions
+from capstone_dagster.emr_settings import EmrSettings
 from capstone_dagster.setting_values import Fleet
-from capstone_dagster.settings import CHECKOUT, EmrSettings
+from capstone_dagster.settings import CHECKOUT
 from spark_code.storage import Storage
 
 # The names of all clusters and steps of the platform begin with it; job id and run id follow.
@@ -68,6 +69,11 @@ def creation(wanted: EmrSettings, owner: Owner, number: int, staging: Storage) -
         # The packages and the logs of the machine are on it; EMR's default is 15 GiB.
         "EbsRootVolumeSize": _ROOT_GIB,
     }
+    if wanted.max_machines:
+        # Machines of CORE, which hold HDFS and the application master, stay as they are: TASK grows and shrinks.
+        units = {"MinimumCapacityUnits": wanted.core_fleet.units, "MaximumCapacityUnits": wanted.max_machines}
+        core = {"MaximumCoreCapacityUnits": wanted.core_fleet.units}
+        request["ManagedScalingPolicy"] = {"ComputeLimits": {"UnitType": "InstanceFleetUnits", **units, **core}}
     if wanted.security_configuration:
         request["SecurityConfiguration"] = wanted.security_configuration
     return request

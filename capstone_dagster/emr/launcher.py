@@ -32,8 +32,9 @@ from capstone_dagster.emr.event_relay import Relay
 from capstone_dagster.emr.on_cluster import step_main
 from capstone_dagster.emr.step_calls import Steps
 from capstone_dagster.emr.step_watch import Watch
+from capstone_dagster.emr_settings import EmrSettings
 from capstone_dagster.run_tags import CLUSTER_TAG
-from capstone_dagster.settings import CHECKOUT, EmrSettings, Settings
+from capstone_dagster.settings import CHECKOUT, Settings
 from capstone_dagster.steps.inputs import require_inputs
 from spark_code.errors import ExpectedError
 from spark_code.locations import StorageError

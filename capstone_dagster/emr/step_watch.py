@@ -18,7 +18,8 @@ from capstone_dagster.emr.cluster import ACTIVE, RunCluster, another_may_help, d
 from capstone_dagster.emr.event_relay import Relay
 from capstone_dagster.emr.node_health import NodeHealth
 from capstone_dagster.emr.step_calls import ENDED, Steps, last_of_stderr, log_folder
-from capstone_dagster.settings import EmrSettings, Settings
+from capstone_dagster.emr_settings import EmrSettings
+from capstone_dagster.settings import Settings
 from capstone_dagster.steps.inputs import made_tables
 from capstone_dagster.steps.retries import Retries
 from capstone_dagster.wording import lasting

@@ -17,6 +17,7 @@ from dagster._core.definitions.reconstruct import ReconstructableJob, Reconstruc
 from dagster._core.errors import raise_execution_interrupts
 
 from capstone_dagster.assets.job_of_run import job_of_assets, what
+from capstone_dagster.assets.jobs import longest_day
 from capstone_dagster.run_tags import (
     BACKFILL_TAG,
     BACKFILL_TAGS,
@@ -35,7 +36,6 @@ from capstone_dagster.steps.ended_runs import require_in_progress
 from capstone_dagster.trading_days import trading_days
 from spark_code.errors import ExpectedError
 
-_MAX_SECONDS_PER_DAY = 21_600  # the limit of a run of one day: run_monitoring in deploy/dagster.yaml
 _PAUSE_SECONDS = 5.0
 _REASONS_SHOWN = 10
 
@@ -52,7 +52,7 @@ def run_days(
     chain = run.tags.get(DAYS_TAG, run.run_id) if run.tags.get(RESUME_TAG) == "true" else run.run_id
     days = trading_days(settings.first_trading_day).parse(_days_named(run))
     missing = sorted(set(days) - _succeeded(instance, run, chain))
-    tags = {DAYS_TAG: chain, MAX_RUNTIME_TAG: f"{len(missing) * _MAX_SECONDS_PER_DAY}"}
+    tags = {DAYS_TAG: chain, MAX_RUNTIME_TAG: f"{len(missing) * longest_day(settings)}"}
     instance.add_run_tags(run.run_id, tags)
     instance.report_engine_event(f"{len(missing)} of {len(days)} days are run, each by a run tagged {DAYS_TAG}.", run)
     name, selection = _what(run)

@@ -150,6 +150,7 @@ def test_a_valid_value_is_taken(variable: str, value: str, field: str, expected:
         ("CAPSTONE_EMR_CORE_FLEET", "2xlarge", "must be machines and their types like 2xm6i.xlarge,m5.xlarge"),
         ("CAPSTONE_EMR_CORE_FLEET", "0xm5.xlarge", "must be at least one machine"),
         ("CAPSTONE_EMR_TASK_FLEET", f"1x{','.join(['m5.xlarge'] * 31)}", "must be at most 30 types"),
+        ("CAPSTONE_EMR_MAX_MACHINES", "0", "must be a number from 1 to 9999"),
         ("CAPSTONE_EMR_DISK_GIB", "9", "must be a number of GiB from 10 to 16384"),
         ("CAPSTONE_EMR_DISK_GIB", "200GB", "must be a number of GiB from 10 to 16384"),
         ("CAPSTONE_EMR_IDLE_MINUTES", "0", "must be a number above 0 and at most 10080, a week"),

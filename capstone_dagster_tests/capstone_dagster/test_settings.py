@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from capstone_dagster.deliveries.precondition_kinds import Command, KeyExists, MinimumBytes, PrefixExists
 from capstone_dagster.deliveries.preconditions import Preconditions
+from capstone_dagster.emr_settings import EmrSettings
 from capstone_dagster.setting_values import Fleet
-from capstone_dagster.settings import CHECKOUT, EmrSettings, Settings, SettingsError, given_variables, unknown_variables
+from capstone_dagster.settings import CHECKOUT, Settings, SettingsError, given_variables, unknown_variables
 
 DEFAULTS = Settings(
     deployment="local",
@@ -106,6 +107,7 @@ def test_all_variables_together(tmp_path: Path) -> None:
         "CAPSTONE_EMR_CLUSTER_ID": "j-2AXXXXXXGAPLF",
         "CAPSTONE_EMR_TERMINATE_CLUSTER": "true",
         "CAPSTONE_EMR_PROTECT": "false",
+        "CAPSTONE_EMR_MAX_MACHINES": "40",
         "CAPSTONE_EMR_DISK_GIB": "200",
         "CAPSTONE_EMR_RELEASE": "emr-spark-8.0.0",
         "CAPSTONE_EMR_MASTER_FLEET": "1xm7g.xlarge",
@@ -180,6 +182,7 @@ def test_all_variables_together(tmp_path: Path) -> None:
             master_fleet=Fleet(1, ("m7g.xlarge",)),
             core_fleet=Fleet(4, ("m7g.2xlarge", "r7g.2xlarge")),
             task_fleet=Fleet(20, ("c7g.4xlarge", "m7g.4xlarge")),
+            max_machines=40,
             disk_gib=200,
             subnets=("subnet-0a1", "subnet-0b2"),
             service_role="capstone-emr",

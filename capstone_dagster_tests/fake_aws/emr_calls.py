@@ -74,9 +74,9 @@ class Asked:
         status: dict[str, Any] = self.client.describe_cluster(ClusterId=self.id)["Cluster"]["Status"]
         return status
 
-    def reaches(self, *states: str) -> dict[str, Any]:
+    def reaches(self, *states: str, seconds: float = 30) -> dict[str, Any]:
         """The cluster's status, once it is in one of these states."""
-        return eventually(self.status, lambda status: status["State"] in states, seconds=30)
+        return eventually(self.status, lambda status: status["State"] in states, seconds=seconds)
 
     def step_status(self, step_id: str) -> dict[str, Any]:
         status: dict[str, Any] = self.client.describe_step(ClusterId=self.id, StepId=step_id)["Step"]["Status"]

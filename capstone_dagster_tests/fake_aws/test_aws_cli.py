@@ -148,4 +148,4 @@ def test_what_the_document_tells_the_fake_is_understood(emr: FakeEmr, method: st
     )
 
     with urllib.request.urlopen(request) as answer:  # noqa: S310
-        assert (answer.status, len(MOODS)) == (200, 8)
+        assert (answer.status, len(MOODS)) == (200, 9)

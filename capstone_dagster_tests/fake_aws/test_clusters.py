@@ -117,6 +117,19 @@ def test_a_policy_can_come_later_and_does_not_end_a_busy_cluster(s3_endpoint: st
         assert ended - step["Timeline"]["EndDateTime"] >= timedelta(milliseconds=50)
 
 
+def test_a_scaling_policy_is_kept_until_it_is_removed(client: Any) -> None:
+    limits = {"UnitType": "InstanceFleetUnits", "MinimumCapacityUnits": 1, "MaximumCapacityUnits": 5}
+    cluster = Asked.for_cluster(client, ManagedScalingPolicy={"ComputeLimits": limits})
+    assert client.get_managed_scaling_policy(ClusterId=cluster.id)["ManagedScalingPolicy"] == {"ComputeLimits": limits}
+
+    more = {"ComputeLimits": limits | {"MaximumCapacityUnits": 9}}
+    client.put_managed_scaling_policy(ClusterId=cluster.id, ManagedScalingPolicy=more)
+    assert client.get_managed_scaling_policy(ClusterId=cluster.id)["ManagedScalingPolicy"] == more
+
+    client.remove_managed_scaling_policy(ClusterId=cluster.id)
+    assert "ManagedScalingPolicy" not in client.get_managed_scaling_policy(ClusterId=cluster.id)
+
+
 def test_clusters_are_listed_newest_first_in_pages(s3_endpoint: str) -> None:
     with FakeEmr(s3_endpoint=s3_endpoint, page_size=2) as emr:
         client = client_of(emr.endpoint)

@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
 import pytest
 from dotenv import dotenv_values
 
 from capstone_dagster_tests.fake_aws.emr_calls import Asked, bash, client_of, living
 from capstone_dagster_tests.servers.processes import eventually
 from capstone_dagster_tests.servers.s3_server import s3_client
+from fake_aws.__main__ import main
 from fake_aws.emr import FakeEmr
 
 
 @contextmanager
-def servers(env_file: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-m", "fake_aws", "--env-file", str(env_file)]
+def servers(env_file: Path, *options: str) -> Iterator["subprocess.Popen[bytes]"]:
+    command = [sys.executable, "-m", "fake_aws", "--env-file", str(env_file), *options]
     # Who is killed cannot remove a step's folder.
     environment = os.environ | {"TMPDIR": str(env_file.parent)}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
@@ -63,6 +65,16 @@ def test_no_process_survives_the_server(tmp_path: Path, ending: str) -> None:
         eventually(lambda: living(group), lambda left: left == [], seconds=30)
 
 
+def test_no_worker_of_spark_survives_a_server_that_is_killed(tmp_path: Path) -> None:
+    with servers(tmp_path / "env", "--workers", "1") as process:
+        variables = dotenv_values(tmp_path / "env")
+        Asked.for_cluster(client_of(str(variables["AWS_ENDPOINT_URL_EMR"]))).reaches("WAITING", seconds=180)
+        spark = [child for child in psutil.Process(process.pid).children(recursive=True) if child.name() == "java"]
+        assert len(spark) == 2
+        process.kill()
+        eventually(lambda: [each for each in spark if each.is_running()], lambda left: left == [], seconds=30)
+
+
 def test_its_variables_lead_to_both_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with servers(tmp_path / "env") as process:
         assert process.stdout
@@ -75,6 +87,13 @@ def test_its_variables_lead_to_both_servers(tmp_path: Path, monkeypatch: pytest.
         boto3.Session().client("s3").create_bucket(Bucket="from-outside")
         assert [bucket["Name"] for bucket in s3_client().list_buckets()["Buckets"]] == ["from-outside"]
         assert boto3.Session().client("emr").list_clusters()["Clusters"] == []
+
+
+@pytest.mark.parametrize("number", ["-1", "two"])
+def test_no_number_of_workers_is_refused(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--workers", number])
+    assert f"argument --workers: {number!r} is not a number of workers" in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_is_named(emr: FakeEmr) -> None:

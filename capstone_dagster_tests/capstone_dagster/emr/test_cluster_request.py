@@ -30,6 +30,7 @@ EVERYTHING = {
     "CAPSTONE_EMR_LOG_URI": "s3://logs/emr/",
     "CAPSTONE_EMR_TERMINATE_CLUSTER": "false",
     "CAPSTONE_EMR_DISK_GIB": "250",
+    "CAPSTONE_EMR_MAX_MACHINES": "20",
     "CAPSTONE_EMR_PROTECT": "false",
 }
 
@@ -135,6 +136,14 @@ def test_every_wish_is_heard(staging: Storage) -> None:
     first_types = [fleet["InstanceTypeConfigs"][0] for fleet in request["Instances"]["InstanceFleets"]]
     by_fleet = [first.get("EbsConfiguration") for first in first_types]
     assert by_fleet == [None, *[disk["EbsConfiguration"]] * 2]  # the primary node computes nothing
+    assert request["ManagedScalingPolicy"] == {
+        "ComputeLimits": {
+            "UnitType": "InstanceFleetUnits",
+            "MinimumCapacityUnits": 2,
+            "MaximumCapacityUnits": 20,
+            "MaximumCoreCapacityUnits": 2,
+        }
+    }
     assert request["Instances"]["TerminationProtected"] is False
     assert request["Instances"]["Ec2SubnetIds"] == ["subnet-1", "subnet-2"]
     assert request["SecurityConfiguration"] == "encrypted"

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,14 +14,16 @@ from hashlib import sha256
 from pathlib import Path
 
 import dagster as dg
+import psutil
 import pytest
 from pyspark.sql import SparkSession
 
-from capstone_dagster_tests.servers.emr_platform import DAY, EmrPlatform, taken_cluster
+from capstone_dagster_tests.servers.emr_platform import DAY, QUICK, EmrPlatform, taken_cluster
 from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
 from capstone_dagster_tests.servers.processes import eventually, heard
 from capstone_dagster_tests.servers.s3_server import s3_client
 from fake_aws.emr import FakeEmr
+from fake_aws.machines import MachineOptions
 from spark_code.flow import STEPS
 from spark_code.schemas import EVENTS, TABLES
 
@@ -81,12 +84,21 @@ def data_versions(instance: dg.DagsterInstance, path: str) -> dict[str, str]:
     return {name: value for name, value in (event.asset_materialization.tags or {}).items() if "data_version" in name}
 
 
+@pytest.fixture(scope="module")
+def local(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """The same day as it is without EMR."""
+    del spark
+    platform = Platform(tmp_path_factory.mktemp("local"), DAY)
+    platform.sample(DAY)
+    assert platform.run("daily_pipeline", DAY).success
+    return platform
+
+
 @pytest.mark.whole_platform
 @pytest.mark.faults("F14", sample=True)
 def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_secret_shows(
-    platform: EmrPlatform, tmp_path: Path, spark: SparkSession
+    platform: EmrPlatform, local: Platform
 ) -> None:
-    del spark  # for the local run
     platform.emr.tell.fail_next_steps(message="exit code 137")
     retrying = replace(platform, settings_of_emr={"CAPSTONE_MAX_RETRIES": "1"})
 
@@ -113,9 +125,6 @@ def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_
         assert versions[made]["dagster/data_version"] == platform.lake.require(TABLES[made], DAY).digest
         assert versions[made]["dagster/data_version_is_user_provided"] == "true"
 
-    local = Platform(tmp_path / "local", DAY)
-    local.sample(DAY)
-    assert local.run("daily_pipeline", DAY).success
     for table in TABLES.values():
         assert platform.rows(table, DAY) == local.rows(table, DAY), table
 
@@ -133,6 +142,41 @@ def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_
     shown |= {str(path): path.read_text(errors="replace") for path in logs_here}
     assert logs_here
     assert [where for where, text in shown.items() if CANARY in text] == []
+
+
+@pytest.mark.whole_platform
+def test_a_day_on_two_workers_gives_the_same_rows_although_one_of_them_is_killed(
+    s3_endpoint: str, s3_uri: str, tmp_path: Path, local: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with FakeEmr(s3_endpoint=s3_endpoint, machines=MachineOptions(workers=2)) as emr:
+        readable = {"CAPSTONE_EMR_SPARK_CONF": f"{QUICK['CAPSTONE_EMR_SPARK_CONF']};spark.eventLog.compress=false"}
+        platform = EmrPlatform(tmp_path, DAY, bucket=s3_uri, emr=emr, settings_of_emr=readable)
+        platform.sample(DAY)
+        process = started(platform, "run", DAY.isoformat())
+        # The last step works, and the worker that is killed has rows of it.
+        logs_of_executors = f"emr-machines-*/worker-2/work/app-*-{len(STEPS) - 1:04}/*/stderr"
+        eventually(
+            lambda: (
+                process.poll() is not None
+                or any("Finished task" in log.read_text() for log in tmp_path.glob(logs_of_executors))
+            ),
+            seconds=1200,
+        )
+        emr.tell.lose_worker()
+        meanwhile = [step.state for step in emr.clusters[0].steps]
+        said, _ = process.communicate(timeout=1200)
+
+    assert process.returncode == 0, said
+    assert meanwhile == [*["COMPLETED"] * (len(STEPS) - 1), "RUNNING"]
+    ours = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+    assert [command for command in ours if "deploy.master" in command or "deploy.worker" in command] == []
+    assert [step.state for step in emr.clusters[0].steps] == ["COMPLETED"] * len(STEPS)
+    for table in TABLES.values():
+        assert platform.rows(table, DAY) == local.rows(table, DAY), table
+    event_logs = [content.decode() for key, content in everything_on_s3(s3_uri) if "/events_1_" in key]
+    assert [log.count("SparkListenerExecutorAdded") for log in event_logs] == [2] * len(STEPS)
+    assert any("SparkListenerExecutorRemoved" in log for log in event_logs)
 
 
 @pytest.mark.faults("F3")

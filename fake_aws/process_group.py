@@ -1,6 +1,6 @@
-"""A step's command as a local process in its own group, which ends with this process at the latest.
+"""A command of a cluster as a local process in its own group, which ends with this process at the latest.
 
-``emr_image`` defines the command and its environment.
+``emr_image`` defines the commands of steps and their environment.
 """
 
 import os
@@ -15,12 +15,12 @@ from pathlib import Path
 _WATCH = 'read -r ended || kill -s KILL -- "-$1"'
 
 
-class StepProcess:
+class ProcessGroup:
     """One command and everything it starts, with ``stdout`` and ``stderr`` as files in its folder."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
-            self._process = subprocess.Popen(  # noqa: S603 - running the caller's command is the purpose of a step
+            self._process = subprocess.Popen(  # noqa: S603 - running the caller's command is the purpose of an EMR
                 command,
                 env=dict(environment),
                 cwd=folder,
