@@ -144,7 +144,7 @@ def test_a_day_gives_the_rows_of_a_local_run_although_a_step_failed_once_and_no_
     assert [where for where, text in shown.items() if CANARY in text] == []
 
 
-@pytest.mark.whole_platform
+@pytest.mark.faults("F1")
 def test_a_day_on_two_workers_gives_the_same_rows_although_one_of_them_is_killed(
     s3_endpoint: str, s3_uri: str, tmp_path: Path, local: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
