@@ -39,7 +39,7 @@ class SlotTakenError(ExpectedError):
 
 @contextmanager
 def day_locked(instance: dg.DagsterInstance, day: str) -> Iterator[None]:
-    """Hold the lock of the day, under which its slot is given."""
+    """Hold the lock of the day, under which its slot is given; of a run of no day, that of its id."""
     storage = instance.run_storage
     if not isinstance(storage, PostgresRunStorage):  # in memory: there is no other process
         yield

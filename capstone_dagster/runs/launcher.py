@@ -29,25 +29,31 @@ class DayRunLauncher(DefaultRunLauncher):
         """Start the run, refuse it, let it wait again, or cancel it if another has done what it was asked for.
 
         The daemon looked whether the day was free before it marked this run as starting; in between
-        somebody who does not use the queue may have taken it.
+        somebody who does not use the queue may have taken it, or the daemon of another host this run.
         """
         run = context.dagster_run
         # Read here, and not handed on: Dagster makes the launcher from deploy/dagster.yaml, and knows no settings.
         if refused(self._instance, run, Settings.from_environment().first_trading_day):
             return
         day = run.tags.get(PARTITION_TAG)
-        if day:
-            with day_locked(self._instance, day):
-                if taken := holder(self._instance, day, besides=run.run_id):
-                    back_to_queue(self._instance, run, taken)
-                    return
-                if same := self._done_already(run, day):
-                    reason = f"Not run: run {same.run_id} was asked for the same, and ended in {same.status.value}."
-                    self._instance.report_run_canceled(run, reason)
-                    return
-        # If both die, this process and the code server, nobody else could tell whether the run's own has begun.
-        self._instance.add_run_tags(run.run_id, Worker.process().signature(run.run_id, LAUNCHER_TAG))
+        with day_locked(self._instance, day or run.run_id):
+            if self._is_launched_elsewhere(run.run_id):
+                return
+            if day and (taken := holder(self._instance, day, besides=run.run_id)):
+                back_to_queue(self._instance, run, taken)
+                return
+            if day and (same := self._done_already(run, day)):
+                reason = f"Not run: run {same.run_id} was asked for the same, and ended in {same.status.value}."
+                self._instance.report_run_canceled(run, reason)
+                return
+            # Should this process and the code server die, it shows that nobody starts the run any more.
+            self._instance.add_run_tags(run.run_id, Worker.process().signature(run.run_id, LAUNCHER_TAG))
         super().launch_run(context)
+
+    def _is_launched_elsewhere(self, run_id: str) -> bool:
+        current = self._instance.get_run_by_id(run_id)
+        launcher = Worker.of(current, LAUNCHER_TAG) if current else None
+        return launcher is not None and launcher != Worker.process() and not launcher.is_dead
 
     def _done_already(self, run: DagsterRun, day: str) -> DagsterRun | None:
         """The run of another sensor, or of the schedule, that had the same run key and has ended.

@@ -74,6 +74,13 @@ def left_to_dagster(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return runs
 
 
+def launched_by(instance: dg.DagsterInstance, worker: Worker, day: date) -> dg.DagsterRun:
+    """A run of the day that a process has given to a code server."""
+    run = run_of(instance, day, STATUS.STARTING)
+    instance.add_run_tags(run.run_id, worker.signature(run.run_id, LAUNCHER_TAG))
+    return run
+
+
 def launch(launcher: DayRunLauncher, run: dg.DagsterRun) -> None:
     launcher.launch_run(LaunchRunContext(dagster_run=run, workspace=None))
 
@@ -137,6 +144,21 @@ def test_a_run_whose_day_is_held_by_the_dead_goes_on(
 
     assert gone_on == [run.run_id]
     assert status_of(instance, dead) == STATUS.FAILURE
+
+
+def test_a_run_that_the_daemon_of_another_host_took_in_the_same_moment_is_launched_once(
+    instance: dg.DagsterInstance, launcher: DayRunLauncher, gone_on: list[str]
+) -> None:
+    with sleeping() as process:
+        living = (Worker("elsewhere", 1, "1"), Worker.process(process.pid))
+        others = [launched_by(instance, worker, unused_day()) for worker in living]
+        ours = [launched_by(instance, worker, unused_day()) for worker in (Worker.process(), dead_worker())]
+
+        for run in (*others, *ours):
+            launch(launcher, run)
+
+    assert gone_on == [run.run_id for run in ours]
+    assert {status_of(instance, run) for run in others} == {STATUS.STARTING}
 
 
 @pytest.mark.parametrize("end", [STATUS.SUCCESS, STATUS.FAILURE, STATUS.CANCELED])

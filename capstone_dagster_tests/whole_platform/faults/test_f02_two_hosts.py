@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from capstone_dagster.run_storage.embedded_postgres import serving
+from capstone_dagster.runs.failure_reasons import run_reason
 from capstone_dagster_tests.fault_report import Tally
 from capstone_dagster_tests.servers.dagster_services import services
 from capstone_dagster_tests.servers.on_s3 import raw_and_lake_below
@@ -108,7 +109,8 @@ def test_daemons_of_two_hosts_run_what_was_delivered_once(
         eventually(lambda: hosts[0].manifest(DAILY_SUMMARY, DAY), seconds=600, pause=1)
         with hosts[0].instance() as instance:
             runs = eventually(instance.get_runs, lambda runs: all(run.is_finished for run in runs), pause=1)
+            ended = [(run.job_name, run.status.value, run_reason(instance, run.run_id)) for run in runs]
 
-    assert [(run.job_name, run.status.value) for run in runs] == [("daily_pipeline", "SUCCESS")]
+    assert ended == [("daily_pipeline", "SUCCESS", None)]
     for path, rows in hosts[0].rows_of_all_tables(DAY).items():
         tally.compare(rows, clean[1][path])
