@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,14 @@ class Installation:
     def processes(self, role: str) -> list[psutil.Process]:
         """Those of a role; gone ones have none."""
         return [process for process in processes_of(self.home) if _is(process, role)]
+
+    def commands(self, role: str) -> list[str]:
+        """What those of a role were started with, in order."""
+        found = []
+        for process in self.processes(role):
+            with suppress(psutil.Error):
+                found.append(" ".join(process.cmdline()))
+        return sorted(found)
 
     def roles(self) -> Counter[str]:
         """How many processes there are of each role, but for those of the database, which come and go."""

@@ -1,12 +1,16 @@
 """What is wrong at the end of a soak: each finding is a sentence, and there must be none."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import cast
 from unittest.mock import patch
+
+import psutil
 
 from benchmarks.day.same_rows import differences, published
 from capstone_dagster.trading_days import trading_days
@@ -116,22 +120,24 @@ def run_storage(installation: Installation) -> Iterator[str]:
             yield f"{number} {what}"
 
 
-def more_processes(installation: Installation, at_start: Counter[str]) -> Iterator[str]:
+def more_processes(installation: Installation, at_start: Counter[str], patience: float) -> Iterator[str]:
     """Processes that were not there when nothing had happened yet.
 
-    The code starts one with its first run, and keeps it: in it, Python notes what processes share.
+    The code starts one with its first run, and keeps it: in it, Python notes what processes share. What ends while you
+    are patient, as a process of a sensor does, is no leak.
     """
-    for role, number in (installation.roles() - at_start - Counter({"resource tracker": 1})).items():
-        commands = [
-            " ".join(process.cmdline()) for process in processes_of(installation.home) if role_of(process) == role
-        ]
-        yield f"{number} more of {role} than at the start, among them: {'; '.join(sorted(commands))}"
+    usual, deadline = at_start + Counter({"resource tracker": 1}), time.monotonic() + patience
+    while (more := installation.roles() - usual) and time.monotonic() < deadline:
+        time.sleep(1)
+    for role, number in more.items():
+        yield f"{number} more of {role} than at the start, among them: {'; '.join(installation.commands(role))}"
 
 
 def living(home: Path) -> Iterator[str]:
     """Processes that outlive the platform."""
     for process in processes_of(home):
-        yield f"process {process.pid} ({role_of(process)}) still works in {home}"
+        with suppress(psutil.NoSuchProcess):  # by now it has ended
+            yield f"process {process.pid} ({role_of(process)}) still works in {home}"
 
 
 def left_behind(temp: Path, killed: int) -> Iterator[str]:

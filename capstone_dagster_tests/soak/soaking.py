@@ -31,6 +31,8 @@ from fake_aws.s3_server import s3_server
 _LOOK_SECONDS = 5.0
 # Until all days are done; a busy machine may need long.
 _REST_SECONDS = 3600.0
+# In which what was started before the rest has ended, too.
+_PASSING_SECONDS = 60.0
 
 
 class Soak:
@@ -69,7 +71,7 @@ class Soak:
         self._say(f"capstone dev is up in {soaked.home}")
         self._act(soaked, Vendor(self._seed, soaked.platform.raw, folder / "drafts"), injector, watch)
         findings = [*self._rest(soaked, injector, watch, disk)]
-        findings += [*judgement.run_storage(soaked), *judgement.more_processes(soaked, at_start)]
+        findings += [*judgement.run_storage(soaked), *judgement.more_processes(soaked, at_start, _PASSING_SECONDS)]
         findings += filter(None, (series.growth() for series in watch.series))
         self._facts |= self._counts(soaked, injector, watch)
         self._say("Ctrl-C at the end")

@@ -122,7 +122,7 @@ def test_a_process_that_outlives_the_platform_is_found(tmp_path: Path) -> None:
     ) as leaked:
         installation = Installation(Platform(tmp_path, DAY), {})
         [found] = judgement.living(tmp_path)
-        [more] = judgement.more_processes(installation, Counter())
+        [more] = judgement.more_processes(installation, Counter(), patience=0)
         leaked.kill()
 
     assert found.startswith(f"process {leaked.pid} ")

@@ -14,6 +14,7 @@ import pytest
 
 from capstone_dagster_tests.builders.command_line import CAPSTONE, Run, usage_error
 from capstone_dagster_tests.builders.published_files import close, publish
+from capstone_dagster_tests.servers.processes import heard
 from spark_code.lake import Lake
 from spark_code.schemas import CLOSES
 
@@ -87,13 +88,16 @@ def test_more_rows_than_people_read_are_left_to_a_file(capstone: Run) -> None:
 @pytest.mark.slow
 def test_a_query_is_stopped_by_ctrl_c(home: Path) -> None:
     query = "SELECT count(*) FROM range(1000000000) AS a, range(1000000) AS b WHERE a.range + b.range = 7"
-    with subprocess.Popen([CAPSTONE, "sql", query], stderr=subprocess.PIPE, text=True) as run:
-        heard = psutil.Process(run.pid)
-        while heard.cpu_times().user < 3 or heard.num_threads() < 3:  # it is at the query
+    with heard(signal.SIGINT), subprocess.Popen([CAPSTONE, "sql", query], stderr=subprocess.PIPE, text=True) as run:
+        process = psutil.Process(run.pid)
+        while process.cpu_times().user < 3 or process.num_threads() < 3:  # it is at the query
             assert run.poll() is None
             time.sleep(0.1)
         run.send_signal(signal.SIGINT)
-        _, err = run.communicate(timeout=30)
+        try:
+            _, err = run.communicate(timeout=60)
+        finally:
+            run.kill()
 
     assert (run.returncode, err.strip()) == (1, "Aborted!")
     assert home.exists()
