@@ -74,7 +74,7 @@ class Asked:
         status: dict[str, Any] = self.client.describe_cluster(ClusterId=self.id)["Cluster"]["Status"]
         return status
 
-    def reaches(self, *states: str, seconds: float = 30) -> dict[str, Any]:
+    def reaches(self, *states: str, seconds: float = 180) -> dict[str, Any]:
         """The cluster's status, once it is in one of these states."""
         return eventually(self.status, lambda status: status["State"] in states, seconds=seconds)
 
@@ -82,7 +82,7 @@ class Asked:
         status: dict[str, Any] = self.client.describe_step(ClusterId=self.id, StepId=step_id)["Step"]["Status"]
         return status
 
-    def step_reaches(self, step_id: str, *states: str, seconds: float = 30) -> dict[str, Any]:
+    def step_reaches(self, step_id: str, *states: str, seconds: float = 180) -> dict[str, Any]:
         """The step's status, once it is in one of these states."""
         return eventually(lambda: self.step_status(step_id), lambda status: status["State"] in states, seconds=seconds)
 
