@@ -2,18 +2,15 @@
 
 from typing import Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from capstone_dagster import setting_values as values
 from capstone_dagster.setting_values import Fleet, as_text
 
 
 class EmrSettings(
-    BaseModel,
+    values.Variables,
     frozen=True,
-    extra="forbid",
-    hide_input_in_errors=True,
-    validate_by_name=True,
     alias_generator=lambda name: f"CAPSTONE_EMR_{name.upper()}",
 ):
     """Where and how the Spark steps run on EMR. Each field is the variable CAPSTONE_EMR_<FIELD NAME>."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationError, WrapValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainValidator, ValidationError, WrapValidator
 
 from capstone_dagster.deliveries.preconditions import Preconditions
 from capstone_dagster.trading_days import EARLIEST_FIRST_DAY, LATEST_FIRST_DAY
@@ -25,6 +25,10 @@ _CLOSE = time(16)
 # What names a secret in Spark's configuration. Arguments of a step are shown in the EMR console.
 _SECRET = re.compile(r"password|secret|token|credential|access\.?key|session\.?key", re.IGNORECASE)
 _HOST, _URL = r"\s*([a-z0-9_.-]+|\[[0-9a-f:.]+\])\s*", r"[a-z0-9]+://\S+"
+
+
+class Variables(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True, validate_by_name=True):
+    """Settings that belong together; an alias is the name of a variable, and an error shows no value."""
 
 
 def _takes(what: str, like: str = "") -> WrapValidator:

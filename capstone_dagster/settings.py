@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from capstone_dagster import setting_values as values
@@ -41,11 +41,8 @@ class SettingsError(ExpectedError):
 
 # What has no repr is a secret: a URL may hold a password.
 class Settings(
-    BaseModel,
+    values.Variables,
     frozen=True,
-    extra="forbid",
-    hide_input_in_errors=True,
-    validate_by_name=True,
     alias_generator=lambda name: f"CAPSTONE_{name.upper()}",
 ):
     """The validated settings. Each field is the variable CAPSTONE_<FIELD NAME>."""

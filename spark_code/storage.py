@@ -101,7 +101,7 @@ class Storage:
         bucket = self.root.removeprefix("s3://").split("/", 1)[0]
         with self._explaining(""):
             try:
-                boto3.client("s3", region_name=s3_region(), config=patience).head_bucket(Bucket=bucket)
+                boto3.Session(region_name=s3_region()).client("s3", config=patience).head_bucket(Bucket=bucket)
             except ClientError as error:
                 reason = {"404": "does not exist", "403": "is not ours to use"}.get(error.response["Error"]["Code"])
                 if reason is None:  # S3 is busy or down

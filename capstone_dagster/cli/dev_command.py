@@ -28,7 +28,7 @@ from capstone_dagster.cli.child_process import (
 from capstone_dagster.cli.prerequisites import require_java
 from capstone_dagster.job_status.view import migrate
 from capstone_dagster.run_storage.instance import ready
-from capstone_dagster.runs.unfinished_runs import unfinished_runs
+from capstone_dagster.runs.unfinished_runs import end_lost_runs
 from capstone_dagster.settings import CHECKOUT, Settings
 from capstone_dagster.ui.request_guard import require_sign_in
 from capstone_dagster.wording import end_in_words
@@ -71,7 +71,7 @@ def dev(host: str, port: int) -> None:
         _code_location(instance) as workspace,
     ):
         migrate(instance)
-        unfinished_runs(instance)  # ends those that were being started at the last Ctrl-C: they would hold the queue
+        end_lost_runs(instance)  # one that was being started at the last Ctrl-C would hold up the queue
         listening = ["--host", host, "--port", str(port)]
         with deferring_signals() as received, _running(workspace, listening) as parts:
             while not received and not any(part.poll() is not None for part in parts.values()):

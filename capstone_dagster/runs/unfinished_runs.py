@@ -18,10 +18,15 @@ _STATUS = dg.DagsterRunStatus
 _UNFINISHED = [_STATUS.QUEUED, *IN_PROGRESS]
 
 
+def end_lost_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Record the end of runs whose process is gone; returns those that wait or work."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
+    return [run for run in runs if PARTITION_TAG not in run.tags or not end_dead(instance, run)]
+
+
 def unfinished_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     """The runs that wait, work, or failed and will be tried again; runs whose process is gone are ended first."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
-    going_on = [run for run in runs if PARTITION_TAG not in run.tags or not end_dead(instance, run)]
+    going_on = end_lost_runs(instance)
     # Queried last, so that it includes a run that fails in between or was just ended.
     since = datetime.now(UTC) - timedelta(seconds=NEXT_ATTEMPT_SECONDS)
     failed = dg.RunsFilter(statuses=[_STATUS.FAILURE], tags={WILL_RETRY_TAG: "true"}, updated_after=since)
