@@ -73,10 +73,10 @@ def end_if_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 
 def end_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """The same without holding the day's lock: if several processes look at once, one records the end."""
+    """The same for who does not hold the lock: if several processes look at once, one records the end."""
     if _lost(run) is None:
         return False
-    with day_locked(instance, run.tags[PARTITION_TAG]):
+    with day_locked(instance, run.tags.get(PARTITION_TAG, run.run_id)):
         return end_if_dead(instance, run)
 
 

@@ -75,13 +75,11 @@ class DayRunLauncher(DefaultRunLauncher):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Failed if the process that works on the run is gone, or its lease is over; running if that is not certain.
 
-        A run of a day is ended here, with a reason for people: run monitoring, which asks, would give Dagster's.
+        A run is ended here, with a reason for people: run monitoring, which asks, would give Dagster's.
         """
         worker = Worker.of(run)
-        if run.tags.get(PARTITION_TAG) and end_dead(self._instance, run):
+        if end_dead(self._instance, run):
             return CheckRunHealthResult(WorkerStatus.FAILED, f"{worker} is gone" if worker else "its lease is over")
-        if worker and worker.is_dead:
-            return CheckRunHealthResult(WorkerStatus.FAILED, f"{worker} is gone")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 
     def terminate(self, run_id: str) -> bool:

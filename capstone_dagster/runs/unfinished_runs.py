@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from capstone_dagster.run_tags import PARTITION_TAG, RETRIED_AS_TAG, WILL_RETRY_TAG
+from capstone_dagster.run_tags import RETRIED_AS_TAG, WILL_RETRY_TAG
 from capstone_dagster.runs.day_slot import IN_PROGRESS, end_dead
 
 # The daemon begins the next attempt within seconds. If it has not begun by then, for example because a backfill was
@@ -21,7 +21,7 @@ _UNFINISHED = [_STATUS.QUEUED, *IN_PROGRESS]
 def end_lost_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     """Record the end of runs whose process is gone; returns those that wait or work."""
     runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
-    return [run for run in runs if PARTITION_TAG not in run.tags or not end_dead(instance, run)]
+    return [run for run in runs if not end_dead(instance, run)]
 
 
 def unfinished_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:

@@ -281,13 +281,16 @@ def test_run_monitoring_may_ask_and_hears_of_the_dead_only(
     gone = dead_worker()
     workers = {"unsigned": None, "living": Worker.process(), "elsewhere": Worker("elsewhere", 1, "1")}
     alive = {name: run_of(instance, day, STATUS.STARTED, worker=worker) for name, worker in workers.items()}
-    lost = launcher.check_run_worker_health(run_of(instance, day, STATUS.STARTED, worker=gone))
+    lost = [
+        launcher.check_run_worker_health(run_of(instance, of, STATUS.STARTED, worker=gone))
+        for of in (day, None)  # also a run of no single day
+    ]
 
     assert launcher.supports_check_run_worker_health
     assert {name: launcher.check_run_worker_health(run).status for name, run in alive.items()} == dict.fromkeys(
         workers, WorkerStatus.RUNNING
     )
-    assert (lost.status, lost.msg) == (WorkerStatus.FAILED, f"{gone} is gone")
+    assert [(end.status, end.msg) for end in lost] == [(WorkerStatus.FAILED, f"{gone} is gone")] * 2
 
 
 def test_stopping_a_run_asks_the_process_that_signed_it_to_end(
