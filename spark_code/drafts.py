@@ -3,7 +3,7 @@
 How drafts become published is in ``lake``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 
 from spark_code.manifest import Manifest
 from spark_code.schemas import Table
+from spark_code.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,13 @@ class Published:
     rows: DataFrame
     manifest: Manifest | None
     """None where nothing is expected to exist: the day before the first."""
+    storage: Storage
+    """Where its files are."""
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Its files."""
+        return self.manifest.paths if self.manifest else []
 
     @property
     def row_count(self) -> int:

@@ -1,7 +1,7 @@
 """Edge: the end-of-day load to the analytical report.
 
 Grain out: one row per quote (quote analytics), one per instrument (daily summary), and one per instrument and bar
-(``bars``). The previous trading day's closes are an input; the caller's calendar decides which day that is. Prices are
+(bars). The previous trading day's closes are an input; the caller's calendar decides which day that is. Prices are
 compared with these closes as ``corporate_actions`` adjusts them.
 """
 
@@ -12,14 +12,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
-from spark_code.bars import bars
 from spark_code.corporate_actions import NO_ACTIONS, Actions, Adjusted, Instrument
 from spark_code.drafts import Draft, Published
+from spark_code.event_sums import WHOLE_DAY, event_sums, with_averages
 from spark_code.few_rows import few_rows
 from spark_code.lake import require_common_inputs, require_made_from
 from spark_code.quality import require_good
 from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, PRICE, QUOTE_ANALYTICS, conform
-from spark_code.sums import sums_of_quotes, sums_of_trades, with_averages
 from spark_code.windows import INSTRUMENT, trailing_mean_price, up_to_now
 
 # Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
@@ -66,27 +65,33 @@ def quote_analytics(
 
 
 def daily_summary(
-    trades: DataFrame, quotes: DataFrame, previous_closes: DataFrame, adjusted: Mapping[Instrument, Decimal] = _NONE
+    sums: DataFrame, previous_closes: DataFrame, adjusted: Mapping[Instrument, Decimal] = _NONE
 ) -> DataFrame:
     """One row per instrument seen today: prices of the day, volume, spread and change.
 
     An instrument with quotes and no trade has a row with null prices.
     """
-    by_instrument = ["trade_dt", *INSTRUMENT]
-    traded = trades.groupBy(*by_instrument).agg(*sums_of_trades())
-    quoted = quotes.groupBy(*by_instrument).agg(*sums_of_quotes())
     names = {"close_pr": "prev_close_pr", "adjusted_close_pr": "adjusted_prev_close_pr"}
     previous = _with_adjusted(previous_closes, adjusted).withColumnsRenamed(names)
     change = F.col("close_pr") - F.col("adjusted_prev_close_pr")
     # 20 digits leave the division 18 decimals, so that only the rounding to six is visible.
     percent = (change * 100).try_cast("decimal(20,6)")
     summary = (
-        with_averages(traded.join(quoted, on=by_instrument, how="full"))
+        with_averages(sums.where(F.col("minutes") == WHOLE_DAY))
         .join(previous, on=list(INSTRUMENT), how="left")
         .withColumn("change_pr", change)
         .withColumn("change_pct", (percent / F.col("adjusted_prev_close_pr")).try_cast("decimal(18,6)"))
     )
     return conform(summary, DAILY_SUMMARY)
+
+
+def bars(sums: DataFrame) -> DataFrame:
+    """One row per instrument, length and time in which it has an event.
+
+    A bar covers ``[bar_tm, bar_tm + minutes)`` of wall-clock time, counted from midnight, so the exchange's opening
+    hours do not matter. One with quotes and no trade has null prices.
+    """
+    return conform(with_averages(sums.where(F.col("minutes") != WHOLE_DAY)), BARS)
 
 
 def adjusted_closes(previous_closes: DataFrame, actions: Actions) -> Adjusted:
@@ -124,12 +129,12 @@ def build(
     inputs = trades.as_input() | quotes.as_input() | previous_closes.as_input() | actions.as_input()
     digests = trades.digest_as_input() | quotes.digest_as_input() | previous_closes.digest_as_input()
     adjusted = adjusted_closes(previous_closes.rows, actions)
-    frames = trades.rows, quotes.rows, previous_closes.rows, adjusted.closes
+    sums, closes = event_sums(trades, quotes), (previous_closes.rows, adjusted.closes)
     facts = actions.facts(adjusted)
     return (
         Draft(
             QUOTE_ANALYTICS,
-            quote_analytics(*frames),
+            quote_analytics(trades.rows, quotes.rows, *closes),
             inputs,
             expected_rows=quotes.row_count,
             facts=lambda: facts,
@@ -138,11 +143,11 @@ def build(
         ),
         Draft(
             DAILY_SUMMARY,
-            daily_summary(*frames),
+            daily_summary(sums, *closes),
             inputs,
             facts=lambda: facts,
             day=trades.day,
             input_digests=digests,
         ),
-        Draft(BARS, bars(trades.rows, quotes.rows), inputs, day=trades.day, input_digests=digests),
+        Draft(BARS, bars(sums), inputs, day=trades.day, input_digests=digests),
     )

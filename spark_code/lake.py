@@ -154,7 +154,7 @@ class Lake:
         """The rows of the version that a manifest names."""
         day = date.fromisoformat(manifest.trade_dt)
         self.require_files(table, manifest)
-        return Published(table, day, self._rows(spark, table, day, manifest.version), manifest)
+        return Published(table, day, self._rows(spark, table, day, manifest.version), manifest, self.storage)
 
     def require_files(self, table: Table, manifest: Manifest) -> None:
         """Refuse a version of which somebody has deleted files: the rows of the others would pass for all."""
@@ -164,7 +164,7 @@ class Lake:
 
     def nothing(self, spark: SparkSession, table: Table, day: date) -> Published:
         """A day without rows, for the day before the first."""
-        return Published(table, day, few_rows(spark, [], table.schema), None)
+        return Published(table, day, few_rows(spark, [], table.schema), None, self.storage)
 
     def begin(self, day: date, run_id: str, number: int = 1) -> Attempt:
         """Take a token for a day, greater than all that are published of it. Must come before the first input is read.

@@ -18,7 +18,6 @@ from spark_code.quality_measures import MEASURES, Sums
 from spark_code.quality_sums import summed_up
 from spark_code.raw_files import SOURCES
 from spark_code.schemas import QUALITY, conform
-from spark_code.storage import Storage
 
 # Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
 CODE_VERSION = "2"
@@ -41,14 +40,12 @@ class Circumstances:
     limits: Limits
     past: Sequence[Totals]
     """Of the days before, the latest last."""
-    storage: Storage
-    """Where the files of the tables are."""
 
     @classmethod
     def of(cls, lake: Lake, day: date, hours: tuple[time, time], limits: Limits) -> "Circumstances":
         """With the days before that are in the lake."""
         before = lake.published(QUALITY, day - _SPAN, day - timedelta(days=1))
-        return cls(hours, limits, [manifest.facts.get(_TOTALS, {}) for manifest in before[-PAST_DAYS:]], lake.storage)
+        return cls(hours, limits, [manifest.facts.get(_TOTALS, {}) for manifest in before[-PAST_DAYS:]])
 
 
 def build(  # noqa: PLR0913, PLR0917 - one for each thing that it reads
@@ -64,8 +61,8 @@ def build(  # noqa: PLR0913, PLR0917 - one for each thing that it reads
     require_made_from(trades, events)
     read = (events, trades, quotes, previous_closes)
     drift = events.manifest.facts.get("schema_drift") if events.manifest else None
-    files = {table.table: table.manifest.paths if table.manifest else [] for table in read}
-    sums = summed_up(circumstances.storage, files, events.day, circumstances.hours, actions)
+    files = {published.table: published.paths for published in read}
+    sums = summed_up(events.storage, files, events.day, circumstances.hours, actions)
     of_exchanges = {}
     for source in SOURCES:
         found = sums[source.exchange]

@@ -1,25 +1,21 @@
 """What the events of a day add up to, for its quality: read from the published files by DuckDB, in this process.
 
 Spark needs ten times as long for these sums, also of a small day, and a cluster gains little: each event is read once,
-and what is kept is a row per instrument and the sequence numbers. The rest goes to temporary files.
+and what is kept is a row per instrument and the sequence numbers.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from spark_code.corporate_actions import NO_ACTIONS, Actions
-from spark_code.locations import StorageError
 from spark_code.schemas import CLOSES, EVENT_KEY, EVENTS, QUOTES, TRADES, Reject, Table
 from spark_code.storage import Storage
 from spark_code.windows import INSTRUMENT
 
 if TYPE_CHECKING:
     import duckdb
-
-_MEMORY = "1GB"
 
 # Of the lines of each exchange; ``reasons`` are columns of their own.
 _LINES = """
@@ -106,34 +102,22 @@ def summed_up(
     actions: Actions = NO_ACTIONS,
 ) -> Mapping[str, dict[str, Any]]:
     """The sums of each exchange, from the files of its events, and of the closes of the day before."""
-    import duckdb  # noqa: PLC0415 - takes 0.1 s, for those who judge a day; commands import ``flow``
-
-    from spark_code.lake_files import names_for, rows_in  # noqa: PLC0415 - loads fsspec
+    from spark_code.lake_files import reading  # noqa: PLC0415 - loads fsspec
 
     opens, closes = (datetime.combine(day, moment) for moment in hours)
     midnight = datetime.combine(day + timedelta(days=1), time())
     reasons = ", ".join(f"count(*) FILTER (reject_reason = '{reason}') AS rejected_{reason}" for reason in Reject)
     added_up = ", ".join(f"coalesce(sum({name}), 0)::HUGEINT AS {name}" for name in _ADDED_UP)
     sums: dict[str, dict[str, Any]] = defaultdict(lambda: dict(_NOTHING))
-    try:
-        with TemporaryDirectory() as spill, duckdb.connect(config={"temp_directory": spill}) as database:
-            database.execute(f"SET memory_limit = '{_MEMORY}'")
-            named = names_for(database, storage)
-            for table, paths in files.items():
-                rows = rows_in([named(path) for path in paths], table, _NEEDED[table])
-                database.execute(f"CREATE VIEW {table.name} AS {rows}")
-            _adjust(database, actions)
-            moments = {"opens": opens, "closes": closes, "midnight": midnight}
-            for sql, parameters in ((_LINES.format(reasons=reasons), {}), (_SUMS.format(added_up=added_up), moments)):
-                found = database.execute(sql, parameters)
-                names = [column[0] for column in found.description or ()]
-                for row in found.fetchall():
-                    of = dict(zip(names, row, strict=True))
-                    sums[of.pop("exchange")] |= of
-    except duckdb.Error as error:
-        fault = StorageError(f"what is published of {day} cannot be summed up: {error}".split("\n", 1)[0])
-        # Whatever S3 has answered, DuckDB tells it as text.
-        raise fault from (error if storage.is_local else ConnectionError(f"{error}"))
+    with reading(storage, files, _NEEDED, day) as database:
+        _adjust(database, actions)
+        moments = {"opens": opens, "closes": closes, "midnight": midnight}
+        for sql, parameters in ((_LINES.format(reasons=reasons), {}), (_SUMS.format(added_up=added_up), moments)):
+            found = database.execute(sql, parameters)
+            names = [column[0] for column in found.description or ()]
+            for row in found.fetchall():
+                of = dict(zip(names, row, strict=True))
+                sums[of.pop("exchange")] |= of
     return sums
 
 

@@ -5,9 +5,7 @@ judges them: in the tasks of Spark, each of which reads a part of the files. Sma
 before Python would have started in a task.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import date
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,7 @@ from pyspark.sql.types import ArrayType, StringType, StructField, StructType
 from spark_code.drafts import Draft
 from spark_code.few_rows import few_rows
 from spark_code.line_judge import Judge
-from spark_code.locations import s3_environment
+from spark_code.locations import s3_environment, with_variables
 from spark_code.raw_files import Delivery, Source
 from spark_code.raw_lines import Part, count_lines, lines_of, parts
 from spark_code.schemas import EVENTS, RecordType, conform
@@ -86,7 +84,7 @@ def _judging(
 
     def rows(numbers: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
         files = (part for batch in numbers for number in batch.column("id") for part in lots[number.as_py()])
-        with _environment(environment):
+        with with_variables(environment):
             for table in _judged(Storage(raw), source, day, files):
                 yield from table.to_batches()
 
@@ -104,19 +102,6 @@ def _judged_here(spark: SparkSession, delivery: Delivery) -> DataFrame:
 
 def _judged(storage: Storage, source: Source, day: date, files: Iterable[Part]) -> Iterator["pa.Table"]:
     return Judge(source, day).rows((part.key, lines) for part in files for lines in lines_of(storage, part))
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for the duration: Spark gives the process of a task to others, too."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables:
-            del os.environ[name]
-        os.environ.update(before)
 
 
 def _drift(judged: DataFrame) -> dict[str, list[str]]:

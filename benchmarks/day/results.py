@@ -77,7 +77,8 @@ class DayFindings(Findings):
         return "\n\n".join(part for part in (*parts, "\n".join(self.rows), self.groups and super().as_text()) if part)
 
     def _table(self) -> str:
-        header = ["contestant", "ingest s", "eod s", "report s", "day s", "CPU s/M events", "peak GiB", "MB written"]
+        steps = [f"{step.name.partition('__')[0]} s" for step in STEPS]
+        header = ["contestant", *steps, "day s", "CPU s/M events", "peak GiB", "MB written"]
         return as_text(header, [one.as_row() for one in self.series])
 
     def _ratios(self, way: Way) -> str:

@@ -16,6 +16,7 @@ from capstone_dagster_tests.builders.manifests import manifest_of
 from spark_code.drafts import Published
 from spark_code.few_rows import few_rows
 from spark_code.schemas import EVENTS, QUOTES, TRADES, RecordType, Table
+from spark_code.storage import Storage
 
 Row = tuple[Any, ...]
 
@@ -91,8 +92,8 @@ def frame(spark: SparkSession, table: Table, rows: Iterable[Row]) -> DataFrame:
 def published(
     table: Table, rows: DataFrame, *, version: str = "v1", inputs: Mapping[str, str] | None = None, row_count: int = 0
 ) -> Published:
-    """The rows as if the lake had published them, computed from these versions."""
-    return Published(table, DAY, rows, manifest_of(DAY, version, inputs, row_count))
+    """The rows as if the lake had published them, computed from these versions; there are no files."""
+    return Published(table, DAY, rows, manifest_of(DAY, version, inputs, row_count), Storage("/nowhere"))
 
 
 def sorted_rows(rows: Iterable[Row]) -> list[Row]:

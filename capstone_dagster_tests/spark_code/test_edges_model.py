@@ -20,10 +20,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
+from capstone_dagster_tests.builders.published_files import events_of
 from capstone_dagster_tests.builders.rows import DAY, Row, at, frame, sorted_rows
-from spark_code.bars import bars
 from spark_code.corporate_actions import FILE, Actions, CorporateActions
-from spark_code.eod_to_report import adjusted_closes, daily_summary, quote_analytics
+from spark_code.eod_to_report import adjusted_closes, bars, daily_summary, quote_analytics
+from spark_code.event_sums import event_sums
 from spark_code.ingested_to_eod import closes, latest_arrivals
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, RecordType
 
@@ -280,16 +281,20 @@ def edges(
     delivered = frame(spark, EVENTS, day)
     trades = kept(latest_arrivals(delivered, RecordType.TRADE, TRADES))
     quotes = kept(latest_arrivals(delivered, RecordType.QUOTE, QUOTES))
-    eod = frame(spark, TRADES, trades), frame(spark, QUOTES, quotes), close_rows(spark, closes_before)
-    adjusted = adjusted_closes(eod[2], actions_of(actions)).closes
-    return {
-        "trades": sorted_rows(trades),
-        "quotes": sorted_rows(quotes),
-        "closes": sorted_rows(kept(closes(eod[0]))),
-        "quote_analytics": sorted_rows(kept(quote_analytics(*eod, adjusted))),
-        "daily_summary": sorted_rows(kept(daily_summary(*eod, adjusted))),
-        "bars": sorted_rows(kept(bars(*eod[:2]))),
-    }
+    before = close_rows(spark, closes_before)
+    adjusted = adjusted_closes(before, actions_of(actions)).closes
+    with TemporaryDirectory() as lake:
+        eod = events_of(spark, lake, trades, quotes, DAY)
+        trades_read, quotes_read = (published.rows for published in eod)
+        sums = event_sums(*eod)
+        return {
+            "trades": sorted_rows(trades),
+            "quotes": sorted_rows(quotes),
+            "closes": sorted_rows(kept(closes(trades_read))),
+            "quote_analytics": sorted_rows(kept(quote_analytics(trades_read, quotes_read, before, adjusted))),
+            "daily_summary": sorted_rows(kept(daily_summary(sums, before, adjusted))),
+            "bars": sorted_rows(kept(bars(sums))),
+        }
 
 
 def close_rows(spark: SparkSession, closes_before: dict[Any, Decimal]) -> DataFrame:

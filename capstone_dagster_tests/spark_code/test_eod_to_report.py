@@ -1,10 +1,13 @@
 """What a trader reads beside every quote, and the summary of the day."""
 
+from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
+from capstone_dagster_tests.builders.published_files import as_published, events_of
 from capstone_dagster_tests.builders.rows import (
     DAY,
     Row,
@@ -19,8 +22,11 @@ from capstone_dagster_tests.builders.rows import (
 )
 from spark_code.drafts import Published
 from spark_code.eod_to_report import build, daily_summary, quote_analytics
-from spark_code.lake import LakeError
+from spark_code.event_sums import event_sums
+from spark_code.lake import Lake, LakeError
 from spark_code.schemas import BARS, CLOSES, DAILY_SUMMARY, QUALITY, QUOTE_ANALYTICS, QUOTES, TRADES
+
+EodOf = Callable[[str, str], tuple[Published, Published]]
 
 PREVIOUS_DAY = date(2020, 8, 5)
 QUOTED_AT = "11:00"
@@ -274,13 +280,13 @@ SUMMARIES: dict[str, tuple[list[Row], list[Row], list[Row], tuple[str | int | No
 
 
 @pytest.fixture(scope="module")
-def summaries_of_cases(spark: SparkSession) -> list[Row]:
+def summaries_of_cases(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     """Every case under a symbol of its own: one Spark job for all."""
     trades = [renamed(row, case) for case, (rows, _, _, _) in SUMMARIES.items() for row in rows]
     quotes = [renamed(row, case) for case, (_, rows, _, _) in SUMMARIES.items() for row in rows]
     closes = [renamed(row, case) for case, (_, _, rows, _) in SUMMARIES.items() for row in rows]
-    frames = frame(spark, TRADES, trades), frame(spark, QUOTES, quotes), frame(spark, CLOSES, closes)
-    return [tuple(row) for row in daily_summary(*frames).collect()]
+    sums = event_sums(*events_of(spark, tmp_path_factory.mktemp("lake"), trades, quotes, DAY))
+    return [tuple(row) for row in daily_summary(sums, frame(spark, CLOSES, closes)).collect()]
 
 
 @pytest.mark.parametrize("case", SUMMARIES)
@@ -289,7 +295,7 @@ def test_the_summary_of(summaries_of_cases: list[Row], case: str) -> None:
     assert [row for row in summaries_of_cases if row[1] == case] == [summary(case, *expected)]
 
 
-def test_the_summary_has_one_row_per_instrument_seen_today(spark: SparkSession) -> None:
+def test_the_summary_has_one_row_per_instrument_seen_today(spark: SparkSession, tmp_path: Path) -> None:
     trades = [trade("10:00", "5"), trade("10:00", "6", exchange="NASDAQ"), trade("10:00", "7", symbol="MSFT")]
     quotes = [quote("10:00", "4", "6"), quote("10:00", "1", "2", symbol="QUIET")]
     closes = [close("4"), close("8", symbol="MSFT", exchange="NASDAQ"), close("9", symbol="GONE")]
@@ -299,31 +305,39 @@ def test_the_summary_has_one_row_per_instrument_seen_today(spark: SparkSession) 
         summary("MSFT", "7", "7", "7", "7", 100, 1, "7", 0, None, None, None, None),
         summary("QUIET", None, None, None, None, 0, 0, None, 1, "1", None, None, None),
     ]
-    frames = frame(spark, TRADES, trades), frame(spark, QUOTES, quotes), frame(spark, CLOSES, closes)
-    assert_table(daily_summary(*frames), DAILY_SUMMARY, expected)
+    sums = event_sums(*events_of(spark, tmp_path, trades, quotes, DAY))
+    assert_table(daily_summary(sums, frame(spark, CLOSES, closes)), DAILY_SUMMARY, expected)
 
 
 def measures(spark: SparkSession) -> Published:
     return published(QUALITY, frame(spark, QUALITY, []), inputs={"eod/trades": "t1", "eod/quotes": "q1"})
 
 
-def published_eod(spark: SparkSession, trades_from: str, quotes_from: str) -> tuple[Published, Published]:
-    trades, quotes = frame(spark, TRADES, [trade("10:00", "5")]), frame(spark, QUOTES, [quote("11:00", "4", "6")])
-    return (
-        published(TRADES, trades, version="t1", inputs={"ingested/events": trades_from}),
-        published(QUOTES, quotes, version="q1", inputs={"ingested/events": quotes_from}, row_count=1),
-    )
+@pytest.fixture
+def published_eod(spark: SparkSession, tmp_path: Path) -> EodOf:
+    lake = Lake(f"{tmp_path}")
+
+    def eod(trades_from: str, quotes_from: str) -> tuple[Published, Published]:
+        of_trades, of_quotes = ({"ingested/events": version} for version in (trades_from, quotes_from))
+        return (
+            as_published(spark, lake, TRADES, [trade("10:00", "5")], "t1", DAY, inputs=of_trades),
+            as_published(spark, lake, QUOTES, [quote("11:00", "4", "6")], "q1", DAY, inputs=of_quotes),
+        )
+
+    return eod
 
 
-def test_trades_and_quotes_of_different_ingests_are_refused(spark: SparkSession) -> None:
-    eod = published_eod(spark, trades_from="v1", quotes_from="v2")
+def test_trades_and_quotes_of_different_ingests_are_refused(spark: SparkSession, published_eod: EodOf) -> None:
+    eod = published_eod("v1", "v2")
     closes = published(CLOSES, frame(spark, CLOSES, []))
     with pytest.raises(LakeError, match=r"eod/trades and eod/quotes of 2020-08-06 .*run preprocessing"):
         build(measures(spark), *eod, closes)
 
 
-def test_the_drafts_name_what_they_were_computed_from_and_how_many_rows_are_due(spark: SparkSession) -> None:
-    eod = published_eod(spark, trades_from="v1", quotes_from="v1")
+def test_the_drafts_name_what_they_were_computed_from_and_how_many_rows_are_due(
+    spark: SparkSession, published_eod: EodOf
+) -> None:
+    eod = published_eod("v1", "v1")
     closes = published(CLOSES, frame(spark, CLOSES, [close("4", day=PREVIOUS_DAY)]), version="c0")
 
     analytics, daily, of_minutes = build(measures(spark), *eod, closes)
@@ -338,17 +352,17 @@ def test_the_drafts_name_what_they_were_computed_from_and_how_many_rows_are_due(
     assert_table(daily.rows, DAILY_SUMMARY, [summary("IBM", *["5"] * 4, 100, 1, "5", 1, "2", "4", "1", "25")])
 
 
-def test_measures_of_other_rows_let_no_report_be_made(spark: SparkSession) -> None:
-    eod = published_eod(spark, trades_from="v1", quotes_from="v1")
+def test_measures_of_other_rows_let_no_report_be_made(spark: SparkSession, published_eod: EodOf) -> None:
+    eod = published_eod("v1", "v1")
     stale = published(QUALITY, frame(spark, QUALITY, []), inputs={"eod/trades": "t1", "eod/quotes": "q0"})
 
     with pytest.raises(LakeError, match=r"quality/measures of .* was made from other rows of eod/quotes .*analytical"):
         build(stale, *eod, published(CLOSES, frame(spark, CLOSES, [])))
 
 
-def test_the_first_day_has_no_previous_closes_and_names_none(spark: SparkSession) -> None:
-    eod = published_eod(spark, trades_from="v1", quotes_from="v1")
-    nothing = Published(CLOSES, DAY, frame(spark, CLOSES, []), manifest=None)
+def test_the_first_day_has_no_previous_closes_and_names_none(spark: SparkSession, published_eod: EodOf) -> None:
+    eod = published_eod("v1", "v1")
+    nothing = Published(CLOSES, DAY, frame(spark, CLOSES, []), None, eod[0].storage)
 
     analytics, daily, of_minutes = build(measures(spark), *eod, nothing)
 

@@ -35,6 +35,7 @@ from spark_code.drafts import Draft, Published
 from spark_code.few_rows import few_rows
 from spark_code.lake import AuditError, Lake, LakeError, require_common_inputs
 from spark_code.schemas import CLOSES, EVENTS, QUOTES, TRADES, Table
+from spark_code.storage import Storage
 
 
 def tree(lake: Lake, under: str = "") -> list[str]:
@@ -245,7 +246,7 @@ def test_other_engines_see_the_same_rows_in_the_files_of_the_manifest(local_lake
 
 
 def published(table: Table, inputs: dict[str, str], rows: Any = None) -> Published:
-    return Published(table, DAY, rows, replace(manifest_of(1), inputs=inputs))
+    return Published(table, DAY, rows, replace(manifest_of(1), inputs=inputs), Storage("/nowhere"))
 
 
 def test_tables_of_one_ingest_belong_together() -> None:

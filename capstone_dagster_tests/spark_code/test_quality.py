@@ -56,7 +56,7 @@ class Day:
             self.lake, table, {"part-0.parquet": named}, "v1", day, inputs=inputs, schema=arrow_schema(table)
         )
         known = replace(known, facts={"schema_drift": self.drift})
-        return Published(table, day, few_rows(self.spark, [], table.schema), known)
+        return Published(table, day, few_rows(self.spark, [], table.schema), known, self.lake.storage)
 
     def draft(self) -> Draft:
         made_from = {EVENTS.path: self.eod_from}
@@ -141,7 +141,7 @@ def test_a_measure_beyond_a_limit_that_stops_lets_no_report_be_made(day: Day) ->
     known = replace(manifest_of(DAY), facts=draft.facts())
 
     with pytest.raises(BadDayError, match=r"2020-08-06 is beyond limits that stop a day .*: 4 of 37 lines rejected"):
-        require_good(Published(QUALITY, DAY, draft.rows, known))
+        require_good(Published(QUALITY, DAY, draft.rows, known, day.lake.storage))
 
 
 def test_events_that_the_load_was_not_made_from_are_not_measured(day: Day) -> None:

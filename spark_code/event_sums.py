@@ -1,0 +1,188 @@
+"""What the trades and the quotes of an instrument add up to, in its day and in each of its bars.
+
+DuckDB reads the published files and adds them up, which takes Spark many times as long: in this process, or for days
+of more events in tasks of Spark, each of which has some of the symbols. The sums are exact. The averages are made of
+them in one way, so what two tables say of the same events is equal.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import date
+from typing import TYPE_CHECKING
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import DecimalType, LongType, StructField, StructType
+
+from spark_code.drafts import Published
+from spark_code.locations import s3_environment, with_variables
+from spark_code.schemas import BARS, EVENT_KEY, PRICE, QUOTES, TRADES, Table
+from spark_code.storage import Storage
+from spark_code.windows import mean_price
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+# The lengths of bars, and the length of the one that has all events of an instrument, whenever they were.
+MINUTES: Sequence[int] = (1, 5, 30)
+WHOLE_DAY = 24 * 60
+# How many events are added up at once: their bars must fit into the memory.
+EVENTS_AT_ONCE = 5_000_000
+
+# The first and the last of some symbols.
+_Symbols = tuple[str | None, str | None]
+_ALL: _Symbols = (None, None)
+
+# Where an event comes among those of its instrument.
+_PLACE = "epoch_us(event_tm)::HUGEINT * 9_223_372_036_854_775_808 + event_seq_nb"
+# Where a bar begins.
+_BAR_TM = f"if(minutes = {WHOLE_DAY}, $day::TIMESTAMP, time_bucket(to_minutes(minutes), minute_tm))"
+# Each event is read once: longer bars are made of the minutes, which follow each other. Of two parts, a turnover is
+# added up without an overflow, whatever the size of a trade, and is null if it is no decimal in the end.
+_SUMS = f"""
+WITH traded AS MATERIALIZED (
+    SELECT symbol, exchange, time_bucket(INTERVAL 1 MINUTE, event_tm) AS minute_tm,
+        arg_min(trade_pr, place) AS open_pr,
+        max(trade_pr) AS high_pr,
+        min(trade_pr) AS low_pr,
+        arg_max(trade_pr, place) AS close_pr,
+        sum(trade_size) AS shares,
+        sum(trade_pr * (trade_size // 1_000_000_000)) AS billions,
+        sum(trade_pr * (trade_size % 1_000_000_000)) AS rest,
+        count(*) AS trade_count
+    FROM (SELECT *, {_PLACE} AS place FROM trades WHERE $first IS NULL OR symbol BETWEEN $first AND $last) GROUP BY ALL
+),
+quoted AS MATERIALIZED (
+    SELECT symbol, exchange, time_bucket(INTERVAL 1 MINUTE, event_tm) AS minute_tm,
+        arg_max(bid_pr, place) AS last_bid_pr,
+        arg_max(ask_pr, place) AS last_ask_pr,
+        sum(ask_pr - bid_pr) AS spread,
+        count(*) AS quote_count
+    FROM (SELECT *, {_PLACE} AS place FROM quotes WHERE $first IS NULL OR symbol BETWEEN $first AND $last) GROUP BY ALL
+),
+lengths AS (SELECT unnest($minutes)::BIGINT AS minutes),
+traded_in_bars AS (
+    SELECT symbol, exchange, minutes, {_BAR_TM} AS bar_tm,
+        arg_min(open_pr, minute_tm) AS open_pr,
+        max(high_pr) AS high_pr,
+        min(low_pr) AS low_pr,
+        arg_max(close_pr, minute_tm) AS close_pr,
+        sum(shares)::DECIMAL(38,0) AS shares,
+        sum(billions) AS billions,
+        sum(rest) AS rest,
+        sum(trade_count)::BIGINT AS trade_count
+    FROM traded, lengths GROUP BY ALL
+),
+quoted_in_bars AS (
+    SELECT symbol, exchange, minutes, {_BAR_TM} AS bar_tm,
+        arg_max(last_bid_pr, minute_tm) AS last_bid_pr,
+        arg_max(last_ask_pr, minute_tm) AS last_ask_pr,
+        sum(spread) AS spread,
+        sum(quote_count)::BIGINT AS quote_count
+    FROM quoted, lengths GROUP BY ALL
+)
+SELECT $day AS trade_dt, symbol, exchange, minutes, bar_tm, open_pr, high_pr, low_pr, close_pr, shares,
+    try(billions * 1_000_000_000 + rest) AS turnover, trade_count, last_bid_pr, last_ask_pr, spread, quote_count
+FROM traded_in_bars FULL JOIN quoted_in_bars USING (symbol, exchange, minutes, bar_tm)
+"""  # noqa: S608 - our own words
+_COUNTS = """
+SELECT symbol, sum(events)::BIGINT FROM (
+    SELECT symbol, count(*) AS events FROM trades GROUP BY symbol
+    UNION ALL SELECT symbol, count(*) FROM quotes GROUP BY symbol)
+GROUP BY symbol ORDER BY symbol
+"""
+_NEEDED: Mapping[Table, Sequence[str]] = {
+    TRADES: (*EVENT_KEY, "trade_pr", "trade_size"),
+    QUOTES: (*EVENT_KEY, "bid_pr", "ask_pr"),
+}
+_COLUMNS = StructType(
+    [
+        *(BARS.schema[name] for name in ("trade_dt", "symbol", "exchange", "minutes", "bar_tm")),
+        *(BARS.schema[name] for name in ("open_pr", "high_pr", "low_pr", "close_pr")),
+        StructField("shares", DecimalType(38, 0)),
+        StructField("turnover", DecimalType(38, 6)),
+        StructField("trade_count", LongType()),
+        *(BARS.schema[name] for name in ("last_bid_pr", "last_ask_pr")),
+        StructField("spread", DecimalType(38, 6)),
+        StructField("quote_count", LongType()),
+    ]
+)
+
+
+def event_sums(trades: Published, quotes: Published) -> DataFrame:
+    """One row per instrument, length and time in which it has an event; of its whole day, too.
+
+    Without a trade its prices are null, and without a quote bid and ask.
+    """
+    spark, day = trades.rows.sparkSession, trades.day
+    root, files = trades.storage.root, {TRADES: trades.paths, QUOTES: quotes.paths}
+    with _read(root, files, day) as database:
+        if trades.row_count + quotes.row_count <= EVENTS_AT_ONCE:
+            return spark.createDataFrame(_summed_up(database, day), _COLUMNS)
+        lots = _lots(database.execute(_COUNTS).fetchall())
+    environment = {} if trades.storage.is_local else s3_environment()
+    numbers = spark.range(0, len(lots), numPartitions=len(lots))
+    return numbers.mapInArrow(_summing_up(root, files, day, lots, environment), _COLUMNS)
+
+
+def with_averages(sums: DataFrame) -> DataFrame:
+    """Counts, the volume and the averages; no trades, or no quotes, are null sums.
+
+    What no longer fits its type (a bogus size of 10^18 shares) becomes null instead of stopping the report.
+    """
+    return sums.withColumns(
+        {
+            "volume": F.coalesce("shares", F.lit(0)).try_cast("bigint"),
+            "vwap_pr": F.try_divide("turnover", "shares").try_cast(PRICE),
+            "trade_count": F.coalesce("trade_count", F.lit(0)),
+            "avg_spread": mean_price(F.col("spread"), F.nullif("quote_count", F.lit(0))),
+            "quote_count": F.coalesce("quote_count", F.lit(0)),
+        }
+    )
+
+
+def _read(
+    root: str, files: Mapping[Table, Sequence[str]], day: date, threads: int | None = None
+) -> AbstractContextManager["duckdb.DuckDBPyConnection"]:
+    from spark_code.lake_files import reading  # noqa: PLC0415 - loads fsspec
+
+    return reading(Storage(root), files, _NEEDED, day, threads)
+
+
+def _summed_up(database: "duckdb.DuckDBPyConnection", day: date, symbols: _Symbols = _ALL) -> "pa.Table":
+    first, last = symbols
+    given = {"day": day, "first": first, "last": last, "minutes": [*MINUTES, WHOLE_DAY]}
+    return database.sql(_SUMS, params=given).to_arrow_table()
+
+
+def _summing_up(
+    root: str,
+    files: Mapping[Table, Sequence[str]],
+    day: date,
+    lots: Sequence[_Symbols],
+    environment: Mapping[str, str],
+) -> Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]:
+    """The function of the tasks: numbers of lots of symbols to their sums."""
+
+    def rows(numbers: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
+        with with_variables(environment):
+            for number in (number.as_py() for batch in numbers for number in batch.column("id")):
+                with _read(root, files, day, threads=1) as database:
+                    yield from _summed_up(database, day, lots[number]).to_batches()
+
+    return rows
+
+
+def _lots(counts: Iterable[tuple[str, int]]) -> list[_Symbols]:
+    """The symbols in lots of about as many events as are added up at once."""
+    lots: list[_Symbols] = []
+    room = 0
+    for symbol, events in counts:
+        if lots and events <= room:
+            lots[-1] = (lots[-1][0], symbol)
+        else:
+            lots.append((symbol, symbol))
+            room = EVENTS_AT_ONCE
+        room -= events
+    return lots
