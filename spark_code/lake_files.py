@@ -34,20 +34,26 @@ def reading(
     """A database with a view of each table of a day; what does not fit into its memory goes to temporary files."""
     import duckdb  # noqa: PLC0415 - takes 0.1 s, for those who compute; commands import ``flow``
 
+    limits: dict[str, str | int] = {"memory_limit": _MEMORY, **({"threads": threads} if threads else {})}
     try:
-        with TemporaryDirectory() as spill, duckdb.connect(config={"temp_directory": spill}) as database:
-            database.execute(f"SET memory_limit = '{_MEMORY}'")
-            if threads:
-                database.execute(f"SET threads = {threads}")
+        with TemporaryDirectory() as spill, duckdb.connect(config={"temp_directory": spill, **limits}) as database:
             named = names_for(database, storage)
             for table, paths in files.items():
                 rows = rows_in([named(path) for path in paths], table, columns[table])
                 database.execute(f"CREATE VIEW {table.name} AS {rows}")
             yield database
     except duckdb.Error as error:
-        fault = StorageError(f"what is published of {day} cannot be summed up: {error}".split("\n", 1)[0])
+        fault = StorageError(f"what is published of {day} cannot be summed up: {_reason(f'{error}')}")
         # Whatever S3 has answered, DuckDB tells it as text.
         raise fault from (error if storage.is_local else ConnectionError(f"{error}"))
+
+
+def _reason(text: str) -> str:
+    """The first line of what DuckDB says; if reading a file has failed, that follows the frames of a traceback."""
+    lines = text.split("\n")
+    if not lines[0].startswith("Traceback"):
+        return lines[0]
+    return next((line.partition(": ")[2] or line for line in lines[1:] if not line.startswith(" ")), lines[0])
 
 
 def names_for(database: "duckdb.DuckDBPyConnection", storage: Storage) -> Callable[[str], str]:

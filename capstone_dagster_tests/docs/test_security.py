@@ -101,7 +101,6 @@ def test_a_secret_would_be_found(kind: str, secret: str) -> None:
 # What is put into the text of SQL where ruff's S608 does not look, and whose it is.
 PUT_INTO_SQL = {
     "_LONGEST_WAIT": "a constant",
-    "_MEMORY": "a constant",
     "on": "TABLE or COLUMN",
     "price": "a column of spark_code/schemas.py",
     "up_to_now": "a window over such columns",
