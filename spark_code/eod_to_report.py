@@ -14,7 +14,7 @@ from pyspark.sql.types import StructField, StructType
 
 from spark_code.corporate_actions import NO_ACTIONS, Actions, Adjusted, Instrument
 from spark_code.drafts import Draft, Published
-from spark_code.event_sums import WHOLE_DAY, event_sums, with_averages
+from spark_code.event_sums import event_sums, with_averages
 from spark_code.few_rows import few_rows
 from spark_code.lake import require_common_inputs, require_made_from
 from spark_code.quality import require_good
@@ -77,7 +77,7 @@ def daily_summary(
     # 20 digits leave the division 18 decimals, so that only the rounding to six is visible.
     percent = (change * 100).try_cast("decimal(20,6)")
     summary = (
-        with_averages(sums.where(F.col("minutes") == WHOLE_DAY))
+        with_averages(sums)
         .join(previous, on=list(INSTRUMENT), how="left")
         .withColumn("change_pr", change)
         .withColumn("change_pct", (percent / F.col("adjusted_prev_close_pr")).try_cast("decimal(18,6)"))
@@ -91,7 +91,7 @@ def bars(sums: DataFrame) -> DataFrame:
     A bar covers ``[bar_tm, bar_tm + minutes)`` of wall-clock time, counted from midnight, so the exchange's opening
     hours do not matter. One with quotes and no trade has null prices.
     """
-    return conform(with_averages(sums.where(F.col("minutes") != WHOLE_DAY)), BARS)
+    return conform(with_averages(sums), BARS)
 
 
 def adjusted_closes(previous_closes: DataFrame, actions: Actions) -> Adjusted:
@@ -129,7 +129,8 @@ def build(
     inputs = trades.as_input() | quotes.as_input() | previous_closes.as_input() | actions.as_input()
     digests = trades.digest_as_input() | quotes.digest_as_input() | previous_closes.digest_as_input()
     adjusted = adjusted_closes(previous_closes.rows, actions)
-    sums, closes = event_sums(trades, quotes), (previous_closes.rows, adjusted.closes)
+    closes = previous_closes.rows, adjusted.closes
+    of_day, of_bars = event_sums(trades, quotes)
     facts = actions.facts(adjusted)
     return (
         Draft(
@@ -143,11 +144,11 @@ def build(
         ),
         Draft(
             DAILY_SUMMARY,
-            daily_summary(sums, *closes),
+            daily_summary(of_day, *closes),
             inputs,
             facts=lambda: facts,
             day=trades.day,
             input_digests=digests,
         ),
-        Draft(BARS, bars(sums), inputs, day=trades.day, input_digests=digests),
+        Draft(BARS, bars(of_bars), inputs, day=trades.day, input_digests=digests),
     )

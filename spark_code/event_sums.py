@@ -1,11 +1,11 @@
 """What the trades and the quotes of an instrument add up to, in its day and in each of its bars.
 
-DuckDB reads the published files and adds them up, which takes Spark many times as long: in this process, or for days
-of more events in tasks of Spark, each of which has some of the symbols. The sums are exact. The averages are made of
-them in one way, so what two tables say of the same events is equal.
+DuckDB reads the published files and adds them up, which takes Spark many times as long: in this process, or on larger
+days in tasks of Spark, each of which has some of the symbols. The sums are exact. The averages are made of them in one
+way, so what two tables say of the same events is equal.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType, LongType, StructField, StructType
 
 from spark_code.drafts import Published
-from spark_code.locations import s3_environment, with_variables
+from spark_code.python_tasks import in_tasks
 from spark_code.schemas import BARS, EVENT_KEY, PRICE, QUOTES, TRADES, Table
 from spark_code.storage import Storage
 from spark_code.windows import mean_price
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-# The lengths of bars, and the length of the one that has all events of an instrument, whenever they were.
+# The lengths of bars.
 MINUTES: Sequence[int] = (1, 5, 30)
-WHOLE_DAY = 24 * 60
-# How many events are added up at once: their bars must fit into the memory.
-EVENTS_AT_ONCE = 5_000_000
+# In place of one: all events of an instrument, whenever they were.
+_WHOLE_DAY = 0
+# How many events are added up at once. At worst, each of them makes four bars of 200 bytes.
+EVENTS_AT_ONCE = 1_000_000
 
 # The first and the last of some symbols.
 _Symbols = tuple[str | None, str | None]
@@ -36,13 +37,14 @@ _ALL: _Symbols = (None, None)
 
 # Where an event comes among those of its instrument.
 _PLACE = "epoch_us(event_tm)::HUGEINT * 9_223_372_036_854_775_808 + event_seq_nb"
-# Where a bar begins.
-_BAR_TM = f"if(minutes = {WHOLE_DAY}, $day::TIMESTAMP, time_bucket(to_minutes(minutes), minute_tm))"
-# Each event is read once: longer bars are made of the minutes, which follow each other. Of two parts, a turnover is
-# added up without an overflow, whatever the size of a trade, and is null if it is no decimal in the end.
+# Where its minute begins, if minutes are wanted, and where a bar does.
+_MINUTE_TM = "CASE WHEN $in_minutes THEN time_bucket(INTERVAL 1 MINUTE, event_tm) ELSE $day END"
+_BAR_TM = f"if(minutes = {_WHOLE_DAY}, $day::TIMESTAMP, time_bucket(to_minutes(minutes), minute_tm))"
+# All else is made of the minutes, which follow each other. Of two parts, a turnover is added up without an overflow,
+# whatever the size of a trade, and is null if it is no decimal in the end.
 _SUMS = f"""
 WITH traded AS MATERIALIZED (
-    SELECT symbol, exchange, time_bucket(INTERVAL 1 MINUTE, event_tm) AS minute_tm,
+    SELECT symbol, exchange, {_MINUTE_TM} AS minute_tm,
         arg_min(trade_pr, place) AS open_pr,
         max(trade_pr) AS high_pr,
         min(trade_pr) AS low_pr,
@@ -54,7 +56,7 @@ WITH traded AS MATERIALIZED (
     FROM (SELECT *, {_PLACE} AS place FROM trades WHERE $first IS NULL OR symbol BETWEEN $first AND $last) GROUP BY ALL
 ),
 quoted AS MATERIALIZED (
-    SELECT symbol, exchange, time_bucket(INTERVAL 1 MINUTE, event_tm) AS minute_tm,
+    SELECT symbol, exchange, {_MINUTE_TM} AS minute_tm,
         arg_max(bid_pr, place) AS last_bid_pr,
         arg_max(ask_pr, place) AS last_ask_pr,
         sum(ask_pr - bid_pr) AS spread,
@@ -110,20 +112,30 @@ _COLUMNS = StructType(
 )
 
 
-def event_sums(trades: Published, quotes: Published) -> DataFrame:
-    """One row per instrument, length and time in which it has an event; of its whole day, too.
+def event_sums(trades: Published, quotes: Published) -> tuple[DataFrame, DataFrame]:
+    """One row per instrument, and one per instrument and bar in which it has an event.
 
     Without a trade its prices are null, and without a quote bid and ask.
     """
-    spark, day = trades.rows.sparkSession, trades.day
-    root, files = trades.storage.root, {TRADES: trades.paths, QUOTES: quotes.paths}
-    with _read(root, files, day) as database:
+    spark, day, storage = trades.rows.sparkSession, trades.day, trades.storage
+    root, files = storage.root, {TRADES: trades.paths, QUOTES: quotes.paths}
+    with _reading(root, files, day) as database:
         if trades.row_count + quotes.row_count <= EVENTS_AT_ONCE:
-            return spark.createDataFrame(_summed_up(database, day), _COLUMNS)
-        lots = _lots(database.execute(_COUNTS).fetchall())
-    environment = {} if trades.storage.is_local else s3_environment()
-    numbers = spark.range(0, len(lots), numPartitions=len(lots))
-    return numbers.mapInArrow(_summing_up(root, files, day, lots, environment), _COLUMNS)
+            tables = [_summed_up(database, day, minutes) for minutes in ((_WHOLE_DAY,), MINUTES)]
+        else:
+            tables, lots = [], _lots(database.execute(_COUNTS).fetchall())
+    if tables:
+        of_day, of_bars = (spark.createDataFrame(table, _COLUMNS) for table in tables)
+        return of_day, of_bars
+
+    def in_lots(minutes: Sequence[int]) -> DataFrame:
+        def summed_up(symbols: _Symbols) -> Iterator["pa.Table"]:
+            with _reading(root, files, day, threads=1) as database:
+                yield _summed_up(database, day, minutes, symbols)
+
+        return in_tasks(spark, lots, summed_up, _COLUMNS, storage)
+
+    return in_lots((_WHOLE_DAY,)), in_lots(MINUTES)
 
 
 def with_averages(sums: DataFrame) -> DataFrame:
@@ -142,7 +154,7 @@ def with_averages(sums: DataFrame) -> DataFrame:
     )
 
 
-def _read(
+def _reading(
     root: str, files: Mapping[Table, Sequence[str]], day: date, threads: int | None = None
 ) -> AbstractContextManager["duckdb.DuckDBPyConnection"]:
     from spark_code.lake_files import reading  # noqa: PLC0415 - loads fsspec
@@ -150,28 +162,12 @@ def _read(
     return reading(Storage(root), files, _NEEDED, day, threads)
 
 
-def _summed_up(database: "duckdb.DuckDBPyConnection", day: date, symbols: _Symbols = _ALL) -> "pa.Table":
+def _summed_up(
+    database: "duckdb.DuckDBPyConnection", day: date, minutes: Sequence[int], symbols: _Symbols = _ALL
+) -> "pa.Table":
     first, last = symbols
-    given = {"day": day, "first": first, "last": last, "minutes": [*MINUTES, WHOLE_DAY]}
+    given = {"day": day, "first": first, "last": last, "minutes": [*minutes], "in_minutes": minutes == MINUTES}
     return database.sql(_SUMS, params=given).to_arrow_table()
-
-
-def _summing_up(
-    root: str,
-    files: Mapping[Table, Sequence[str]],
-    day: date,
-    lots: Sequence[_Symbols],
-    environment: Mapping[str, str],
-) -> Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]:
-    """The function of the tasks: numbers of lots of symbols to their sums."""
-
-    def rows(numbers: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
-        with with_variables(environment):
-            for number in (number.as_py() for batch in numbers for number in batch.column("id")):
-                with _read(root, files, day, threads=1) as database:
-                    yield from _summed_up(database, day, lots[number]).to_batches()
-
-    return rows
 
 
 def _lots(counts: Iterable[tuple[str, int]]) -> list[_Symbols]:

@@ -1,5 +1,6 @@
 """The objects of a lake as files that DuckDB reads: as they are, or on S3 through a file system of fsspec."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -21,6 +22,8 @@ _TYPES = {"string": "VARCHAR", "timestamp_ntz": "TIMESTAMP"}
 # What DuckDB would take for a pattern, or for a column, in the name of a folder above the lake.
 _SPECIAL = frozenset("*?[=")
 _MEMORY = "1GB"
+# Each thread takes its part of the memory.
+_THREADS = 8
 
 
 @contextmanager
@@ -31,10 +34,10 @@ def reading(
     day: date,
     threads: int | None = None,
 ) -> Iterator["duckdb.DuckDBPyConnection"]:
-    """A database with a view of each table of a day; what does not fit into its memory goes to temporary files."""
+    """A database with a view of each table of a day, to sum it up; what needs more memory goes to temporary files."""
     import duckdb  # noqa: PLC0415 - takes 0.1 s, for those who compute; commands import ``flow``
 
-    limits: dict[str, str | int] = {"memory_limit": _MEMORY, **({"threads": threads} if threads else {})}
+    limits: dict[str, str | int] = {"memory_limit": _MEMORY, "threads": threads or min(os.cpu_count() or 1, _THREADS)}
     try:
         with TemporaryDirectory() as spill, duckdb.connect(config={"temp_directory": spill, **limits}) as database:
             named = names_for(database, storage)
@@ -43,17 +46,19 @@ def reading(
                 database.execute(f"CREATE VIEW {table.name} AS {rows}")
             yield database
     except duckdb.Error as error:
-        fault = StorageError(f"what is published of {day} cannot be summed up: {_reason(f'{error}')}")
+        fault = StorageError(f"what is published of {day} cannot be summed up: {reason_of(error)}".split("\n", 1)[0])
+        if storage.is_local or isinstance(error, duckdb.OutOfMemoryException):
+            raise fault from error
         # Whatever S3 has answered, DuckDB tells it as text.
-        raise fault from (error if storage.is_local else ConnectionError(f"{error}"))
+        raise fault from ConnectionError(f"{error}")
 
 
-def _reason(text: str) -> str:
-    """The first line of what DuckDB says; if reading a file has failed, that follows the frames of a traceback."""
-    lines = text.split("\n")
-    if not lines[0].startswith("Traceback"):
-        return lines[0]
-    return next((line.partition(": ")[2] or line for line in lines[1:] if not line.startswith(" ")), lines[0])
+def reason_of(error: Exception) -> str:
+    """DuckDB's words; of what it has called in Python, what that has said, without the stack."""
+    words = str(error)
+    _, is_stack, stack = words.partition("Traceback (most recent call last):\n")
+    said = next((line for line in stack.split("\n") if not line.startswith(" ")), "")
+    return said.partition(": ")[2] or said if is_stack else words
 
 
 def names_for(database: "duckdb.DuckDBPyConnection", storage: Storage) -> Callable[[str], str]:

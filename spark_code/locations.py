@@ -4,8 +4,6 @@
 """
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,19 +81,6 @@ def s3_environment() -> dict[str, str]:
     """What the tasks of a cluster need to reach the same S3, beside credentials, which every node has of its own."""
     endpoint = s3_endpoint()
     return {"AWS_DEFAULT_REGION": s3_region(), **({"AWS_ENDPOINT_URL_S3": endpoint} if endpoint else {})}
-
-
-@contextmanager
-def with_variables(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set them for the duration: Spark gives the process of a task to others, too."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables:
-            del os.environ[name]
-        os.environ.update(before)
 
 
 def s3_store(root: str) -> S3Store:

@@ -5,7 +5,7 @@ judges them: in the tasks of Spark, each of which reads a part of the files. Sma
 before Python would have started in a task.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from pyspark.sql.types import ArrayType, StringType, StructField, StructType
 from spark_code.drafts import Draft
 from spark_code.few_rows import few_rows
 from spark_code.line_judge import Judge
-from spark_code.locations import s3_environment, with_variables
+from spark_code.python_tasks import in_tasks
 from spark_code.raw_files import Delivery, Source
 from spark_code.raw_lines import Part, count_lines, lines_of, parts
 from spark_code.schemas import EVENTS, RecordType, conform
@@ -70,25 +70,12 @@ def build(spark: SparkSession, deliveries: Sequence[Delivery], day: date) -> Dra
 
 
 def _judged_in_tasks(spark: SparkSession, delivery: Delivery) -> DataFrame:
-    lots = parts(delivery, PART_BYTES)
-    numbers = spark.range(0, len(lots), numPartitions=max(1, len(lots)))
-    environment = {} if delivery.storage.is_local else s3_environment()
-    judging = _judging(delivery.source, delivery.day, delivery.storage.root, lots, environment)
-    return numbers.mapInArrow(judging, _JUDGED)
+    source, day, raw = delivery.source, delivery.day, delivery.storage.root
 
+    def judged(files: Sequence[Part]) -> Iterator["pa.Table"]:
+        return _judged(Storage(raw), source, day, files)
 
-def _judging(
-    source: Source, day: date, raw: str, lots: Sequence[Sequence[Part]], environment: Mapping[str, str]
-) -> Callable[[Iterable["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]:
-    """The function of the tasks: numbers of lots of files to the rows of their lines."""
-
-    def rows(numbers: Iterable["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
-        files = (part for batch in numbers for number in batch.column("id") for part in lots[number.as_py()])
-        with with_variables(environment):
-            for table in _judged(Storage(raw), source, day, files):
-                yield from table.to_batches()
-
-    return rows
+    return in_tasks(spark, parts(delivery, PART_BYTES), judged, _JUDGED, delivery.storage)
 
 
 def _judged_here(spark: SparkSession, delivery: Delivery) -> DataFrame:

@@ -11,9 +11,10 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from capstone_dagster.cli.text_table import print_table
-from capstone_dagster.readers.views import QueryError, connect, reason_of, write
+from capstone_dagster.readers.views import QueryError, connect, write
 from capstone_dagster.wording import say
 from spark_code.errors import ExpectedError
+from spark_code.lake_files import reason_of
 from spark_code.storage import Storage
 from spark_code.wording import counted
 

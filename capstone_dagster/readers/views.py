@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from capstone_dagster.settings import Settings
 from spark_code.errors import ExpectedError
 from spark_code.lake import Lake
-from spark_code.lake_files import names_for, rows_in
+from spark_code.lake_files import names_for, reason_of, rows_in
 from spark_code.manifest import Manifest
 from spark_code.schemas import TABLES, Table
 
@@ -56,12 +56,6 @@ def _rows(table: Table, versions: Sequence[Manifest], named: Callable[[str], str
         files.setdefault(columns, []).extend(map(named, version.paths))
     queries = (rows_in(found, table, columns) for columns, found in files.items())
     return " UNION ALL BY NAME ".join(f"({query})" for query in queries)
-
-
-def reason_of(error: Exception) -> str:
-    """DuckDB's words, without the stack of what it has called in Python."""
-    words = str(error)
-    return words.rstrip().rsplit("\n", 1)[-1] if "Traceback (most recent call last)" in words else words
 
 
 def write(found: "duckdb.DuckDBPyRelation", file: Path) -> None:

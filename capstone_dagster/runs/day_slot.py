@@ -22,6 +22,8 @@ from capstone_dagster.runs.worker import Worker
 from spark_code.errors import ExpectedError
 
 _CODE_SERVER_SECONDS = 5.0
+# A run that has started without a signature is of somebody who has replaced the executor.
+_BEING_STARTED = {dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING}
 IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
@@ -73,7 +75,7 @@ def end_if_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 
 def end_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """The same for who does not hold the lock: if several processes look at once, one records the end."""
+    """The same, for callers that do not hold the lock: if several processes look at once, one records the end."""
     if _lost(run) is None:
         return False
     with day_locked(instance, run.tags.get(PARTITION_TAG, run.run_id)):
@@ -87,7 +89,8 @@ def _lost(run: dg.DagsterRun) -> str | None:
     worker, lease = Worker.of(run), Lease.of(run)
     if worker and worker.is_dead:
         return f"{worker}, which worked on this run, is gone without a result"
-    if worker is None and (launcher := Worker.of(run, LAUNCHER_TAG)) and launcher.is_dead and not _has_code_server(run):
+    launcher = Worker.of(run, LAUNCHER_TAG) if worker is None and run.status in _BEING_STARTED else None
+    if launcher and launcher.is_dead and not _has_code_server(run):
         return f"{launcher} and its code server, which were starting this run, are gone"
     return lease.reason if lease and lease.is_over else None
 

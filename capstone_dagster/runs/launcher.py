@@ -77,9 +77,8 @@ class DayRunLauncher(DefaultRunLauncher):
 
         A run is ended here, with a reason for people: run monitoring, which asks, would give Dagster's.
         """
-        worker = Worker.of(run)
         if end_dead(self._instance, run):
-            return CheckRunHealthResult(WorkerStatus.FAILED, f"{worker} is gone" if worker else "its lease is over")
+            return CheckRunHealthResult(WorkerStatus.FAILED, "it was lost, and has been ended")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 
     def terminate(self, run_id: str) -> bool:

@@ -22,7 +22,8 @@ BarsOf = Callable[[list[Row], list[Row]], list[dict[str, Any]]]
 @pytest.fixture
 def bars_of(spark: SparkSession, tmp_path: Path) -> BarsOf:
     def bars_of(trades: list[Row], quotes: list[Row]) -> list[dict[str, Any]]:
-        found = bars(event_sums.event_sums(*events_of(spark, tmp_path, trades, quotes, DAY)))
+        _, sums = event_sums.event_sums(*events_of(spark, tmp_path, trades, quotes, DAY))
+        found = bars(sums)
         assert found.columns == BARS.columns
         rows = [row.asDict() for row in found.collect()]
         return sorted(rows, key=lambda row: (row["symbol"], row["exchange"], row["minutes"], row["bar_tm"]))
@@ -109,7 +110,7 @@ def test_the_bars_of_each_length_add_up_to_the_summary(
     monkeypatch.setattr(event_sums, "EVENTS_AT_ONCE", at_once)
     trades = [trade(f"1{n // 60}:{n % 60:02}:{n * 7 % 60:02}", f"{5 + n % 7}.{n}", size=n, seq=n) for n in range(1, 99)]
     quotes = [quote(f"1{n // 40}:{n % 40:02}", f"{5 + n % 3}", f"{9 + n % 4}.5", seq=n) for n in range(1, 70)]
-    sums = event_sums.event_sums(*events_of(spark, tmp_path, trades, quotes, DAY))
+    sums, _ = event_sums.event_sums(*events_of(spark, tmp_path, trades, quotes, DAY))
     (of_day,) = daily_summary(sums, frame(spark, CLOSES, [])).collect()
 
     found = bars_of(trades, quotes)

@@ -286,14 +286,14 @@ def edges(
     with TemporaryDirectory() as lake:
         eod = events_of(spark, lake, trades, quotes, DAY)
         trades_read, quotes_read = (published.rows for published in eod)
-        sums = event_sums(*eod)
+        of_day, of_bars = event_sums(*eod)
         return {
             "trades": sorted_rows(trades),
             "quotes": sorted_rows(quotes),
             "closes": sorted_rows(kept(closes(trades_read))),
             "quote_analytics": sorted_rows(kept(quote_analytics(trades_read, quotes_read, before, adjusted))),
-            "daily_summary": sorted_rows(kept(daily_summary(sums, before, adjusted))),
-            "bars": sorted_rows(kept(bars(sums))),
+            "daily_summary": sorted_rows(kept(daily_summary(of_day, before, adjusted))),
+            "bars": sorted_rows(kept(bars(of_bars))),
         }
 
 

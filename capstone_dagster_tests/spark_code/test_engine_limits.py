@@ -148,7 +148,7 @@ def test_no_code_reaches_for_what_spark_connect_has_not(source: Path) -> None:
 
 def test_python_runs_in_tasks_only_on_whole_batches_and_takes_no_line_out_of_them() -> None:
     used = {source.name: names_used(source.read_text()) for source in SOURCES}
-    assert [name for name, names in used.items() if "mapInArrow" in names] == ["event_sums.py", "raw_to_ingested.py"]
+    assert [name for name, names in used.items() if "mapInArrow" in names] == ["python_tasks.py"]
     of_rows = {"to_pylist", "as_py", "to_pydict", "fetchall", "fetchone", "to_pandas", "iterrows"}
     assert used["line_judge.py"] & of_rows == set()
     assert used["raw_lines.py"] & of_rows == {"to_pylist"}  # for lines that are not UTF-8

@@ -285,7 +285,7 @@ def summaries_of_cases(spark: SparkSession, tmp_path_factory: pytest.TempPathFac
     trades = [renamed(row, case) for case, (rows, _, _, _) in SUMMARIES.items() for row in rows]
     quotes = [renamed(row, case) for case, (_, rows, _, _) in SUMMARIES.items() for row in rows]
     closes = [renamed(row, case) for case, (_, _, rows, _) in SUMMARIES.items() for row in rows]
-    sums = event_sums(*events_of(spark, tmp_path_factory.mktemp("lake"), trades, quotes, DAY))
+    sums, _ = event_sums(*events_of(spark, tmp_path_factory.mktemp("lake"), trades, quotes, DAY))
     return [tuple(row) for row in daily_summary(sums, frame(spark, CLOSES, closes)).collect()]
 
 
@@ -305,7 +305,7 @@ def test_the_summary_has_one_row_per_instrument_seen_today(spark: SparkSession, 
         summary("MSFT", "7", "7", "7", "7", 100, 1, "7", 0, None, None, None, None),
         summary("QUIET", None, None, None, None, 0, 0, None, 1, "1", None, None, None),
     ]
-    sums = event_sums(*events_of(spark, tmp_path, trades, quotes, DAY))
+    sums, _ = event_sums(*events_of(spark, tmp_path, trades, quotes, DAY))
     assert_table(daily_summary(sums, frame(spark, CLOSES, closes)), DAILY_SUMMARY, expected)
 
 

@@ -15,7 +15,7 @@ from spark_code.lake import Lake
 from spark_code.locations import StorageError
 from spark_code.schemas import QUOTES, TRADES, Table
 
-# Five events of each; of NONE there are no trades.
+# Five trades and five quotes of each, and of another that has quotes only.
 SYMBOLS = ("", "A", "B'", "Z", "é", "\U0001f600")
 EVENTS_OF_ALL = 10 * len(SYMBOLS) + 5
 
@@ -31,7 +31,7 @@ def events_in(spark: SparkSession, lake: Lake) -> Events:
         return Published(table, DAY, frame(spark, table, []), manifest, lake.storage)
 
     trades = [trade(f"10:0{n}", f"{n + 1}.5", seq=n, symbol=symbol) for n in range(5) for symbol in SYMBOLS]
-    quotes = [quote(f"11:0{n}", "4", f"{n}", seq=n, symbol=symbol) for n in range(5) for symbol in (*SYMBOLS, "NONE")]
+    quotes = [quote(f"11:0{n}", "4", f"{n}", seq=n, symbol=symbol) for n in range(5) for symbol in (*SYMBOLS, "QUIET")]
     return published(TRADES, trades), published(QUOTES, quotes)
 
 
@@ -45,9 +45,10 @@ def test_tasks_make_the_sums_that_one_process_makes(
 
     sums = event_sums.event_sums(*events)
 
-    assert sums.rdd.getNumPartitions() == {1: 7, 15: 6}.get(at_once, 2)
-    assert sums.schema == expected.schema
-    assert sorted_rows(sums.collect()) == sorted_rows(expected.collect()) != []
+    for found, known in zip(sums, expected, strict=True):
+        assert found.rdd.getNumPartitions() == {1: 7, 15: 6}.get(at_once, 2)
+        assert found.schema == known.schema
+        assert sorted_rows(found.collect()) == sorted_rows(known.collect()) != []
 
 
 def test_files_that_are_gone_are_named(spark: SparkSession, any_lake: Lake) -> None:

@@ -38,7 +38,9 @@ def test_runs_that_wait_or_work_are_those_that_go_on(instance: dg.DagsterInstanc
         run_of(instance, unused_day(), STATUS.STARTED, worker=Worker.process()),
         run_of(instance, None, STATUS.STARTED, worker=Worker("elsewhere", 1, "1"), tags=OVER_DAYS),
         run_of(instance, None, STATUS.STARTING),
+        run_of(instance, None, STATUS.STARTED),  # by another executor, which signs nothing
     ]
+    instance.add_run_tags(alive[-1].run_id, dead_worker().signature(alive[-1].run_id, LAUNCHER_TAG))
     ended = [
         run_of(instance, unused_day(), STATUS.STARTED, worker=dead_worker()),
         run_of(instance, None, STATUS.SUCCESS),
