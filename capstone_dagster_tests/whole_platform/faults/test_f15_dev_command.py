@@ -74,3 +74,5 @@ def test_it_runs_once_in_a_home_and_when_it_is_killed_the_ui_and_the_daemon_end_
     # The code location hears nothing from it any more, and ends by itself a little later.
     _, alive = psutil.wait_procs(ends_at_once, timeout=60)
     assert not alive
+    # The database was left to the next command, which stops it when it has ended.
+    assert Platform(tmp_path / "home", date(2020, 8, 5)).capstone("migrate").returncode == 0
