@@ -13,13 +13,17 @@ Files = Mapping[str, Sequence[str]]
 """The parquet files of each table."""
 
 
-def published(lake: str, day: date) -> Files:
-    """What is published in a lake; another release may lack a table."""
+def published(lake: str, day: date, copies: Path | None = None) -> Files:
+    """What is published in a lake; another release may lack a table. From S3 it is copied into a folder."""
     found = Lake(lake)
     manifests = {name: found.manifest(table, day) for name, table in TABLES.items()}
-    return {
-        name: [found.storage.uri(path) for path in manifest.paths] for name, manifest in manifests.items() if manifest
-    }
+    if copies:
+        for path in (path for manifest in manifests.values() if manifest for path in manifest.paths):
+            copy = copies / path
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(found.storage.read(path) or b"")
+    named = (lambda path: str(copies / path)) if copies else found.storage.uri
+    return {name: [named(path) for path in manifest.paths] for name, manifest in manifests.items() if manifest}
 
 
 def written(out: str, day: date) -> Files:

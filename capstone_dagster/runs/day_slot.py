@@ -9,7 +9,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 from dagster_postgres import PostgresRunStorage
@@ -22,6 +22,8 @@ from capstone_dagster.runs.worker import Worker
 from spark_code.errors import ExpectedError
 
 _CODE_SERVER_SECONDS = 5.0
+# Whoever marks a run as starting signs it at once, or is gone. A launcher that is late starts no run that has ended.
+_SIGNED_WITHIN = timedelta(seconds=30)
 # A run that has started without a signature is of somebody who has replaced the executor.
 _BEING_STARTED = {dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING}
 IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
@@ -59,12 +61,12 @@ def holder(instance: dg.DagsterInstance, day: str, besides: str | None = None) -
 
 def end_if_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Record that the run has ended if its process is gone or its lease is over; returns whether it has ended."""
-    if _lost(run) is None:
+    if _lost(instance, run) is None:
         return False
     current = instance.get_run_by_id(run.run_id)  # since it was read, it may have ended, or its lease was renewed
     if current is None or current.is_finished:
         return True
-    reason = _lost(current)
+    reason = _lost(instance, current)
     if reason is None:
         return False
     if current.status == dg.DagsterRunStatus.CANCELING:
@@ -76,23 +78,33 @@ def end_if_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 def end_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """The same, for callers that do not hold the lock: if several processes look at once, one records the end."""
-    if _lost(run) is None:
+    if _lost(instance, run) is None:
         return False
     with day_locked(instance, run.tags.get(PARTITION_TAG, run.run_id)):
         return end_if_dead(instance, run)
 
 
-def _lost(run: dg.DagsterRun) -> str | None:
+def _lost(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
     """Why nothing works on the run any more, if that is certain."""
     if run.is_finished:
         return None
     worker, lease = Worker.of(run), Lease.of(run)
     if worker and worker.is_dead:
         return f"{worker}, which worked on this run, is gone without a result"
-    launcher = Worker.of(run, LAUNCHER_TAG) if worker is None and run.status in _BEING_STARTED else None
+    if lease:
+        return lease.reason if lease.is_over else None
+    return _lost_while_starting(instance, run) if worker is None and run.status in _BEING_STARTED else None
+
+
+def _lost_while_starting(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
+    launcher = Worker.of(run, LAUNCHER_TAG)
     if launcher and launcher.is_dead and not _has_code_server(run):
         return f"{launcher} and its code server, which were starting this run, are gone"
-    return lease.reason if lease and lease.is_over else None
+    if launcher is None and run.status == dg.DagsterRunStatus.STARTING:
+        record = instance.get_run_record_by_id(run.run_id)
+        if record and datetime.now(UTC) - record.update_timestamp > _SIGNED_WITHIN:
+            return "the daemon took this run from the queue, and was gone before it could start it"
+    return None
 
 
 def _has_code_server(run: dg.DagsterRun) -> bool:

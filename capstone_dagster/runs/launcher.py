@@ -37,7 +37,7 @@ class DayRunLauncher(DefaultRunLauncher):
             return
         day = run.tags.get(PARTITION_TAG)
         with day_locked(self._instance, day or run.run_id):
-            if self._is_launched_elsewhere(run.run_id):
+            if not self._is_to_be_launched(run.run_id):
                 return
             if day and (taken := holder(self._instance, day, besides=run.run_id)):
                 back_to_queue(self._instance, run, taken)
@@ -50,10 +50,13 @@ class DayRunLauncher(DefaultRunLauncher):
             self._instance.add_run_tags(run.run_id, Worker.process().signature(run.run_id, LAUNCHER_TAG))
         super().launch_run(context)
 
-    def _is_launched_elsewhere(self, run_id: str) -> bool:
+    def _is_to_be_launched(self, run_id: str) -> bool:
+        """Whether the run has not ended meanwhile, and no other daemon has launched it."""
         current = self._instance.get_run_by_id(run_id)
-        launcher = Worker.of(current, LAUNCHER_TAG) if current else None
-        return launcher is not None and launcher != Worker.process() and not launcher.is_dead
+        if current is None or current.is_finished:
+            return False
+        launcher = Worker.of(current, LAUNCHER_TAG)
+        return launcher is None or launcher == Worker.process() or launcher.is_dead
 
     def _done_already(self, run: DagsterRun, day: str) -> DagsterRun | None:
         """The run of another sensor, or of the schedule, that had the same run key and has ended.

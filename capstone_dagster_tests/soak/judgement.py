@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
 from unittest.mock import patch
 
@@ -40,13 +41,14 @@ _UNFINISHED = "SELECT run_id, status FROM runs WHERE status NOT IN ('SUCCESS', '
 def rows(soaked: str, clean: str, days: Sequence[date]) -> Iterator[str]:
     """Tables of the one lake that are not those of the other."""
     for day in days:
-        these, those = published(soaked, day), published(clean, day)
-        for name in TABLES:
-            if name not in these:
-                yield f"{name} of {day} is not published"
-            if name not in those:
-                yield f"{name} of {day} is not published by the clean run"
-        yield from (f"{day}: {difference}" for difference in differences(these, those, _BESIDES))
+        with TemporaryDirectory() as copies:
+            these, those = published(soaked, day, Path(copies, "soaked")), published(clean, day, Path(copies, "clean"))
+            for name in TABLES:
+                if name not in these:
+                    yield f"{name} of {day} is not published"
+                if name not in those:
+                    yield f"{name} of {day} is not published by the clean run"
+            yield from (f"{day}: {difference}" for difference in differences(these, those, _BESIDES))
 
 
 def warehouse(soaked: Installation, clean: Installation) -> Iterator[str]:

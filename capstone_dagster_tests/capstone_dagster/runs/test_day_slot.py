@@ -9,12 +9,15 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import date, timedelta
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import dagster as dg
 import pytest
+from dagster._core.storage.runs import SqlRunStorage
+from dagster._core.storage.runs.schema import RunsTable
 
 from capstone_dagster.definitions import code_location, defs
 from capstone_dagster.run_tags import CODE_SERVER_TAG, LAUNCHER_TAG, PARTITION_TAG
@@ -179,6 +182,26 @@ def test_a_run_is_ended_that_was_being_started_by_processes_that_are_gone(
     assert (
         run_reason(instance, lost.run_id) == f"{launcher} and its code server, which were starting this run, are gone"
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "is_lost"),
+    [(STATUS.STARTING, 31, True), (STATUS.STARTING, 20, False), (STATUS.STARTED, 31, False)],
+)
+def test_a_run_is_ended_that_nobody_has_begun_to_start_since_it_left_the_queue(
+    instance: dg.DagsterInstance, day: date, status: dg.DagsterRunStatus, seconds: int, is_lost: bool
+) -> None:
+    run = run_of(instance, day, status)
+    since = (datetime.now(UTC) - timedelta(seconds=seconds)).replace(tzinfo=None)
+    with cast("SqlRunStorage", instance.run_storage).connect() as connection:
+        connection.execute(RunsTable.update().where(RunsTable.c.run_id == run.run_id).values(update_timestamp=since))
+
+    with nullcontext() if is_lost else pytest.raises(SlotTakenError):
+        claim(instance, day)
+
+    assert status_of(instance, run) == (STATUS.FAILURE if is_lost else status)
+    reason = "the daemon took this run from the queue, and was gone before it could start it"
+    assert (run_reason(instance, run.run_id) == reason) == is_lost
 
 
 def test_a_run_keeps_its_slot_while_the_process_that_starts_it_or_its_code_server_or_its_own_lives(

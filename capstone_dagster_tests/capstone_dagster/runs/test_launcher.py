@@ -161,6 +161,18 @@ def test_a_run_that_the_daemon_of_another_host_took_in_the_same_moment_is_launch
     assert {status_of(instance, run) for run in others} == {STATUS.STARTING}
 
 
+def test_a_run_that_has_ended_before_it_could_be_launched_is_not_launched(
+    instance: dg.DagsterInstance, launcher: DayRunLauncher, gone_on: list[str], day: date
+) -> None:
+    run = run_of(instance, day, STATUS.STARTING)
+    instance.report_run_failed(run)
+
+    launch(launcher, run)
+
+    assert gone_on == []
+    assert status_of(instance, run) == STATUS.FAILURE
+
+
 @pytest.mark.parametrize("end", [STATUS.SUCCESS, STATUS.FAILURE, STATUS.CANCELED])
 def test_a_run_that_another_was_asked_for_too_is_canceled_once_that_has_ended(
     instance: dg.DagsterInstance, launcher: DayRunLauncher, gone_on: list[str], day: date, end: dg.DagsterRunStatus
