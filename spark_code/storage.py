@@ -114,7 +114,11 @@ class Storage:
             return []
         with self._explaining(prefix):
             found = [_stored(meta) for batch in self._store.list(prefix) for meta in batch]
-        return sorted(found, key=lambda stored: stored.key)
+        # The empty objects that Hadoop and the S3 console make for folders do not count.
+        folders = {prefix} | {above for stored in found for above in _folders_above(stored.key)}
+        return sorted(
+            (stored for stored in found if stored.size or stored.key not in folders), key=lambda stored: stored.key
+        )
 
     def pages(self, prefix: str, after: str) -> Iterator[list[StoredObject]]:
         """The objects below a folder whose keys come after a given one, in order, page by page.
@@ -287,6 +291,12 @@ class Storage:
             if isinstance(error, InvalidPathError):
                 raise OddKeyError(shown(f"{what}; rename the file")) from error
             raise StorageError(shown(what)) from error
+
+
+def _folders_above(key: str) -> Iterator[str]:
+    while above := key.rpartition("/")[0]:
+        yield above
+        key = above
 
 
 def _stored(meta: "ObjectMeta") -> StoredObject:

@@ -19,7 +19,7 @@ from capstone_dagster_tests.soak.plan import OF_A_RUN, Fault, Step
 _PATIENCE = 60.0
 _FULL_SECONDS = 20.0
 # More than the platform asks again for by itself in one go, so that the step is tried again, too.
-_REFUSALS = 40
+_REFUSALS = 20
 
 
 @dataclass

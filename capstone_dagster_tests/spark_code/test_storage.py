@@ -108,6 +108,20 @@ def test_the_folder_object_that_the_s3_console_makes_is_none_of_the_names(s3_sto
     assert (s3_storage.names(""), s3_storage.names("data")) == ((["data"], []), ([], []))
 
 
+def test_the_folder_objects_that_hadoop_makes_are_no_objects(s3_storage: Storage) -> None:
+    for key in ("version/day=1/part", "version/day=1-2/part", "version/empty", "version/_SUCCESS"):
+        s3_storage.write(key, b"" if key in ("version/empty", "version/_SUCCESS") else b"1")
+    objects = s3_storage.objects("version")
+    bucket, _, prefix = s3_storage.root.removeprefix("s3://").partition("/")
+    for folder in ("version/", "version/day=1/", "version/day=1-2/"):
+        s3_client().put_object(Bucket=bucket, Key=f"{prefix}/{folder}", Body=b"")
+
+    assert s3_storage.objects("version") == objects
+    assert [stored.key for stored in objects] == sorted(
+        ["version/day=1/part", "version/day=1-2/part", "version/empty", "version/_SUCCESS"]
+    )
+
+
 def test_a_local_name_that_the_store_cannot_spell_hides_no_other(local_storage: Storage) -> None:
     local_storage.write("data/folder/a", b"1")
     odd = os.fsdecode(b"latin-1 \xfc")

@@ -74,6 +74,12 @@ def test_files_are_written_where_they_belong_and_nothing_is_left_of_the_writing(
     assert not [key for key in keys if "__magic" in key]
 
 
+def test_what_is_published_is_proven(on_s3: Platform) -> None:
+    proven = on_s3.capstone("verify", str(DAY))
+
+    assert (proven.returncode, proven.stdout.splitlines()[-1]) == (0, f"{len(TABLES)} of {len(TABLES)} tables proven")
+
+
 def test_a_second_time_by_spark_submit_publishes_a_new_version_with_the_same_rows(
     on_s3: Platform, in_folders: Platform
 ) -> None:
