@@ -53,7 +53,7 @@ dev: setup ## Dagster UI and daemon on http://127.0.0.1:3000 (another port: make
 # Three files at once; those of the whole platform, which take longest, come first.
 ALL_AT_ONCE := -n 3 --dist loadfile --no-loadscope-reorder
 
-# MINUTES=N begins no long one after N minutes, and TESTS can name fewer: see .ci/run.
+# MINUTES=N begins none of the whole platform after N minutes, as .ci/run does; TESTS can name fewer.
 TESTS := not faults or faults(sample=True)
 BEGUN_WITHIN = $(if $(MINUTES),--minutes=$(MINUTES) --no-fold-skipped)
 test: setup ## the test suite, with a sample of the fault tests
@@ -100,12 +100,12 @@ soak: setup ## days arrive while processes are killed and the disk fills up (DAY
 
 check: lint types test ## all that must be green: CI runs as much of it as its time allows
 
-lint: setup ## style and the contracts between modules
+lint: .venv/.ready ## style and the contracts between modules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo --no-cache
 
-types: setup
+types: .venv/.ready
 	@$(BIN)/mypy
 
 fmt: setup ## format the code, fix what can be fixed

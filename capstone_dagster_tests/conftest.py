@@ -34,8 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--minutes",
         type=int,
-        help="begin no test of faults or of the whole platform later than this; which files come first is drawn from "
-        "the commit",
+        help="begin no test of the whole platform later than this; which files come first is drawn from the commit",
     )
 
 
@@ -93,10 +92,11 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The longest first: so no worker is left alone with them at the end. With ``--minutes`` the files are shuffled."""
-    items.sort(key=lambda item: "whole_platform" not in item.nodeid)
+    """The longest first: so no worker is left alone with them at the end. With ``--minutes`` they are shuffled."""
+    longest = list(dict.fromkeys(item.path for item in items if "whole_platform" in item.nodeid))
     if config.getoption("--minutes") is not None:
-        _shuffle_files(items)
+        _shuffle(longest)
+    items.sort(key=lambda item: longest.index(item.path) if item.path in longest else len(longest))
     for item in items:
         if "whole_platform" in item.nodeid:
             item.add_marker(pytest.mark.whole_platform)
@@ -109,24 +109,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.slow)
 
 
-def _shuffle_files(items: list[pytest.Item]) -> None:
+def _shuffle(files: list[Path]) -> None:
     """In an order that every worker draws alike, and every commit anew; tests of a file may build on each other."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         commit = subprocess.run(command, capture_output=True, check=False).stdout
     except OSError:  # no git
         commit = b""
-    files = sorted({item.path for item in items})
     random.Random(commit).shuffle(files)  # noqa: S311 -- nothing secret is drawn
-    items.sort(key=lambda item: files.index(item.path))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip tests for which ``--minutes`` leaves no time, before they set up anything."""
     minutes: int | None = item.config.getoption("--minutes")
-    is_long = item.get_closest_marker("faults") or item.get_closest_marker("whole_platform")
-    if minutes is not None and is_long and time.monotonic() - _BEGAN >= 60 * minutes:
+    if minutes is not None and item.get_closest_marker("whole_platform") and time.monotonic() - _BEGAN >= 60 * minutes:
         pytest.skip(f"not begun, as {minutes} minutes were over")
 
 
