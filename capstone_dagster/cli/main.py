@@ -119,7 +119,7 @@ def _remedy(error: Exception) -> str:
 def main() -> None:
     """Entry point: an expected error prints one line and exits with 1, a usage error exits with 2."""
     try:
-        cli()
+        cli(prog_name="capstone")
     except (ExpectedError, MissingPrerequisite) as error:
         say(f"capstone: {error}{_remedy(error)}", err=True)
         sys.exit(1)
