@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 import dagster as dg
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.controller import create_daemons_from_instance, daemon_controller_from_instance
 from dagster._daemon.daemon import DagsterDaemon
@@ -28,10 +29,14 @@ _NO_NEWS = re.compile(
 # As of what sensors log from the code location, without the names of Python's loggers.
 _FORMAT = logging.Formatter("%(asctime)s - %(levelname)s - %(message)s", default_date_format_string())
 _SKIPPED = re.compile(r"(?:Sensor|Schedule) (?P<name>\S+) skipped: (?P<reason>.*)", re.DOTALL)
+_STACK = "\n\nStack Trace:\n"
 
 
 class OnlyNews(logging.Filter):
-    """Lets a sensor's reason for doing nothing through once, until it has another one."""
+    """Lets a sensor's reason for doing nothing through once, until it has another one.
+
+    That a code server has ended, as at every Ctrl-C, is told without the stack of those who called it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,6 +53,11 @@ class OnlyNews(logging.Filter):
                 return False
             self._last[name] = reason
             message = f"{name}: {reason}"
+        error = record.exc_info and record.exc_info[1]
+        if isinstance(error, DagsterUserCodeUnreachableError):
+            message, record.exc_info = f"{message}: {error}", None
+        if record.levelno < logging.ERROR:
+            message = message.partition(_STACK)[0]
         record.msg, record.args = message, ()
         return True
 

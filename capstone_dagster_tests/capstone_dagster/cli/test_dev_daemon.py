@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 import pytest
+from dagster._core.errors import DagsterUserCodeUnreachableError
 
 from capstone_dagster.cli.dev_daemon import OnlyNews
 
@@ -58,3 +59,16 @@ def test_no_error_is_left_out(message: str) -> None:
 
 def test_what_comes_from_outside_does_not_steer_the_terminal() -> None:
     assert said(["Sensor new_files skipped: \x1b[2J.csv is misplaced"]) == [r"new_files: \x1b[2J.csv is misplaced"]
+
+
+def test_that_a_code_server_has_ended_is_told_without_a_stack() -> None:
+    error = DagsterUserCodeUnreachableError("Could not reach user code server")
+    known = (type(error), error, None)
+    stack = f"{error}\n\nStack Trace:\n  File ..."
+    failed = logging.LogRecord("dagster.daemon", logging.ERROR, "", 0, "Caught an error dequeuing run 1f", (), known)
+    moved_on = f"Run 1f failed while being dequeued, but has already advanced to FAILURE - moving on. Error: {stack}"
+
+    assert OnlyNews().filter(failed)
+    assert logging.Formatter().format(failed) == "Caught an error dequeuing run 1f: Could not reach user code server"
+    assert said([moved_on]) == [moved_on.partition("\n")[0]]
+    assert said([moved_on], logging.ERROR) == [moved_on]
