@@ -8,10 +8,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from pyspark.sql import SparkSession
 
 from capstone_dagster_tests.servers.quick_jvm import start_jvms_quickly
@@ -77,6 +79,7 @@ _BEGAN = time.monotonic()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _read_models_of_aws_once()
     config.addinivalue_line("markers", "slow: starts a JVM, a server or a daemon")
     config.addinivalue_line("markers", "whole_platform: runs whole days with everything that belongs to them")
     config.addinivalue_line("markers", "browser: opens pages in Chromium; `make test-browser` runs these alone")
@@ -84,6 +87,12 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.addaudithook(_refuse_slow_programs)
         return
     start_jvms_quickly()
+
+
+def _read_models_of_aws_once() -> None:
+    """Not in every session of boto3, of which tests make many: they would fill memory, too."""
+    read = cache(JSONFileLoader()._load_file)
+    JSONFileLoader._load_file = staticmethod(read)
 
 
 def pytest_unconfigure() -> None:
