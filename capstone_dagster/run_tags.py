@@ -62,6 +62,14 @@ def was_refused(run: dg.DagsterRun) -> bool:
     return run.tags.get(REFUSED_TAG) == run.run_id
 
 
+def number_in(run: dg.DagsterRun, tag: str) -> int:
+    """The number in a tag, as Dagster reads it: 0 if there is none, or if somebody has typed something else."""
+    try:
+        return int(run.tags.get(tag, "0"))
+    except ValueError:
+        return 0
+
+
 def is_over_days(run: dg.DagsterRun) -> bool:
     """Whether the run is over a range of days instead of one day."""
     return PARTITION_TAG not in run.tags and all(tag in run.tags for tag in RANGE_TAGS)

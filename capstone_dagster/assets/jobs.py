@@ -62,6 +62,16 @@ def longest_day(settings: Settings) -> int:
     return round(60 * (settings.emr.start_minutes + len(STEPS) * settings.emr.step_minutes))
 
 
+def time_limit(settings: Settings) -> dict[str, str]:
+    """The tag by which the daemon ends a run of one day that takes too long; deploy/dagster.yaml has the rest."""
+    return {MAX_RUNTIME_TAG: f"{longest_day(settings)}"} if settings.emr else {}
+
+
+def limits(settings: Settings) -> dict[str, str]:
+    """The tags of every run of one day in the queue: its time, and how often it is started again if it is lost."""
+    return {MAX_RETRIES_TAG: f"{settings.max_retries}", **time_limit(settings)}
+
+
 def all_jobs(settings: Settings) -> list[Any]:
     """The three jobs; what ``define_asset_job`` returns has no public name, hence Any."""
     texts: dict[JobName, str] = {
@@ -69,16 +79,12 @@ def all_jobs(settings: Settings) -> list[Any]:
         "preprocessing": "Raw files to the end-of-day load",
         "analytical": "The end-of-day load to the report and its page; preprocessing must have run",
     }
-    # How often Dagster's daemon starts a run again whose process was lost.
-    tags = {MAX_RETRIES_TAG: f"{settings.max_retries}"}
-    if settings.emr:  # when the daemon ends a run that takes too long
-        tags[MAX_RUNTIME_TAG] = f"{longest_day(settings)}"
     return [
         dg.define_asset_job(
             name,
             _selection(name) - dg.AssetSelection.checks(LANDED, *CHECK_KEYS.values()),
             description=text,
-            tags=tags,
+            tags=limits(settings),
         )
         for name, text in texts.items()
     ]

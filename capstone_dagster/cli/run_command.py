@@ -8,12 +8,12 @@ from typing import Any
 import click
 import dagster as dg
 
-from capstone_dagster.assets.jobs import JOB_NAMES, JobName, job_id
+from capstone_dagster.assets.jobs import JOB_NAMES, JobName, job_id, time_limit
 from capstone_dagster.assets.metadata import rejects_by_reason
 from capstone_dagster.automation.needed_runs import Judge
 from capstone_dagster.cli.prerequisites import require_java
 from capstone_dagster.run_storage.instance import ready
-from capstone_dagster.runs.day_run import REFUSED, Outcome, run_day
+from capstone_dagster.runs.day_run import REFUSED, Outcome, run_day, was_asked_to_stop
 from capstone_dagster.runs.interruptions import noticing_interruptions
 from capstone_dagster.settings import Settings
 from capstone_dagster.steps.s3_jars import require_for
@@ -63,10 +63,12 @@ def run(days: str, job: JobName, allow_missing_closes: bool, only_missing: bool)
                     up_to_date += 1
                     continue
                 say(job_id(job, day))
-                outcome = undelivered(settings, job, day) or run_day(instance, form, day, run_config=config)
+                outcome = undelivered(settings, job, day) or run_day(
+                    instance, form, day, run_config=config, tags=time_limit(settings)
+                )
                 outcomes.append(outcome)
                 say(f"  {outcome}")
-                if was_interrupted():
+                if was_interrupted() and not was_asked_to_stop(instance, outcome):
                     break
         if only_missing:
             say(f"up to date: {up_to_date} of {len(wanted)} days")
@@ -75,7 +77,7 @@ def run(days: str, job: JobName, allow_missing_closes: bool, only_missing: bool)
         if left := len(wanted) - len(outcomes) - up_to_date:
             say(f"interrupted in {outcomes[-1].job_id}; days not run: {left}")
         say(f"raw files  {settings.raw_uri}\nlake       {settings.lake_uri}\nlogs       {settings.log_dir}")
-    if not all(outcome.succeeded for outcome in outcomes):
+    if left or not all(outcome.succeeded for outcome in outcomes):
         sys.exit(1)
 
 

@@ -15,7 +15,7 @@ from spark_code.raw_files import Delivery
 from spark_code.storage import Storage
 
 # Hidden from commands; PGPASSWORD is part of the URL, for psql under `capstone exec`.
-_SECRETS = ("CAPSTONE_ALERT_URLS", "CAPSTONE_POSTGRES_URL", "PGPASSWORD")
+_SECRETS = ("CAPSTONE_ALERT_URLS", "CAPSTONE_POSTGRES_URL", "CAPSTONE_WAREHOUSE_URL", "PGPASSWORD")
 
 
 @dataclass(frozen=True)

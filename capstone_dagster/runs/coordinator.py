@@ -7,7 +7,8 @@ from dagster import DagsterRun, QueuedRunCoordinator, RunRecord, RunsFilter
 from dagster._core.run_coordinator import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 
-from capstone_dagster.run_tags import MAX_RETRIES_TAG, PARTITION_TAG, PRIORITY_TAG, RETRY_NUMBER_TAG
+from capstone_dagster.assets.jobs import limits
+from capstone_dagster.run_tags import MAX_RETRIES_TAG, PARTITION_TAG, PRIORITY_TAG, RETRY_NUMBER_TAG, number_in
 from capstone_dagster.runs.day_guard import refused
 from capstone_dagster.runs.day_slot import IN_PROGRESS, day_locked, holder, say_who_is_waited_for
 from capstone_dagster.runs.outside_run import is_outside
@@ -26,12 +27,16 @@ class DayRunCoordinator(QueuedRunCoordinator):
         settings = Settings.from_environment()
         if ended := refused(self._instance, run, settings.first_trading_day):
             return ended
+        # A run of a job has them; one of chosen assets does not.
+        missing = {tag: limit for tag, limit in limits(settings).items() if tag not in run.tags}
         if run.parent_run_id and run.tags.get(MAX_RETRIES_TAG) == "0":
             # It has copied the tag from its parent, which was not to be tried again.
-            self._instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: f"{settings.max_retries}"})
+            missing[MAX_RETRIES_TAG] = f"{settings.max_retries}"
+        if missing:
+            self._instance.add_run_tags(run.run_id, missing)
         if RETRY_NUMBER_TAG in run.tags:
             # Its process was lost. The days that wait behind it need its closes, so it goes before them again.
-            self._instance.add_run_tags(run.run_id, {PRIORITY_TAG: f"{_priority(run) + 1}"})
+            self._instance.add_run_tags(run.run_id, {PRIORITY_TAG: f"{number_in(run, PRIORITY_TAG) + 1}"})
         taken = self._holder(run)
         queued = super().submit_run(context)
         if taken:
@@ -57,11 +62,3 @@ class DayRunCoordinator(QueuedRunCoordinator):
             return None
         with day_locked(self._instance, day):
             return holder(self._instance, day, besides=run.run_id)
-
-
-def _priority(run: DagsterRun) -> int:
-    """As Dagster's queue reads it, which ignores what is no number."""
-    try:
-        return int(run.tags.get(PRIORITY_TAG, "0"))
-    except ValueError:
-        return 0

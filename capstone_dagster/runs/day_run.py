@@ -120,3 +120,9 @@ def run_day(  # noqa: PLR0913 - a run has that many facets, and all but three ar
             forget_dead_session()
         ended = instance.get_run_by_id(run.run_id) or run
     return Outcome(known_as, day, ended.status.value, run.run_id)
+
+
+def was_asked_to_stop(instance: dg.DagsterInstance, outcome: Outcome) -> bool:
+    """Whether the day's run was to be stopped, by people in the UI or by its time limit, and not all of its process."""
+    stopping = dg.DagsterEventType.RUN_CANCELING
+    return outcome.status != REFUSED and bool(instance.all_logs(outcome.run_id, of_type=stopping))

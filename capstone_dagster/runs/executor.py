@@ -37,11 +37,12 @@ class _SigningExecutor(dg.Executor):
     def execute(
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
-        keep_up(self._settings)
         with outlasting_restarts(), interruptible_waits(), _unheard_by_helpers():
             instance, run = plan_context.instance, plan_context.dagster_run
-            require_days(instance, run, self._settings.first_trading_day)
+            # At once: a run that has started without a signature, and is lost, holds its day until its time is over.
             instance.add_run_tags(run.run_id, Worker.process().signature(run.run_id))
+            keep_up(self._settings)
+            require_days(instance, run, self._settings.first_trading_day)
             if is_over_days(run):
                 run_days(instance, run, plan_context.reconstructable_job.repository, self._settings)
             else:

@@ -8,7 +8,7 @@ from datetime import date
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableJob
 
-from capstone_dagster.assets.jobs import JobName
+from capstone_dagster.assets.jobs import JobName, time_limit
 from capstone_dagster.run_tags import OUTSIDE_TAG, PARTITION_TAG
 from capstone_dagster.runs.day_run import begin as begin_run
 from capstone_dagster.runs.day_slot import IN_PROGRESS, day_locked, say_who_is_waited_for
@@ -38,7 +38,8 @@ def begin(  # noqa: PLR0913 - a run has that many facets, and all but three are 
     """
     trading_days(settings.first_trading_day).require(day)
     lease = None if worker else Lease.from_now(settings.lease_minutes)
-    run = begin_run(instance, job, day, worker=worker, selection=selection, is_outside=True, lease=lease)
+    limit = time_limit(settings)
+    run = begin_run(instance, job, day, worker=worker, selection=selection, tags=limit, is_outside=True, lease=lease)
     _report(instance, run, dg.DagsterEventType.RUN_START, "Work outside Dagster has begun.")
     _tell_waiting_runs(instance, run)
     return run

@@ -17,7 +17,7 @@ from dagster._core.definitions.reconstruct import ReconstructableJob, Reconstruc
 from dagster._core.errors import raise_execution_interrupts
 
 from capstone_dagster.assets.job_of_run import job_of_assets, what
-from capstone_dagster.assets.jobs import longest_day
+from capstone_dagster.assets.jobs import longest_day, time_limit
 from capstone_dagster.run_tags import (
     BACKFILL_TAG,
     BACKFILL_TAGS,
@@ -28,7 +28,7 @@ from capstone_dagster.run_tags import (
     RANGE_TAGS,
     RESUME_TAG,
 )
-from capstone_dagster.runs.day_run import REFUSED, Outcome, run_day
+from capstone_dagster.runs.day_run import REFUSED, Outcome, run_day, was_asked_to_stop
 from capstone_dagster.runs.failure_reasons import run_reason
 from capstone_dagster.runs.interruptions import noticing_interruptions
 from capstone_dagster.settings import Settings
@@ -101,7 +101,7 @@ class _Days:
         return outcome
 
     def _day(self, day: date) -> Outcome:
-        tags = {DAYS_TAG: self.chain, **self._backfill_tags}
+        tags = {DAYS_TAG: self.chain, **self._backfill_tags, **time_limit(self.settings)}
         config = self.run.run_config
         return run_day(self.instance, self.job, day, selection=self.selection, run_config=config, tags=tags)
 
@@ -116,12 +116,10 @@ class _Days:
         return {tag: self.run.tags[tag] for tag in BACKFILL_TAGS if is_of_assets and tag in self.run.tags}
 
     def _only_day_was_stopped(self, outcome: Outcome) -> bool:
-        """Whether only the day's run was stopped, by people or by its time limit: both runs share one process."""
+        """Whether only the day's run was stopped: both runs share one process."""
         run = self.instance.get_run_by_id(self.run.run_id)
         is_asked_to_stop = run is None or run.status == dg.DagsterRunStatus.CANCELING
-        return not is_asked_to_stop and bool(
-            self.instance.all_logs(outcome.run_id, of_type=dg.DagsterEventType.RUN_CANCELING)
-        )
+        return not is_asked_to_stop and was_asked_to_stop(self.instance, outcome)
 
     def _log(self, message: str) -> None:
         self.instance.report_engine_event(message, self.run)

@@ -67,7 +67,7 @@ def test_the_logs_of_the_host_are_bounded() -> None:
     [home] = re.findall(r"^CAPSTONE_HOME=(.*)$", installer, re.MULTILINE)
 
     assert journal["Journal"]["SystemMaxUse"] == "2G"
-    assert rule == f"e {home}/logs - - - {template('storage')['Parameters']['LogDays']['Default']}d"
+    assert rule == f"e {home}/logs/runs - - - {template('storage')['Parameters']['LogDays']['Default']}d"
     for name, folder in (("journald.conf", "systemd/journald.conf.d"), ("tmpfiles.conf", "tmpfiles.d")):
         assert f'"$release/deploy/host/{name}" /etc/{folder}/capstone.conf' in installer
 

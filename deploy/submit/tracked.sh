@@ -7,7 +7,7 @@ if [ $# -lt 2 ]; then
     exit 2
 fi
 case " $* " in
-    *" --master "*)
+    *" --master "* | *" --master="*)
         echo "say where Spark runs with SPARK_MASTER, not with --master: other settings depend on it" >&2
         exit 2
         ;;

@@ -7,7 +7,7 @@ next attempt, or for a channel that is down.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -21,6 +21,7 @@ from capstone_dagster.run_tags import (
     RETRY_NUMBER_TAG,
     WILL_RETRY_TAG,
     is_over_days,
+    number_in,
     was_refused,
 )
 from capstone_dagster.runs.failure_reasons import run_reason
@@ -83,25 +84,35 @@ def _is_tried_again(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 
 def _alert(instance: dg.DagsterInstance, run: dg.DagsterRun, remark: str = "") -> Alert:
-    attempts = int(run.tags.get(RETRY_NUMBER_TAG, "0")) + 1
-    lines = [f"Day: {days_of(run) or 'none'}", f"Reason: {_reason(instance, run)}", f"Attempts: {attempts}"]
+    attempts, reason = number_in(run, RETRY_NUMBER_TAG) + 1, _reason(instance, run)
+    lines = [f"Day: {days_of(run) or 'none'}", f"Reason: {reason}", f"Attempts: {attempts}"]
+    failed = _failed_days(instance, run) if is_over_days(run) else {}
+    if not all(day in reason for day in failed):  # the run itself was lost or stopped, and could not name them
+        lines.append(_named(instance, failed))
     return Alert(f"{what_ran(instance, run)} failed", "\n".join(lines) + remark, run.run_id)
 
 
 def _alert_of_days(instance: dg.DagsterInstance, canceled: dg.DagsterRun) -> Alert | None:
-    """The alert of days that failed in a run over several days, or in the runs that it resumes, if there are any."""
+    """The alert of days that failed in a run over several days that was canceled, if there are any."""
+    failed = _failed_days(instance, canceled)
+    title = f"{what_ran(instance, canceled)} was canceled, and days of it had failed"
+    return Alert(title, _named(instance, failed), canceled.run_id) if failed else None
+
+
+def _failed_days(instance: dg.DagsterInstance, over_days: dg.DagsterRun) -> dict[str, dg.DagsterRun]:
+    """The days that failed in a run over several days, or in the runs that it resumes, each with its last run."""
     of_range = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS],
-        tags={DAYS_TAG: canceled.tags.get(DAYS_TAG, canceled.run_id)},
+        tags={DAYS_TAG: over_days.tags.get(DAYS_TAG, over_days.run_id)},
     )
     runs = [run for run in instance.get_runs(of_range) if PARTITION_TAG in run.tags]
     succeeded = {run.tags[PARTITION_TAG] for run in runs if run.status == dg.DagsterRunStatus.SUCCESS}
-    failed = {run.tags[PARTITION_TAG]: run for run in reversed(runs) if run.tags[PARTITION_TAG] not in succeeded}
-    if not failed:
-        return None
+    return {run.tags[PARTITION_TAG]: run for run in reversed(runs) if run.tags[PARTITION_TAG] not in succeeded}
+
+
+def _named(instance: dg.DagsterInstance, failed: Mapping[str, dg.DagsterRun]) -> str:
     days = sorted(failed)
-    text = f"Failed: {few(days, _DAYS_SHOWN, ', ')}\nReason of the first: {_reason(instance, failed[days[0]])}"
-    return Alert(f"{what_ran(instance, canceled)} was canceled, and days of it had failed", text, canceled.run_id)
+    return f"Failed: {few(days, _DAYS_SHOWN, ', ')}\nReason of the first: {_reason(instance, failed[days[0]])}"
 
 
 def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

@@ -70,6 +70,16 @@ def alert_sensor(
 
 
 @dataclass
+class _Known:
+    """What has become of an alert in earlier ticks."""
+
+    taken_by: list[str] = field(default_factory=list)
+    is_settled: bool = False
+    since: float | None = None
+    """When it was tried for the first time."""
+
+
+@dataclass
 class _Post:
     """The alerts of one tick."""
 
@@ -99,34 +109,36 @@ class _Post:
             self.too_early += 1
         if alert is None or alert == "later":
             return alert is None
-        taken, is_settled = self._known(alert, record.run_id)
-        return is_settled or self._send(alert, record.run_id, taken, is_last=age > TRIED_SECONDS)
+        known = self._known(alert, record.run_id)
+        return known.is_settled or self._send(alert, record.run_id, known)
 
-    def _known(self, alert: Alert, run_id: str) -> tuple[list[str], bool]:
-        """Read from the log of the run which channels have taken the alert, and whether it is settled."""
-        taken: list[str] = []
-        is_settled = False
+    def _known(self, alert: Alert, run_id: str) -> "_Known":
+        """Read from the log of the run what has become of the alert."""
+        known = _Known()
         for entry in self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
             recorded = entry.get_dagster_event().engine_event_data.metadata.get(_RECORD)
             record: Any = recorded.value if recorded else None
             if record and record["title"] == alert.title:
-                taken += record["taken_by"]
-                is_settled = is_settled or record["is_settled"]
-        return taken, is_settled
+                known.taken_by += record["taken_by"]
+                known.is_settled = known.is_settled or record["is_settled"]
+                known.since = known.since or record.get("since", entry.timestamp)  # an earlier release has not noted it
+        return known
 
-    def _send(self, alert: Alert, run_id: str, taken: Sequence[str], *, is_last: bool) -> bool:
-        missing = [channel for channel in channels(self.settings) if channel not in taken]
+    def _send(self, alert: Alert, run_id: str, known: "_Known") -> bool:
+        now = self.clock()
+        missing = [channel for channel in channels(self.settings) if channel not in known.taken_by]
         asked = [channel for channel in missing if self.failures[channel] < _FAILURES_PER_TICK]
         if (missing and not asked) or time.monotonic() - self.began > _TICK_SECONDS:
             return False
         sent = deliver(self.settings, alert, asked)
         self.failures.update(sent.refused_by.keys())
+        is_last = known.since is not None and now - known.since > TRIED_SECONDS
         is_settled = asked == missing and (is_last or not sent.refused_by)
         how = f"{sent}; given up" if is_settled and sent.refused_by else f"{sent}"
         self.sentences.append(f"{alert.title}: {how}")
         self.log.log(logging.WARNING if sent.refused_by else logging.INFO, "%s\n%s", self.sentences[-1], alert.text)
-        if sent.taken_by or is_settled:
-            record = {"title": alert.title, "taken_by": list(sent.taken_by), "is_settled": is_settled}
+        if sent.taken_by or is_settled or known.since is None:
+            record = {"title": alert.title, "taken_by": list(sent.taken_by), "is_settled": is_settled, "since": now}
             self.instance.report_engine_event(
                 f"Alert '{alert.title}': {how}",
                 self.instance.get_run_by_id(run_id),

@@ -151,7 +151,7 @@ def test_a_command_that_takes_too_long_is_killed_with_its_children(
 def test_what_a_command_prints_and_what_it_must_not_know_does_not_show(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("CAPSTONE_ALERT_URLS", "CAPSTONE_POSTGRES_URL", "PGPASSWORD"):
+    for name in ("CAPSTONE_ALERT_URLS", "CAPSTONE_POSTGRES_URL", "CAPSTONE_WAREHOUSE_URL", "PGPASSWORD"):
         monkeypatch.setenv(name, f"json://{CANARY}")
     monkeypatch.setenv("CAPSTONE_LAKE_URI", "s3://firm/lake")
     script = f"env > '{tmp_path}/env'; echo {CANARY}; echo {CANARY} >&2; exit 1"

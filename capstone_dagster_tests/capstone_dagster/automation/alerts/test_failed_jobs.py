@@ -168,6 +168,26 @@ def test_days_that_failed_are_told_when_the_run_over_them_is_canceled(histories:
     )
 
 
+def test_days_that_failed_are_told_by_a_run_over_them_that_was_lost(histories: Histories, webhook: Webhook) -> None:
+    ticks = begun(histories, webhook.url())
+    record(histories, failed("eod", "no disk"), FAILURE, tags=of_range("2020-08-06"))
+    record(histories, failed("eod", "its process is gone"), FAILURE, tags=of_range())
+    record(histories, failed("eod", "1 of 2 days failed: 2020-08-06: no disk"), FAILURE, tags=of_range())
+
+    ticks.tick()
+    lost, failing = (message["message"].splitlines()[1:4] for message in webhook.messages)
+    assert lost == ["Reason: its process is gone", "Attempts: 1", "Failed: 2020-08-06"]
+    assert failing[:2] == ["Reason: 1 of 2 days failed: 2020-08-06: no disk", "Attempts: 1"]
+    assert "Reason of the first: no disk" in webhook.messages[0]["message"]
+    assert "Reason of the first" not in webhook.messages[1]["message"]
+
+
+def test_a_tag_that_is_no_number_stops_no_alert(histories: Histories, ticks: Ticks) -> None:
+    record(histories, tags={"dagster/partition": "2020-08-06", "dagster/retry_number": "twice"})
+
+    assert ticks.tick() == f"daily_pipeline_2020-08-06 failed: {NOBODY}"
+
+
 def test_a_canceled_run_over_days_of_which_none_has_failed_is_not_told(histories: Histories, ticks: Ticks) -> None:
     record(histories, SUCCESS, tags=of_range("2020-08-05"))
     record(histories, CANCELING, CANCELED, tags=of_range("2020-08-06"))

@@ -52,18 +52,24 @@ def test_a_channel_that_was_away_gets_the_alert_later_and_the_other_gets_it_once
     ]
 
 
-def test_it_is_given_up_after_an_hour(histories: Histories, webhook: Webhook) -> None:
+@pytest.mark.parametrize("away", [timedelta(0), timedelta(days=3)], ids=["at once", "after days without a daemon"])
+def test_it_is_given_up_an_hour_after_it_was_first_tried(
+    histories: Histories, webhook: Webhook, away: timedelta
+) -> None:
     ticks = begun(histories, webhook.url())
     run_id = histories.run("daily_pipeline", STARTED, FAILURE)
-    webhook.refuse(503, 503)
+    webhook.refuse(503, 503, 503)
+    histories.now += away
+    assert ticks.tick().endswith("; 1 alert to be sent again")
     histories.now += timedelta(hours=1)
     assert ticks.tick().endswith("; 1 alert to be sent again")
     histories.now += timedelta(seconds=1)
 
-    assert ticks.tick() == f"{TITLE}: 1 of 1 channels did not take it: {AWAY}; given up"
+    refused = f"1 of 1 channels did not take it: {AWAY}"
+    assert ticks.tick() == f"{TITLE}: {refused}; given up"
     assert ticks.tick() == "nothing to send"
-    assert told(histories, run_id) == [f"Alert '{TITLE}': 1 of 1 channels did not take it: {AWAY}; given up"]
-    assert webhook.asked == 2
+    assert told(histories, run_id) == [f"Alert '{TITLE}': {refused}", f"Alert '{TITLE}': {refused}; given up"]
+    assert webhook.asked == 3
 
 
 def test_after_hours_without_a_daemon_what_has_failed_meanwhile_is_told(histories: Histories, webhook: Webhook) -> None:
