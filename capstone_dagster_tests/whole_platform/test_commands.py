@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 from capstone_dagster.run_storage.instance import ready
+from capstone_dagster.run_tags import PARTITION_TAG
 from capstone_dagster_tests.servers.platform import CAPSTONE, Platform
 from spark_code.raw_to_ingested import SMALL_FILES
 from spark_code.schemas import EVENTS, QUOTE_ANALYTICS
@@ -174,3 +175,24 @@ def test_an_interrupted_range_ends_its_day_in_failure_and_runs_no_further_day(tm
     assert platform.manifest(EVENTS, FRIDAY) is None
     with _instance(platform) as instance:
         assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
+
+
+def test_a_day_that_is_stopped_in_the_ui_does_not_end_the_days_after_it(tmp_path: Path) -> None:
+    platform = Platform(tmp_path, FRIDAY)
+    for day in (FRIDAY, TUESDAY):
+        platform.sample(day)
+    command = [CAPSTONE, "run", f"{FRIDAY}..{TUESDAY}", "--job", "preprocessing"]
+    with (
+        _instance(platform) as instance,
+        subprocess.Popen(command, env=os.environ | platform.environment, stdout=subprocess.PIPE, text=True) as running,
+    ):
+        assert running.stdout
+        while "eod ..." not in running.stdout.readline():
+            assert running.poll() is None
+        [run] = instance.get_runs()
+        assert instance.run_launcher.terminate(run.run_id)
+        printed, _ = running.communicate(timeout=120)
+        statuses = {run.tags[PARTITION_TAG]: run.status for run in instance.get_runs()}
+
+    assert (running.returncode, "days not run" in printed) == (1, False)
+    assert statuses == {f"{FRIDAY}": dg.DagsterRunStatus.CANCELED, f"{TUESDAY}": dg.DagsterRunStatus.SUCCESS}
