@@ -52,6 +52,9 @@ _OF_THIS_HOST = (
     "CAPSTONE_PRECONDITION",
 )
 
+# EMR takes names of up to 256 characters; those of steps also contain the run id, the step and the attempt.
+_LONGEST_JOB_ID = 180
+
 # The cluster that the days of a range share.
 _CLUSTER_OF_DAYS: ContextVar[RunCluster | None] = ContextVar("cluster_of_days", default=None)
 
@@ -195,7 +198,16 @@ def owner_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Owner:
 
     AWS allows no comma in a tag.
     """
-    return Owner(run.run_id, "_".join(what_ran(instance, run).replace(",", " ").split()))
+    return Owner(run.run_id, "_".join(_shortened(what_ran(instance, run)).replace(",", " ").split()))
+
+
+def _shortened(ran: str) -> str:
+    """What ran; of a list that is too long for a name, only the first member and the number of the others."""
+    first, *others = ran.split(", ")
+    if len(ran) <= _LONGEST_JOB_ID or not others:
+        return ran
+    _, of, job_or_days = others[-1].partition(" of ")
+    return f"{first} and {len(others)} more{of}{job_or_days}"
 
 
 def _run_cluster(wanted: EmrSettings, owner: Owner | None = None) -> RunCluster:

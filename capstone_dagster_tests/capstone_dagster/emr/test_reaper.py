@@ -8,11 +8,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from capstone_dagster.assets.jobs import ASSETS, BESIDE_TABLES
 from capstone_dagster.automation.sensors import all_sensors
 from capstone_dagster.emr.api import Emr
 from capstone_dagster.emr.cluster_request import Owner, creation
 from capstone_dagster.emr.launcher import owner_of
 from capstone_dagster.emr.reaper import reap, reaper
+from capstone_dagster.run_tags import RANGE_TAGS
 from capstone_dagster.settings import Settings
 from capstone_dagster_tests.builders.run_histories import (
     CANCELED,
@@ -28,6 +30,7 @@ from capstone_dagster_tests.builders.run_histories import (
 from capstone_dagster_tests.servers.emr_platform import taken_cluster
 from capstone_dagster_tests.servers.processes import eventually
 from fake_aws.emr import FakeEmr
+from spark_code.flow import STEPS
 from spark_code.lake import Lake
 from spark_code.schemas import TABLES, Table
 from spark_code.storage import Storage
@@ -147,6 +150,25 @@ def test_the_cluster_of_a_run_of_some_assets_is_known_by_its_name(
 
     assert reaped(histories) == [f"ended cluster {cluster_id} of run {run_id}"]
     assert emr.calls("RunJobFlow")[0].params["Name"].split()[1] == "eod/quotes_eod/trades_of_2020-08-06"
+
+
+def test_emr_takes_the_names_of_the_longest_selection_of_assets_over_several_days(
+    emr: FakeEmr, s3_uri: str, histories: Histories
+) -> None:
+    all_but_one = (ASSETS["daily_pipeline"] | BESIDE_TABLES) - {dg.AssetKey(["eod", "closes"])}
+    days = dict(zip(RANGE_TAGS, ("2020-08-05", "2020-08-06"), strict=True))
+    run = dg.DagsterRun("__ASSET_JOB", tags=days, asset_selection=all_but_one)
+    histories.instance.add_run(run)
+    histories.happened(run.run_id, *BEGAN, FAILURE)
+    owner = owner_of(histories.instance, run)
+    cluster_id = left_cluster(s3_uri, run.run_id, owner=owner)
+    step = max((step.name for step in STEPS), key=len)
+
+    left_steps(cluster_id, f"capstone {owner.job_id} {run.run_id} {step} 10")
+
+    assert owner.job_id == f"eod/quotes_and_{len(all_but_one) - 1}_more_of_2020-08-05..2020-08-06"
+    assert reaped(histories)[-1] == f"ended cluster {cluster_id} of run {run.run_id}"
+    assert emr.clusters[0].is_ending
 
 
 @pytest.mark.parametrize(
