@@ -48,6 +48,8 @@ class Emr:
     region: str
     patience_seconds: float
     """How long to go on trying after throttling, server errors and lost connections."""
+    is_hurried: bool = False
+    """Whether that is less than the setting says."""
     pause: Callable[[float], None] = pause
     clock: Callable[[], float] = field(default=time.monotonic, compare=False)
 
@@ -58,8 +60,11 @@ class Emr:
 
     def steadfast(self, *, is_hurried: bool = True) -> Self:
         """The same for clean-up, which no interruption ends; less patient if somebody waits for the run to stop."""
-        patience = min(self.patience_seconds, _HURRIED_SECONDS) if is_hurried else self.patience_seconds
-        return replace(self, pause=time.sleep, patience_seconds=patience)
+        return replace(self.within(_HURRIED_SECONDS) if is_hurried else self, pause=time.sleep)
+
+    def within(self, seconds: float) -> Self:
+        """The same, but not more patient than that."""
+        return self if self.patience_seconds <= seconds else replace(self, patience_seconds=seconds, is_hurried=True)
 
     def ask(self, operation: str, **request: Any) -> Answer:
         """Make a call that can safely be repeated."""
@@ -97,9 +102,10 @@ class Emr:
                     raise EmrApiError(f"EMR refused {operation}: {_reason(error)}") from error
                 waited = self.clock() - began
                 if waited + seconds > self.patience_seconds:
+                    setting = "; CAPSTONE_EMR_PATIENCE_MINUTES says how long to go on asking"
                     raise EmrApiError(
-                        f"EMR gave no answer to {operation} for {waited:.0f} s, last: {_reason(error)}; "
-                        "CAPSTONE_EMR_PATIENCE_MINUTES says how long to go on asking"
+                        f"EMR gave no answer to {operation} for {waited:.0f} s, last: {_reason(error)}"
+                        f"{'' if self.is_hurried else setting}"
                     ) from error
             self.pause(jittered(seconds))
             seconds, number = min(seconds * 2, _LONGEST_PAUSE_SECONDS), number + 1

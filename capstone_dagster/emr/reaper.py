@@ -85,7 +85,7 @@ def reap_now(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
     """The same without long waits: the next call tries again what EMR does not answer now."""
     wanted = settings.emr
     assert wanted  # noqa: S101 - only that deployment has clusters
-    emr = Emr(region(), min(wanted.patience_minutes * 60, _SECONDS / 6))
+    emr = Emr(region(), wanted.patience_minutes * 60).within(_SECONDS / 6)
     return reap(emr, instance, Lake(settings.lake_uri), wanted.cluster_id)
 
 

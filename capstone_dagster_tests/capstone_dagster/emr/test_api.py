@@ -196,3 +196,15 @@ def test_the_steadfast_do_not_wait_for_long_if_somebody_waits_for_them(
     patience: float, is_hurried: bool, steadfast: float
 ) -> None:
     assert Emr("us-east-1", patience).steadfast(is_hurried=is_hurried).patience_seconds == steadfast
+
+
+@pytest.mark.parametrize(("seconds", "names_it"), [(10, False), (10 * MINUTES, True), (11 * MINUTES, True)])
+def test_the_setting_is_named_only_if_more_of_it_would_have_helped(
+    emr: FakeEmr, seconds: float, names_it: bool
+) -> None:
+    emr.tell.throttle()
+
+    with pytest.raises(EmrApiError, match="Rate exceeded") as gave_up:
+        asked(Clock(), minutes=10).within(seconds).ask("list_clusters")
+
+    assert ("CAPSTONE_EMR_PATIENCE_MINUTES" in str(gave_up.value)) == names_it

@@ -1,8 +1,10 @@
 """What EMR's API does to a run when it throttles, fails or loses answers; and a run that never asks it."""
 
 import json
+import re
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import dagster as dg
@@ -242,3 +244,31 @@ def test_the_cluster_of_a_process_that_was_killed_is_ended_by_the_reaper(
     assert run.status == dg.DagsterRunStatus.FAILURE
     assert ended == [f"ended cluster {platform.emr.clusters[0].id} of run {run.run_id}"]
     eventually(lambda: platform.states, ["TERMINATED"].__eq__)
+
+
+@pytest.mark.parametrize(
+    ("tell", "reason"),
+    [
+        pytest.param(
+            lambda emr: emr.tell.throttle("ListClusters"),
+            r"EMR gave no answer to list_clusters for \d+ s, last: ThrottlingException: Rate exceeded; .*",
+            id="throttled",
+        ),
+        pytest.param(
+            lambda emr: emr.tell.break_calls("ListClusters", status=403, body=False),
+            "EMR refused list_clusters: 403: ",
+            id="not allowed",
+        ),
+    ],
+)
+def test_capstone_run_goes_on_if_it_cannot_end_what_dead_runs_have_left(
+    platform: EmrPlatform, tell: Callable[[FakeEmr], None], reason: str
+) -> None:
+    tell(platform.emr)
+
+    # A day without files, which is refused before any work.
+    ended = replace(platform, settings_of_emr=IMPATIENT).capstone("run", "2020-08-06")
+
+    warning = "capstone: warning: what dead runs have left on EMR was not ended: "
+    assert re.fullmatch(rf"{re.escape(warning)}{reason}\n", ended.stderr)
+    assert "\n  REFUSED, no raw files of 2020-08-06 from NYSE" in ended.stdout

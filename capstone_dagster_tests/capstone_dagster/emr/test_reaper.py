@@ -10,10 +10,11 @@ import pytest
 
 from capstone_dagster.assets.jobs import ASSETS, BESIDE_TABLES
 from capstone_dagster.automation.sensors import all_sensors
-from capstone_dagster.emr.api import Emr
+from capstone_dagster.emr import reaper as reaper_module
+from capstone_dagster.emr.api import Emr, EmrApiError
 from capstone_dagster.emr.cluster_request import Owner, creation
 from capstone_dagster.emr.launcher import owner_of
-from capstone_dagster.emr.reaper import reap, reaper
+from capstone_dagster.emr.reaper import reap, reap_now, reaper
 from capstone_dagster.run_tags import RANGE_TAGS
 from capstone_dagster.settings import Settings
 from capstone_dagster_tests.builders.run_histories import (
@@ -206,6 +207,16 @@ def test_what_cannot_be_ended_now_is_told_and_keeps_nothing_else_alive(
 
     assert first.startswith(f"left cluster {newer}: EMR gave no answer to describe_cluster for 0 s, last: ")
     assert second == f"ended cluster {older} of run {ended}"
+
+
+def test_no_setting_is_named_if_a_call_ends_before_its_limit(
+    emr: FakeEmr, s3_uri: str, histories: Histories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaper_module, "_SECONDS", 6)
+    emr.tell.throttle("ListClusters")
+
+    with pytest.raises(EmrApiError, match=r"Rate exceeded$"):
+        reap_now(settings(s3_uri), histories.instance)
 
 
 def test_a_cluster_that_shall_stay_does_so_without_the_steps_of_its_run(
