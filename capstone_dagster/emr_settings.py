@@ -20,7 +20,7 @@ class EmrSettings(
     terminate_cluster: values.YesOrNo = Field(default_factory=lambda given: given["create_cluster"])
     protect: values.YesOrNo = True
     release: values.Word = "emr-spark-8.1.0"
-    master_fleet: values.NeededFleet = Fleet(1, ("m6i.xlarge", "m5.xlarge"))
+    master_fleet: values.SingleFleet = Fleet(1, ("m6i.xlarge", "m5.xlarge"))
     core_fleet: values.NeededFleet = Fleet(2, ("m6i.xlarge", "m5.xlarge"))
     task_fleet: values.AnyFleet = Fleet(0, ("m6i.xlarge", "m5.xlarge", "m5a.xlarge"))
     max_machines: values.Machines | None = None

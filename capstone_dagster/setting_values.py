@@ -124,6 +124,14 @@ class Fleet:
             raise ValueError("must be at least one machine")
         return fleet
 
+    @classmethod
+    def single(cls, value: str) -> Self:
+        """The same of the fleet that has one machine in every cluster."""
+        fleet = cls.parse(value)
+        if fleet.units != 1:
+            raise ValueError("must be one machine like 1xm6i.xlarge,m5.xlarge, as EMR takes no more")
+        return fleet
+
     def __str__(self) -> str:
         return f"{self.units}x{','.join(self.types)}"
 
@@ -196,6 +204,7 @@ Topic = Annotated[str, _takes(_A_TOPIC, r"arn:[\w-]+:sns:[\w-]+:\d{12}:[\w-]+")]
 
 AnyFleet = Annotated[Fleet, _parsed(Fleet.parse)]
 NeededFleet = Annotated[Fleet, _parsed(Fleet.needed)]
+SingleFleet = Annotated[Fleet, _parsed(Fleet.single)]
 SparkConf = Annotated[Mapping[str, str], _parsed(_spark_conf)]
 Conditions = Annotated[Preconditions, _parsed(Preconditions.parse)]
 

@@ -23,6 +23,7 @@ OWNERS = "must be teams and e-mail addresses with commas between them, like team
 WITHOUT_PORTS = "must be names of hosts with commas between them and without ports, like market.example.com"
 ADDRESSES = "must be addresses of proxies with commas between them, like 10.0.0.5 or 10.0.1.0/24, and not all addresses"
 TWO_HEADERS = "must be two names of headers with a comma between them, like X-Forwarded-User,X-Forwarded-Groups"
+ONE_MACHINE = "must be one machine like 1xm6i.xlarge,m5.xlarge, as EMR takes no more"
 FROM_TO = "must be a date like 2020-08-05, from 2004-01-01 to 2039-12-31"
 AFTER_THE_CLOSE = "must be a time in New York like 19:00, not before the close at 16:00"
 
@@ -146,6 +147,8 @@ def test_a_valid_value_is_taken(variable: str, value: str, field: str, expected:
         ("CAPSTONE_GLUE_DATABASE", "Market-Data", "must be a name of lower-case letters, digits and _"),
         ("CAPSTONE_EMR_CLUSTER_ID", "capstone", "must be the id of a cluster like j-2AXXXXXXGAPLF"),
         ("CAPSTONE_EMR_CREATE_CLUSTER", "yes", "must be true or false"),
+        ("CAPSTONE_EMR_MASTER_FLEET", "2xm6i.xlarge", ONE_MACHINE),
+        ("CAPSTONE_EMR_MASTER_FLEET", "0xm6i.xlarge", ONE_MACHINE),
         ("CAPSTONE_EMR_CORE_FLEET", "m5.xlarge", "must be machines and their types like 2xm6i.xlarge,m5.xlarge"),
         ("CAPSTONE_EMR_CORE_FLEET", "2xlarge", "must be machines and their types like 2xm6i.xlarge,m5.xlarge"),
         ("CAPSTONE_EMR_CORE_FLEET", "0xm5.xlarge", "must be at least one machine"),
