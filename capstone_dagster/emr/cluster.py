@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from capstone_dagster.emr.api import Answer, Emr, EmrApiError
-from capstone_dagster.emr.cluster_request import Owner, creation
+from capstone_dagster.emr.cluster_request import PROTECTED_BY_TAG, Owner, creation
 from capstone_dagster.emr_settings import EmrSettings
 from spark_code.errors import ExpectedError
 from spark_code.storage import Storage
@@ -47,7 +47,7 @@ class RunCluster:
             if _code(before) == _BY_SOMEBODY and not self.wanted.cluster_id:
                 raise NoClusterError(f"cluster {self.id} of this run is {in_words(before)}; run it again for another")
         if self.wanted.cluster_id:
-            self.id = self._take(self.wanted.cluster_id, log)
+            self.id = self._take(self.wanted.cluster_id, self.owner or owner, log)
         else:
             self.id = self._create(self.owner or owner, log)
         return self.id
@@ -61,13 +61,13 @@ class RunCluster:
             if self.wanted.terminate_cluster:
                 terminate(emr, self.id)
                 log.info("EMR: terminated cluster %s", self.id)
-            elif not self._was_protected and describe(emr, self.id)["Status"]["State"] in ACTIVE:
-                protect(emr, self.id, False)
+            elif not self._was_protected and (cluster := describe(emr, self.id))["Status"]["State"] in ACTIVE:
+                unprotect(emr, cluster)
         except EmrApiError as error:
             log.warning("cluster %s was not given back, the sensor emr_reaper tries again: %s", self.id, error)
         self.id = None
 
-    def _take(self, cluster_id: str, log: logging.Logger) -> str:
+    def _take(self, cluster_id: str, owner: Owner, log: logging.Logger) -> str:
         try:
             cluster = describe(self.emr, cluster_id)
         except EmrApiError as error:
@@ -77,8 +77,11 @@ class RunCluster:
                 f"CAPSTONE_EMR_CLUSTER_ID: cluster {cluster_id} takes no steps: {in_words(cluster)}; name one that "
                 "runs, or leave it empty and every run creates its own"
             )
-        self._was_protected = cluster["TerminationProtected"]
-        if self.wanted.protect:
+        # A run that was killed has left its protection and its tag.
+        self._was_protected = cluster["TerminationProtected"] and PROTECTED_BY_TAG not in tags_of(cluster)
+        if self.wanted.protect and not self._was_protected:
+            tag = {"Key": PROTECTED_BY_TAG, "Value": owner.run_id}
+            self.emr.ask("add_tags", ResourceId=cluster_id, Tags=[tag])
             protect(self.emr, cluster_id, True)
         logs = f"; its logs: {folder}/" if (folder := log_uri(cluster)) else ""
         log.info("EMR: took cluster %s, which is %s%s", cluster_id, in_words(cluster), logs)
@@ -110,6 +113,11 @@ def describe(emr: Emr, cluster_id: str) -> Answer:
     """EMR's description of the cluster."""
     cluster: Answer = emr.ask("describe_cluster", ClusterId=cluster_id)["Cluster"]
     return cluster
+
+
+def tags_of(cluster: Answer) -> dict[str, str]:
+    """The tags in a description of a cluster."""
+    return {tag["Key"]: tag["Value"] for tag in cluster.get("Tags", [])}
 
 
 def in_words(cluster_or_step: Any) -> str:
@@ -156,6 +164,13 @@ def _code(cluster_or_step: Answer) -> str | None:
 def protect(emr: Emr, cluster_id: str, is_protected: bool) -> None:
     """Switch termination protection on or off."""
     emr.ask("set_termination_protection", JobFlowIds=[cluster_id], TerminationProtected=is_protected)
+
+
+def unprotect(emr: Emr, cluster: Answer) -> None:
+    """Switch the protection of a cluster off, and forget which run had switched it on."""
+    protect(emr, cluster["Id"], False)
+    if PROTECTED_BY_TAG in tags_of(cluster):
+        emr.ask("remove_tags", ResourceId=cluster["Id"], TagKeys=[PROTECTED_BY_TAG])
 
 
 def terminate(emr: Emr, cluster_id: str) -> None:

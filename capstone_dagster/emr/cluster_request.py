@@ -17,6 +17,8 @@ from spark_code.storage import Storage
 # The names of all clusters and steps of the platform begin with it; job id and run id follow.
 NAME = "capstone"
 RUN_TAG, TERMINATE_TAG = "capstone:run_id", "capstone:terminate"
+# On somebody's own cluster, the run that has switched its protection on: it was off before.
+PROTECTED_BY_TAG = "capstone:protected_by"
 # Where the bootstrap action puts Python and the packages of the lock.
 PYTHON = "/opt/capstone/venv/bin/python"
 

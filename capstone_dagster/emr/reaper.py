@@ -10,8 +10,8 @@ from datetime import date
 import dagster as dg
 
 from capstone_dagster.emr.api import Emr, EmrApiError
-from capstone_dagster.emr.cluster import ACTIVE, describe, protect, terminate
-from capstone_dagster.emr.cluster_request import NAME, TERMINATE_TAG
+from capstone_dagster.emr.cluster import ACTIVE, describe, protect, tags_of, terminate, unprotect
+from capstone_dagster.emr.cluster_request import NAME, PROTECTED_BY_TAG, TERMINATE_TAG
 from capstone_dagster.emr.launcher import region
 from capstone_dagster.emr.step_calls import Steps
 from capstone_dagster.run_tags import PARTITION_TAG
@@ -32,7 +32,8 @@ def reap(emr: Emr, instance: dg.DagsterInstance, lake: Lake, taken_cluster: str 
         try:
             if cluster["Id"] == taken_cluster:
                 sentences += _reap_steps(emr, instance, lake, cluster["Id"])
-            elif run := _ended_run(instance, cluster["Name"]):
+                sentences += _reap_protection(emr, instance, cluster["Id"])
+            elif run := _named_run(instance, cluster["Name"]):
                 sentences += _reap_cluster(emr, instance, lake, cluster["Id"], run.run_id)
         except EmrApiError as error:  # go on: the next cluster may work
             sentences.append(f"left cluster {cluster['Id']}: {error}")
@@ -41,8 +42,7 @@ def reap(emr: Emr, instance: dg.DagsterInstance, lake: Lake, taken_cluster: str 
 
 def _reap_cluster(emr: Emr, instance: dg.DagsterInstance, lake: Lake, cluster_id: str, run_id: str) -> list[str]:
     cluster = describe(emr, cluster_id)
-    tags = {tag["Key"]: tag["Value"] for tag in cluster.get("Tags", [])}
-    if tags.get(TERMINATE_TAG) == "true":
+    if tags_of(cluster).get(TERMINATE_TAG) == "true":
         _, sentences = _given_up(emr, instance, lake, cluster_id)
         terminate(emr, cluster_id)
         return [*sentences, f"ended cluster {cluster_id} of run {run_id}"]
@@ -58,11 +58,21 @@ def _reap_steps(emr: Emr, instance: dg.DagsterInstance, lake: Lake, cluster_id: 
     return sentences + [f"ended step {step_id} of run {run} on cluster {cluster_id}" for step_id, run in left.items()]
 
 
+def _reap_protection(emr: Emr, instance: dg.DagsterInstance, cluster_id: str) -> list[str]:
+    """Switch off the protection that a run has left on somebody's own cluster."""
+    cluster = describe(emr, cluster_id)
+    run = _ended_run(instance, tags_of(cluster).get(PROTECTED_BY_TAG, ""))
+    if run is None:
+        return []
+    unprotect(emr, cluster)
+    return [f"switched off the protection of cluster {cluster_id} by run {run.run_id}"]
+
+
 def _given_up(emr: Emr, instance: dg.DagsterInstance, lake: Lake, cluster_id: str) -> tuple[dict[str, str], list[str]]:
     """The steps of ended runs, with their runs: from now on they can publish nothing; and why one still could."""
     left, sentences = {}, []
     for step in emr.pages("list_steps", "Steps", ClusterId=cluster_id, StepStates=list(_UNENDED_STEPS)):
-        if run := _ended_run(instance, step["Name"]):
+        if run := _named_run(instance, step["Name"]):
             left[step["Id"]] = run.run_id
             attempt = step["Name"].split()[-1]
             try:
@@ -74,10 +84,14 @@ def _given_up(emr: Emr, instance: dg.DagsterInstance, lake: Lake, cluster_id: st
     return left, sentences
 
 
-def _ended_run(instance: dg.DagsterInstance, name: str) -> dg.DagsterRun | None:
+def _named_run(instance: dg.DagsterInstance, name: str) -> dg.DagsterRun | None:
     """The run in the name of a cluster or step, if this run storage knows that it has ended."""
     words = name.split()
-    run = instance.get_run_by_id(words[2]) if words[:1] == [NAME] and len(words) > 2 else None
+    return _ended_run(instance, words[2]) if words[:1] == [NAME] and len(words) > 2 else None
+
+
+def _ended_run(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun | None:
+    run = instance.get_run_by_id(run_id)
     return run if run and run.is_finished else None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from moto.cloudformation.parsing import resource_class_from_type
 
+from capstone_dagster.emr.cluster_request import PROTECTED_BY_TAG
 from capstone_dagster_tests.deploy.stacks import FOLDER, NAMES, NOT_IN_MOTO, resources, template
 
 # Statements that cannot name what they are about.
@@ -100,6 +101,14 @@ def test_a_named_cluster_may_be_used_like_those_of_runs_and_it_alone() -> None:
 
     assert named["Action"] == own["Action"]
     assert named["Resource"]["Fn::Sub"].endswith(":cluster/${ClusterId}")
+
+
+def test_on_a_named_cluster_only_the_tag_that_says_who_protects_it_may_be_changed() -> None:
+    [tagging] = [statement for statement in ALLOWING if "elasticmapreduce:RemoveTags" in _as_list(statement["Action"])]
+
+    assert tagging["Action"] == ["elasticmapreduce:AddTags", "elasticmapreduce:RemoveTags"]
+    assert tagging["Resource"]["Fn::Sub"].endswith(":cluster/${ClusterId}")
+    assert tagging["Condition"] == {"ForAllValues:StringEquals": {"aws:TagKeys": [PROTECTED_BY_TAG]}}
 
 
 def test_managed_policies_are_those_of_emr_and_of_the_password() -> None:

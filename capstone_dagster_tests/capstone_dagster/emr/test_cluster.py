@@ -151,6 +151,37 @@ def test_a_taken_one_is_protected_meanwhile_and_given_back_as_it_was_unless_it_s
     assert len(emr.clusters) == 1
 
 
+def test_after_a_run_that_was_killed_the_next_one_restores_what_was_before_both(emr: FakeEmr, s3_uri: str) -> None:
+    cluster_id = taken_cluster(emr)
+    before = dict(emr.clusters[0].tags)
+    taken(s3_uri, cluster_id).require(OWNER, LOG)
+
+    following = taken(s3_uri, cluster_id)
+    following.require(Owner("another-run", OWNER.job_id), LOG)
+    assert (emr.clusters[0].protected, emr.clusters[0].tags["capstone:protected_by"]) == (True, "another-run")
+    following.release(LOG)
+
+    assert (emr.clusters[0].protected, emr.clusters[0].tags) == (False, before)
+
+
+@pytest.mark.parametrize("was_protected", [False, True])
+@pytest.mark.parametrize("first", [0, 1])
+def test_after_two_runs_it_is_as_before_whichever_ends_first(
+    emr: FakeEmr, s3_uri: str, first: int, was_protected: bool
+) -> None:
+    cluster_id = taken_cluster(emr)
+    set_protection(cluster_id, was_protected)
+    before = dict(emr.clusters[0].tags)
+    both = [taken(s3_uri, cluster_id) for _ in range(2)]
+    for number, cluster in enumerate(both):
+        cluster.require(Owner(f"run-{number}", OWNER.job_id), LOG)
+
+    both[first].release(LOG)
+    both[1 - first].release(LOG)
+
+    assert (emr.clusters[0].protected, emr.clusters[0].tags) == (was_protected, before)
+
+
 def test_no_cluster_is_protected_if_that_is_switched_off(emr: FakeEmr, s3_uri: str) -> None:
     run_cluster(s3_uri, CAPSTONE_EMR_PROTECT="false").require(OWNER, LOG)
     run_cluster(s3_uri, CAPSTONE_EMR_PROTECT="false", CAPSTONE_EMR_CLUSTER_ID=taken_cluster(emr)).require(OWNER, LOG)

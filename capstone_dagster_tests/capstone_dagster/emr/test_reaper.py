@@ -2,6 +2,7 @@
 
 import functools
 import json
+import logging
 import os
 from typing import Any
 
@@ -12,6 +13,7 @@ from capstone_dagster.assets.jobs import ASSETS, BESIDE_TABLES
 from capstone_dagster.automation.sensors import all_sensors
 from capstone_dagster.emr import reaper as reaper_module
 from capstone_dagster.emr.api import Emr, EmrApiError
+from capstone_dagster.emr.cluster import RunCluster
 from capstone_dagster.emr.cluster_request import Owner, creation
 from capstone_dagster.emr.launcher import owner_of
 from capstone_dagster.emr.reaper import reap, reap_now, reaper
@@ -257,6 +259,24 @@ def test_on_the_taken_cluster_only_the_steps_of_runs_that_have_ended_are_cancell
     assert {call.params["StepCancellationOption"] for call in emr.calls("CancelSteps")} == {"TERMINATE_PROCESS"}
     eventually(lambda: emr.clusters[0].steps[0].state, "CANCELLED".__eq__, seconds=30)
     assert emr.calls("TerminateJobFlows") == []
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_the_taken_cluster_is_protected_until_the_run_that_wanted_it_has_ended(
+    emr: FakeEmr, s3_uri: str, histories: Histories, has_ended: bool
+) -> None:
+    run_id = histories.run("preprocessing", *BEGAN, *([FAILURE] if has_ended else []))
+    cluster_id = taken_cluster(emr)
+    wanted = settings(s3_uri, CAPSTONE_EMR_CLUSTER_ID=cluster_id).emr
+    assert wanted
+    RunCluster(asked(), wanted).require(Owner(run_id, JOB_ID), logging.getLogger("test"))
+
+    told = reaped(histories, cluster_id)
+
+    switched_off = f"switched off the protection of cluster {cluster_id} by run {run_id}"
+    assert told == ([switched_off] if has_ended else [])
+    assert emr.clusters[0].protected != has_ended
+    assert ("capstone:protected_by" in emr.clusters[0].tags) != has_ended
 
 
 def test_a_cluster_on_another_page_is_found(s3_endpoint: str, s3_uri: str, histories: Histories) -> None:
