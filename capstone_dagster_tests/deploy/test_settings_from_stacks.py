@@ -1,14 +1,17 @@
 """The settings that deploy/settings_from_stacks.py prints are those that the platform takes."""
 
 import io
+import json
 import os
+import re
 import subprocess
 import sys
+from typing import Any
 
 from dotenv import dotenv_values
 
 from capstone_dagster.settings import Settings, unknown_variables
-from capstone_dagster_tests.deploy.stacks import ACCOUNT, PLATFORM, REGION, ROOT, Stacks
+from capstone_dagster_tests.deploy.stacks import ACCOUNT, PLATFORM, REGION, ROOT, Stacks, template
 
 BUCKET = f"{PLATFORM}-{{}}-{ACCOUNT}-{REGION}"
 
@@ -67,3 +70,20 @@ def test_a_platform_without_stacks_is_one_line(stacks: Stacks) -> None:
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith("the stacks of elsewhere cannot be read: ")
     assert len(refused.stderr.splitlines()) == 1
+
+
+def test_the_document_says_what_the_roles_of_emr_need_where_no_host_is() -> None:
+    section = (ROOT / "docs" / "aws.md").read_text().split("\n## Without the stacks\n")[1].split("\n## ")[0]
+    imported = set(re.findall(r'"Fn::ImportValue": \{"Fn::Sub": "([^"]+)"', json.dumps(template("emr")["Resources"])))
+    exported = {made["Export"]["Name"]["Fn::Sub"] for made in _outputs("storage").values() if "Export" in made}
+    given = [key for stack in ("storage", "emr") for key in _outputs(stack) if key.startswith("Capstone")]
+    settings = {re.sub(r"(?<!^)(?=[A-Z])", "_", key).upper() for key in given}
+
+    assert imported
+    assert imported <= exported
+    assert "`deploy storage && deploy emr`" in section
+    assert {name for name in settings if f"`{name}`" not in section} == {"CAPSTONE_GLUE_DATABASE"}  # not needed
+
+
+def _outputs(stack: str) -> dict[str, Any]:
+    return dict(template(stack)["Outputs"])
