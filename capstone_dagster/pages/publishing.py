@@ -25,7 +25,7 @@ from capstone_dagster.pages.page import Contents, environment, render
 from capstone_dagster.pages.quality import measures_of, quality, word_of
 from capstone_dagster.pages.sources import OF_DAY, Sources
 from capstone_dagster.settings import Settings
-from capstone_dagster.steps.ended_runs import require_in_progress
+from capstone_dagster.steps.ended_runs import require_wanted
 from capstone_dagster.steps.inputs import require_published
 from capstone_dagster.trading_days import trading_days
 from spark_code.lake import Lake, StaleAttemptError
@@ -127,7 +127,7 @@ class Pages:
 
     def publish_in_run(self, day: date, run_id: str, instance: dg.DagsterInstance) -> Page:
         """The same for a run of Dagster, unless it was recorded as ended meanwhile."""
-        return self.publish(day, run_id, partial(require_in_progress, instance, run_id))
+        return self.publish(day, run_id, partial(require_wanted, instance, run_id))
 
     def publish_index(self) -> int:
         """Make the index anew; returns how many days it lists."""

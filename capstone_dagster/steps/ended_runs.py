@@ -26,3 +26,11 @@ def require_in_progress(instance: dg.DagsterInstance, run_id: str) -> None:
             f"the run was recorded as {record.dagster_run.status.value}{ended}; "
             "what it has computed since is not published"
         )
+
+
+def require_wanted(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Also refuse to publish for a run that is to stop: the interruption is lost if Python ignores errors just then."""
+    require_in_progress(instance, run_id)
+    run = instance.get_run_by_id(run_id)
+    if run and run.status == dg.DagsterRunStatus.CANCELING:
+        raise RunEndedError("the run is to stop; what it has computed is not published")

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from capstone_dagster.assets.metadata import materialization_metadata
 from capstone_dagster.assets.table_assets import data_version
-from capstone_dagster.steps.ended_runs import require_in_progress
+from capstone_dagster.steps.ended_runs import require_wanted
 from capstone_dagster.steps.inputs import Need, made_tables, needed_inputs, require_published
 from capstone_dagster.steps.preview import preview
 from capstone_dagster.steps.retries import Retries
@@ -105,8 +105,8 @@ class LakeIOManager(dg.IOManager):
         retries, began = context.step_context.previous_attempt_count, self.begin(day)
         attempt = replace(began, run_id=context.run_id, number=retries + 1, token=began.token + retries)
         catalog = GlueCatalog(self.glue_database) if self.glue_database else None
-        in_progress = partial(require_in_progress, context.step_context.instance, context.run_id)
-        lake, started = Lake(self.uri, catalog, in_progress, self.keep_versions), time.monotonic()
+        wanted = partial(require_wanted, context.step_context.instance, context.run_id)
+        lake, started = Lake(self.uri, catalog, wanted, self.keep_versions), time.monotonic()
         manifest = lake.publish(draft, day, attempt)
         seconds = time.monotonic() - started
         rows = preview(lake, draft.table, manifest, context.log.warning)

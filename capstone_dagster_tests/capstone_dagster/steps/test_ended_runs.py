@@ -11,7 +11,7 @@ from capstone_dagster.runs import range_run
 from capstone_dagster.runs.day_run import Outcome
 from capstone_dagster.runs.range_run import run_days
 from capstone_dagster.settings import Settings
-from capstone_dagster.steps.ended_runs import RunEndedError, require_in_progress
+from capstone_dagster.steps.ended_runs import RunEndedError, require_in_progress, require_wanted
 from capstone_dagster_tests.builders.run_histories import (
     CANCELED,
     CANCELING,
@@ -26,16 +26,24 @@ WEEK = ("2020-08-05", "2020-08-11")
 
 
 @pytest.mark.parametrize("events", [[STARTING], [STARTING, STARTED], [STARTING, STARTED, CANCELING]])
-def test_a_run_in_progress_may_publish(histories: Histories, events: list[Event]) -> None:
+def test_a_run_in_progress_may_go_on(histories: Histories, events: list[Event]) -> None:
     require_in_progress(histories.instance, histories.run("preprocessing", *events))
+
+
+def test_a_run_whose_interruption_was_lost_publishes_nothing(histories: Histories) -> None:
+    require_wanted(histories.instance, histories.run("preprocessing", STARTING, STARTED))
+
+    with pytest.raises(RunEndedError, match="the run is to stop"):
+        require_wanted(histories.instance, histories.run("preprocessing", STARTING, STARTED, CANCELING))
 
 
 @pytest.mark.parametrize(("end", "status"), [(CANCELED, "CANCELED"), (FAILURE, "FAILURE")])
 def test_a_run_that_was_ended_is_refused_with_the_moment(histories: Histories, end: Event, status: str) -> None:
     run_id = histories.run("preprocessing", STARTED, end)
 
-    with pytest.raises(RunEndedError, match=f"the run was recorded as {status} at 2020-08-06 22:0.:.. UTC"):
-        require_in_progress(histories.instance, run_id)
+    for require in (require_in_progress, require_wanted):
+        with pytest.raises(RunEndedError, match=f"the run was recorded as {status} at 2020-08-06 22:0.:.. UTC"):
+            require(histories.instance, run_id)
 
 
 def test_a_range_that_was_recorded_as_ended_begins_no_other_day(monkeypatch: pytest.MonkeyPatch) -> None:
