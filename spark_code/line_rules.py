@@ -66,7 +66,7 @@ _JSON = r"""
         ELSE coalesce(list_bool_and(list_transform(json_keys(line, '$..*'), lambda names: are_distinct(names))), true)
     END;
     CREATE MACRO is_scalar(value, line, path) AS CASE
-        WHEN value IS NULL OR NOT regexp_matches(value, '^[\[{tf]') THEN true
+        WHEN value IS NULL OR NOT regexp_matches(value, '^(?:[\[{tf]|-?Inf|NaN)') THEN true
         ELSE json_type(line, path) = 'VARCHAR' END;
 """
 

@@ -4,20 +4,26 @@ Grain out: one row per measure, table and exchange. ``quality_sums`` sums the ev
 what the sums mean, and ``quality_limits`` judges it.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time, timedelta
+from functools import partial
 from typing import Any
 
 from spark_code.corporate_actions import NO_ACTIONS, Actions
 from spark_code.drafts import Draft, Published
 from spark_code.few_rows import few_rows
-from spark_code.lake import Lake, require_common_inputs, require_made_from
+from spark_code.lake import Lake, LakeError, require_common_inputs, require_made_from
+from spark_code.manifest import Manifest
 from spark_code.quality_limits import BEYOND_LIMITS, OF_MEDIAN, PAST_DAYS, BadDayError, Limits, Verdict, judge
 from spark_code.quality_measures import MEASURES, Sums
 from spark_code.quality_sums import summed_up
 from spark_code.raw_files import SOURCES
 from spark_code.schemas import QUALITY, conform
+from spark_code.storage import at_once
+
+_log = logging.getLogger(__name__)
 
 # Raised when the same input gives other rows from now on: the UI then shows what was made before as out of date.
 CODE_VERSION = "2"
@@ -44,8 +50,18 @@ class Circumstances:
     @classmethod
     def of(cls, lake: Lake, day: date, hours: tuple[time, time], limits: Limits) -> "Circumstances":
         """With the days before that are in the lake."""
-        before = lake.published(QUALITY, day - _SPAN, day - timedelta(days=1))
-        return cls(hours, limits, [manifest.facts.get(_TOTALS, {}) for manifest in before[-PAST_DAYS:]])
+        before = [known for known in lake.pointed(QUALITY) if day - _SPAN <= known < day]
+        published = [found for found in at_once(partial(_of_past, lake), before) if found]
+        return cls(hours, limits, [manifest.facts.get(_TOTALS, {}) for manifest in published[-PAST_DAYS:]])
+
+
+def _of_past(lake: Lake, day: date) -> Manifest | None:
+    """What is published of a day before; a pointer that is damaged only makes less known of what is usual."""
+    try:
+        return lake.manifest(QUALITY, day)
+    except LakeError as error:
+        _log.warning("%s", error)
+        return None
 
 
 def build(  # noqa: PLR0913, PLR0917 - one for each thing that it reads

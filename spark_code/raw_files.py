@@ -105,11 +105,15 @@ class RawFolder:
         folders = {source.exchange: f"{self.storage.uri(source.folder(day))}/" for source in sources}
         return MissingDeliveryError(day, folders) if folders else None
 
+    def _is_file(self, stored: StoredObject) -> bool:
+        """Not the empty object that the S3 console makes for a folder: listings leave out the slash of its key."""
+        return stored.size > 0 or self.storage.is_local or self.storage.exists(stored.key)
+
     def delivery(self, source: Source, day: date, listed: Iterable[StoredObject]) -> Delivery:
         """The delivery of one exchange for a day, from listed objects; the list may contain others."""
         folder = f"{source.folder(day)}/"
         below = {stored.key.removeprefix(folder): stored for stored in listed if stored.key.startswith(folder)}
-        files = tuple(stored for name, stored in below.items() if _is_data(name))
+        files = tuple(stored for name, stored in below.items() if _is_data(name) and self._is_file(stored))
         success = below.get(SUCCESS)
         has_success = success is not None and all(stored.last_modified <= success.last_modified for stored in files)
         for stored in files:

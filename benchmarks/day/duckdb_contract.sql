@@ -49,7 +49,7 @@ CREATE OR REPLACE MACRO is_strict_json(line) AS CASE
     ELSE are_distinct(json_keys(line)) AND have_distinct(json_keys(line, '$$..*')) END;
 -- A symbol is a text or a number.
 CREATE OR REPLACE MACRO is_scalar(value, line, path) AS CASE
-    WHEN value IS NULL OR NOT regexp_matches(value, '^[\[{tf]') THEN true
+    WHEN value IS NULL OR NOT regexp_matches(value, '^(?:[\[{tf]|-?Inf|NaN)') THEN true
     ELSE json_type(line, path) = 'VARCHAR' END;
 
 -- All lines as records of texts, whatever their state.

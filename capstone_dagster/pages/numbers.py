@@ -72,7 +72,7 @@ SELECT *, date_diff('minute', trade_dt::TIMESTAMP, bar_tm) AS minute,
 FROM bars WHERE minute BETWEEN 0 AND 1439
 """
 _BY_TIME = """
-SELECT minute, sum(volume)::HUGEINT, fsum(vwap_pr::DOUBLE * volume), sum(trade_count)::BIGINT,
+SELECT minute, coalesce(sum(volume), 0)::HUGEINT, fsum(vwap_pr::DOUBLE * volume), sum(trade_count)::BIGINT,
     sum(quote_count)::BIGINT, median(spread_bps) FILTER (WHERE spread_bps >= 0)
 FROM drawn GROUP BY minute ORDER BY minute
 """

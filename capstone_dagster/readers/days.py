@@ -73,6 +73,8 @@ class _Published:
 
     of: Mapping[Table, Manifest]
     day: date
+    closes_before: Manifest | None
+    """What is published of the closes that the report reads, of the trading day before."""
     actions: Actions | None
     """The corporate actions of the day; None if they cannot be looked at."""
 
@@ -96,6 +98,9 @@ class _Published:
         if not self.is_loaded or not are_made_from(self.of, _REPORT, (TRADES, QUOTES)):
             return "a correction is ingested"
         made = [manifest for table in (QUALITY, *_REPORT) if (manifest := self[table])]
+        before = self.closes_before
+        if before and not all(manifest.was_made_from(CLOSES.path, before) for manifest in made):
+            return f"the closes of {before.trade_dt} have changed"
         if self.actions and not all(map(self.actions.are_those_of, made)):
             return "its corporate actions have changed"
         return None
@@ -129,13 +134,15 @@ def words(settings: Settings, wanted: Sequence[date]) -> Iterator[Day]:
     if not wanted:
         return
     lake, raw, calendar = Lake(settings.lake_uri), _Raw(settings.raw_uri), trading_days(settings.first_trading_day)
-    of = {
-        table: {found.trade_dt: found for found in lake.published(table, wanted[0], wanted[-1])} for table in _LOOKED_AT
-    }
+    first = calendar.previous(wanted[0]) or wanted[0]  # of which the closes count
+    of = {table: {found.trade_dt: found for found in lake.published(table, first, wanted[-1])} for table in _LOOKED_AT}
     actions = _actions(settings, calendar, wanted)
     for day in wanted:
         published = _Published(
-            {table: found[f"{day}"] for table, found in of.items() if f"{day}" in found}, day, actions.get(day)
+            {table: found[f"{day}"] for table, found in of.items() if f"{day}" in found},
+            day,
+            of[CLOSES].get(f"{calendar.previous(day)}"),
+            actions.get(day),
         )
         _, closes = calendar.hours(day)
         early = f"closes at {closes:%H:%M}" if closes < _CLOSE else None

@@ -51,6 +51,11 @@ CORPUS = [
     _once("bad_json", "NASDAQ", symbol=Bare('{"name":"SYMA"}')),
     _once("bad_json", "NASDAQ", symbol=Bare("true")),
     _once("bad_json", "NASDAQ", execution_id=Bare('{"id":1}')),
+    # What Python writes for a missing text became the symbol NaN.
+    _once("bad_json", "NASDAQ", symbol=Bare("NaN")),
+    _once("bad_json", "NASDAQ", symbol=Bare("-Infinity")),
+    _once("bad_json", "NASDAQ", execution_id=Bare("Infinity")),
+    *(_once(None, "NASDAQ", symbol=name, execution_id="NaN") for name in ("NaN", "Infinity", "-Infinity", "Inf")),
     # A name that comes twice had the first value or the last one, by the parser.
     Once("NASDAQ", line("NASDAQ", "T")[:-1] + b',"price":99}', "bad_json"),
     Once("NASDAQ", line("NASDAQ", "T")[:-1] + rb',"symb\u006fl":"X"}', "bad_json"),

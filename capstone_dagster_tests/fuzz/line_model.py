@@ -97,10 +97,14 @@ class Nested(str):
     __slots__ = ()
 
 
+class NoNumber(Bare):
+    """``NaN`` or ``Infinity``, which no text can be either."""
+
+
 def from_json(text: str) -> dict[str, str | None]:
     try:
         record = json.loads(
-            text, parse_float=Bare, parse_int=Bare, parse_constant=Bare, object_pairs_hook=no_name_twice
+            text, parse_float=Bare, parse_int=Bare, parse_constant=NoNumber, object_pairs_hook=no_name_twice
         )
         json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair cannot be
     except (ValueError, RecursionError):
@@ -110,7 +114,7 @@ def from_json(text: str) -> dict[str, str | None]:
     scalars = {
         name: value if value is None or isinstance(value, str) else Nested("{...}") for name, value in record.items()
     }
-    if any(isinstance(scalars.get(name), Nested) for name in TEXTS):
+    if any(isinstance(scalars.get(name), Nested | NoNumber) for name in TEXTS):
         raise RejectedError("bad_json")
     return scalars
 

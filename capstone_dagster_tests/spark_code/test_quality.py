@@ -127,6 +127,7 @@ def test_what_is_usual_comes_from_the_manifests_of_the_days_before(day: Day) -> 
         known = replace(manifest_of(before), facts=facts)
         day.lake.storage.write(f"{QUALITY.path}/_published/{before}.json", known.to_json())
     day.limits = "volume=2..3"
+    day.lake.storage.write(f"{QUALITY.path}/_published/{DAY - timedelta(days=26)}.json", b"damaged")
 
     rows = {row.exchange: row for row in day.draft().rows.where("measure = 'volume'").collect()}
 

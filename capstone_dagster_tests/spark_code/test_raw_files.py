@@ -1,6 +1,7 @@
 """What the exchanges delivered: the same on a local path and on S3, except where the name says otherwise."""
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -169,6 +170,22 @@ def test_the_folder_object_that_the_s3_console_makes_is_not_data(request: pytest
 
     with pytest.raises(MissingDeliveryError, match="NYSE"):
         raw.deliveries(DAY)
+
+
+@pytest.mark.parametrize("inside", [(), ("archive/old.csv",)], ids=["empty", "with a file"])
+def test_a_folder_that_the_s3_console_makes_below_an_exchange_is_not_data(
+    request: pytest.FixtureRequest, inside: Sequence[str]
+) -> None:
+    raw = RawFolder(uri_of("s3", request))
+    both_delivered(raw)
+    deliver(raw, f"{NYSE}/empty.csv", *(f"{NYSE}/{name}" for name in inside))
+    before = raw.deliveries(DAY)
+    bucket, _, prefix = raw.storage.root.removeprefix("s3://").partition("/")
+    s3_client().put_object(Bucket=bucket, Key=f"{prefix}/{NYSE}/archive/", Body=b"")
+
+    assert raw.deliveries(DAY) == before
+    [listed] = raw.storage.pages(NYSE, after="")  # as the sensor lists it
+    assert raw.delivery(SOURCES[0], DAY, listed).fingerprint == before[0].fingerprint
 
 
 def test_the_fingerprint_stays_while_nothing_is_delivered(raw: RawFolder) -> None:

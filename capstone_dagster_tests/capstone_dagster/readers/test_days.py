@@ -186,6 +186,26 @@ def test_a_report_made_with_other_corporate_actions_is_pending(settings: Setting
     assert said(settings)["NYSE"] == pending
 
 
+def test_a_report_made_with_other_closes_of_the_day_before_or_with_none_is_pending(
+    settings: Settings, lake: Lake
+) -> None:
+    load(lake)
+    report(lake)
+    measure(lake)
+    before = date(2020, 8, 5)
+    pending = ("pending", "the closes of 2020-08-05 have changed, and its report is not published yet")
+    assert said(settings)["NYSE"] == ("available", None)
+
+    point(lake, CLOSES, before, "c1")
+    assert said(settings)["NYSE"] == pending
+    report(lake, {CLOSES.path: "c1"})
+    assert said(settings)["NYSE"] == pending
+    measure(lake, actions={CLOSES.path: "c1"})
+    assert said(settings)["NYSE"] == ("available", None)
+    point(lake, CLOSES, before, "c2")
+    assert said(settings)["NYSE"] == pending
+
+
 def test_a_file_of_actions_that_cannot_be_read_hides_no_word(settings: Settings, lake: Lake) -> None:
     load(lake)
     report(lake)
