@@ -9,9 +9,11 @@ from capstone_dagster.wording import printable
 from spark_code.lake import Lake
 from spark_code.manifest import Manifest
 from spark_code.schemas import EVENTS, QUOTE_ANALYTICS, QUOTES, TRADES, Table
+from spark_code.wording import shortened
 
 _REJECTED = "rejected_"
 _WIDEST_CELL = 80
+_LONGEST_FACT = 1_000
 # Whole numbers from here on lose digits in a browser.
 _FIRST_INEXACT = 2**53
 # One row per event, so that days of different size can be compared by what an event takes.
@@ -84,7 +86,7 @@ def table_or_none(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.M
 def _records(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.MetadataValue[Any]:
     """A table, and no Markdown: what a delivered line holds is shown, and nothing of it is obeyed or fetched."""
     schema = dg.TableSchema([dg.TableColumn(name) for name in columns])
-    cells = [dict(zip(columns, map(_cell, row), strict=True)) for row in rows]
+    cells = [{name: _shown(value, _WIDEST_CELL) for name, value in zip(columns, row, strict=True)} for row in rows]
     return dg.MetadataValue.table([dg.TableRecord(record) for record in cells], schema)
 
 
@@ -92,12 +94,12 @@ def as_text(fact: Any) -> Any:
     """A fact of a manifest with the names in it, which come from lines and files, as people may see them."""
     if isinstance(fact, dict):
         return {printable(str(name)): as_text(value) for name, value in fact.items()}
-    return [as_text(value) for value in fact] if isinstance(fact, list) else _cell(fact)
+    return [as_text(value) for value in fact] if isinstance(fact, list) else _shown(fact, _LONGEST_FACT)
 
 
-def _cell(value: object) -> str | int:
+def _shown(value: object, longest: int) -> str | int:
     if isinstance(value, int) and abs(value) < _FIRST_INEXACT:
         return value
-    text = "" if value is None else str(value)[:_WIDEST_CELL]
+    text = "" if value is None else shortened(str(value), longest)
     # A rejected line may hold anything, also what a browser shows from right to left.
     return printable(text).replace("\n", " ").replace("\t", " ")

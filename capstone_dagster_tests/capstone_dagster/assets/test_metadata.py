@@ -133,7 +133,7 @@ def test_a_day_without_rejects_says_none(tmp_path: Path) -> None:
         pytest.param("<img src=x>|\\", "<img src=x>|\\", id="so are HTML, pipes and backslashes"),
         pytest.param("a\nb\r\nc", "a b\\r c", id="a line end is no new row"),
         pytest.param("a\x00b\x1b[2J\u202ec", "a\\x00b\\x1b[2J\\u202ec", id="control characters are written out"),
-        pytest.param("x" * 81, "x" * 80, id="a long line is cut"),
+        pytest.param("x" * 81, f"{'x' * 80}...", id="a long line is cut"),
         pytest.param(None, "", id="null"),
         pytest.param(b"\xff\x00", "b'\\xff\\x00'", id="bytes"),
         pytest.param("\ud800", "\\ud800", id="half of a surrogate pair"),
@@ -152,8 +152,9 @@ def test_what_a_delivered_line_holds_is_shown_as_text(tmp_path: Path, value: obj
 
 
 def test_names_of_files_and_fields_that_drift_are_shown_as_text(tmp_path: Path) -> None:
-    drift = {"json/2020-08-05/NASDAQ/a\x1b[2J.json": ["ok", "![x](http://evil.example/x)", "a\u202eb\x00", "x" * 81]}
-    shown = {"json/2020-08-05/NASDAQ/a\\x1b[2J.json": ["ok", "![x](http://evil.example/x)", "a\\u202eb\\x00", "x" * 80]}
+    long, cut = "x" * 1_001, f"{'x' * 1_000}..."
+    drift = {"json/2020-08-05/NASDAQ/a\x1b[2J.json": ["ok", "![x](http://evil.example/x)", "a\u202eb\x00", long]}
+    shown = {"json/2020-08-05/NASDAQ/a\\x1b[2J.json": ["ok", "![x](http://evil.example/x)", "a\\u202eb\\x00", cut]}
     known = manifest(measures={"rejected": 0}, facts={"schema_drift": drift})
 
     metadata = materialization_metadata(EVENTS, known, [], 0.0, Lake(str(tmp_path)))
