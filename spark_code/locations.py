@@ -41,7 +41,7 @@ def location(uri: str) -> str:
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost"):
             raise StorageError(f"{uri!r} names another machine; write file:///path")
-        return _local(Path(parts.path))
+        return _local(Path(uri[len("file:") :].removeprefix(f"//{parts.netloc}")))  # as written: # and ? also here
     if "://" in uri:
         raise StorageError(f"{uri!r} is neither a local path, file:// nor s3://")
     if not uri:

@@ -38,7 +38,10 @@ class Source:
 SOURCES: tuple[Source, ...] = (Source("NYSE", "csv"), Source("NASDAQ", "json"))
 
 # Nothing here unpacks these.
-_OTHERWISE_PACKED = (".deflate", ".lz4", ".snappy", ".zst")
+_OTHERWISE_PACKED = (
+    *(".7z", ".br", ".deflate", ".lz4", ".lzma", ".rar", ".snappy", ".tar"),
+    *(".tbz2", ".tgz", ".xz", ".z", ".zip", ".zst", ".zstd"),
+)
 
 # The marker beside the data files, which Spark and Hadoop write last, says that nothing more comes. If it is older than
 # a data file, it belongs to an earlier delivery, and says nothing about a correction.

@@ -115,7 +115,7 @@ def batches(
 ) -> "Iterator[pa.RecordBatch]":
     """The rows of published versions, in the order of the days, the files and the schema."""
     only = only or Only()
-    schema, condition = arrow_schema(table, only), _condition(only)
+    schema, condition = arrow_schema(table, only), _condition(table, only)
     for version in versions:
         for path in version.paths:
             yield from _batches_in(lake, table, version, path, schema=schema, condition=condition)
@@ -131,13 +131,16 @@ def arrow_schema(table: Table, only: Only | None = None) -> "pa.Schema":
     return pa.schema([pa.field(name, schema.field(name).type) for name in names])
 
 
-def _condition(only: Only) -> "pc.Expression | None":
+def _condition(table: Table, only: Only) -> "pc.Expression | None":
     import pyarrow as pa  # noqa: PLC0415 - the same
     import pyarrow.compute as pc  # noqa: PLC0415 - the same
 
     texts, whole = pa.string(), pa.int64()
     asked = (("symbol", only.symbols, texts), ("exchange", only.exchanges, texts), ("minutes", only.minutes, whole))
-    wanted = [pc.field(name).isin(pa.array(list(values), kind)) for name, values, kind in asked if values is not None]
+    given = [(name, values, kind) for name, values, kind in asked if values is not None]
+    if unknown := [name for name, _, _ in given if name not in table.columns]:
+        raise UnknownNameError(f"{table.path} has no column {unknown[0]} to choose rows by")
+    wanted = [pc.field(name).isin(pa.array(list(values), kind)) for name, values, kind in given]
     return reduce(and_, wanted) if wanted else None
 
 

@@ -285,7 +285,7 @@ def test_a_local_name_with_a_colon_is_an_error_that_names_the_file(local_raw: Ra
 
 
 @pytest.mark.faults("F7", sample=True)
-@pytest.mark.parametrize("name", ["part.zst", "part.csv.snappy", "part.LZ4", "part.deflate"])
+@pytest.mark.parametrize("name", ["part.zst", "part.csv.snappy", "part.LZ4", "part.csv.zip", "part.XZ", "part.tgz"])
 def test_a_file_packed_otherwise_than_gz_and_bz2_is_an_error_that_names_it(raw: RawFolder, name: str) -> None:
     both_delivered(raw)
     deliver(raw, f"{NYSE}/{name}")

@@ -221,6 +221,8 @@ def test_the_path_for_spark_has_its_globs_escaped(tmp_path: Path) -> None:
         ("file:///lake/", "/lake"),
         ("file:///a b%20ü[x]", "/a b%20ü[x]"),
         ("file:/lake", "/lake"),
+        ("file://localhost/lake#2?x", "/lake#2?x"),
+        ("file:///lake#2", "/lake#2"),
         ("s3://bucket", "s3://bucket"),
         ("s3://bucket/", "s3://bucket"),
         ("s3://bucket/a/b/", "s3://bucket/a/b"),

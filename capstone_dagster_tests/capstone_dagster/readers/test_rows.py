@@ -145,6 +145,8 @@ def test_every_table_has_types_of_arrow(home: Path, table: Table) -> None:
 def test_what_cannot_be_read_is_refused_in_a_sentence(home: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"'closes' is not a table; the tables are ingested/events, "):
         capstone_dagster.read("closes")
+    with pytest.raises(UnknownNameError, match=r"quality/measures has no column symbol to choose rows by"):
+        next(batches(Lake("/nowhere"), TABLES["quality/measures"], [], Only(symbols=["ABC"])))
     with pytest.raises(UnknownNameError, match=r"'price' is not a column of eod/closes; its columns are trade_dt, "):
         capstone_dagster.read("eod/closes", columns=["price"])
     with pytest.raises(NoTradingDayError, match=r"'5 August' is not a date; write yyyy-mm-dd"):
