@@ -133,11 +133,7 @@ class Lake:
 
     def manifest(self, table: Table, day: date) -> Manifest | None:
         """The manifest of the published version, or None."""
-        content = self.storage.read(pointer(table, day))
-        try:
-            return Manifest.of_pointer(content)
-        except (ValueError, TypeError) as error:
-            raise LakeError(f"{self.storage.uri(pointer(table, day))} is no manifest: {error}") from error
+        return self._named(table, day, self.storage.read(pointer(table, day)))
 
     def require(self, table: Table, day: date) -> Manifest:
         """The manifest of the published version, or an error."""
@@ -263,13 +259,20 @@ class Lake:
                 f"version {version} is not published"
             )
 
+    def _named(self, table: Table, day: date, content: bytes | None) -> Manifest | None:
+        """The manifest in a pointer, or None."""
+        try:
+            return Manifest.of_pointer(content)
+        except (ValueError, TypeError) as error:
+            raise LakeError(f"{self.storage.uri(pointer(table, day))} is no manifest: {error}") from error
+
     def _point_to(self, table: Table, day: date, manifest: Manifest, instead_of: str | None = None) -> Manifest:
         published = manifest
 
         def revise(current: bytes | None) -> bytes:
             nonlocal published
             self._require_right()
-            before, given_up = Manifest.of_pointer(current), given_up_in(current)
+            before, given_up = self._named(table, day, current), given_up_in(current)
             if Attempt(manifest.run_id, manifest.attempt, manifest.token).name in given_up:
                 raise StaleAttemptError(f"{table.path} of {day}: this attempt was given up, its rows are not published")
             if before and before.token > manifest.token:

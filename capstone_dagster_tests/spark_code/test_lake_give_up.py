@@ -85,6 +85,8 @@ def test_a_pointer_that_cannot_be_read_is_named(local_lake: Lake) -> None:
 
     with pytest.raises(LakeError, match=r"2020-08-05\.json is no manifest: "):
         local_lake.give_up(CLOSES, DAY, attempt(1).name)
+    with pytest.raises(LakeError, match=r"2020-08-05\.json is no manifest: "):
+        point_to(local_lake, token=1)
 
 
 def test_only_the_last_fifty_names_are_kept(local_lake: Lake) -> None:
