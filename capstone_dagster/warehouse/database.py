@@ -67,6 +67,7 @@ def connected(url: str | None, **options: Any) -> Iterator[Any]:
     except psycopg2.Error as error:
         if error.pgcode is None:  # the driver could not read the URL, and would repeat it
             raise WarehouseError("CAPSTONE_WAREHOUSE_URL: the driver cannot read this URL") from None
-        where = f" ({error.diag.context})" if error.diag.context else ""
+        context = error.diag.context or ""
+        where = f" ({context})" if context and "inline_code_block" not in context else ""
         what_to_do = _GRANT if error.pgcode == _NO_RIGHT else ""
         raise WarehouseError(f"the warehouse refuses this: {error.diag.message_primary}{where}{what_to_do}") from None

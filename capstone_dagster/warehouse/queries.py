@@ -54,6 +54,7 @@ def _as_csv(url: str | None, query: str, file: Path) -> dict[str, str | None]:
         connection.set_session(readonly=True)
         with connection, connection.cursor() as cursor, file.open("wb") as out:
             cursor.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(SCHEMA)))
+            cursor.execute(_opened(connection, sql.SQL("SELECT * FROM {} AS query").format(only)))
             cursor.execute(sql.SQL("SELECT * FROM {} AS query LIMIT 0").format(only))
             names = [column.name.casefold() for column in cursor.description]
             if repeated := next((name for name in names if names.count(name) > 1), None):
@@ -61,6 +62,13 @@ def _as_csv(url: str | None, query: str, file: Path) -> dict[str, str | None]:
             types = {column.name: _type(column) for column in cursor.description}
             cursor.copy_expert(sql.SQL("COPY {} TO STDOUT (FORMAT csv, HEADER)").format(only), out)
     return types
+
+
+def _opened(connection: Any, query: sql.Composed) -> sql.Composed:
+    """Opens a cursor, which takes one statement alone: with several, a query could leave the transaction, and write."""
+    opening = sql.SQL("DECLARE asked refcursor; BEGIN OPEN asked FOR EXECUTE {}; CLOSE asked; END")
+    code = opening.format(sql.Literal(query.as_string(connection))).as_string(connection)
+    return sql.SQL("DO {}").format(sql.Literal(code))
 
 
 def _type(column: Any) -> str | None:

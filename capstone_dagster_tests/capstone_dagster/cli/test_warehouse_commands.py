@@ -187,6 +187,10 @@ def test_the_same_as_csv(capstone: Run, two_days: TestedWarehouse, tmp_path: Pat
         ("DELETE FROM daily_summary RETURNING *", "syntax error at or near"),
         ("SELECT 1; SELECT 2", "syntax error at or near"),
         ("SELECT lo_create(0)", "cannot execute lo_create() in a read-only transaction"),
+        (
+            "SELECT 1) AS a; COMMIT; DELETE FROM daily_summary; SELECT * FROM (SELECT 1",
+            "cannot open multi-query plan as cursor",
+        ),
     ],
 )
 def test_what_is_no_query_that_only_reads_is_refused(
