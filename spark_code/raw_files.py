@@ -39,8 +39,8 @@ SOURCES: tuple[Source, ...] = (Source("NYSE", "csv"), Source("NASDAQ", "json"))
 
 # Nothing here unpacks these.
 _OTHERWISE_PACKED = (
-    *(".7z", ".br", ".deflate", ".lz4", ".lzma", ".rar", ".snappy", ".tar"),
-    *(".tbz2", ".tgz", ".xz", ".z", ".zip", ".zst", ".zstd"),
+    *(".br", ".deflate", ".lz", ".lz4", ".lzma", ".lzo", ".snappy", ".sz", ".xz", ".z", ".zst", ".zstd"),
+    *(".7z", ".rar", ".tar", ".tar.bz2", ".tar.gz", ".tbz", ".tbz2", ".tgz", ".txz", ".zip"),
 )
 
 # The marker beside the data files, which Spark and Hadoop write last, says that nothing more comes. If it is older than

@@ -246,7 +246,7 @@ class Storage:
             with ExitStack() as lock:
                 with self._explaining(key):
                     lock.enter_context(locked(Path(self.uri(key))))
-                self._remove_unfinished(key)
+                self.remove_unfinished(key)
                 self.write(key, revise(self.read(key)))
             return
         for _ in range(_MAX_REPLACE_TRIES):
@@ -259,8 +259,10 @@ class Storage:
                 return
         raise StorageError(f"{self.uri(key)} was replaced by others {_MAX_REPLACE_TRIES} times in a row; try again")
 
-    def _remove_unfinished(self, key: str) -> None:
-        """Remove what killed writers have left beside an object; call it with the lock, as the only writer."""
+    def remove_unfinished(self, key: str) -> None:
+        """Remove what killed writers have left beside a local object; call it as the only writer."""
+        if not self.is_local:
+            return
         target = Path(self.uri(key))
         for path in target.parent.glob(f"{glob.escape(target.name)}#*"):
             if path.name.removeprefix(f"{target.name}#").isdigit():

@@ -145,6 +145,7 @@ class Sample:
         if stale:
             storage.delete(stale)
         for name, content in files:
+            storage.remove_unfinished(f"{folder}/{name}")
             storage.write(f"{folder}/{name}", content)
         storage.write(f"{folder}/_SUCCESS", b"")
         return [len(content) for _, content in files]

@@ -304,6 +304,19 @@ def test_its_own_files_are_replaced_and_none_of_the_old_stays(
     assert files_of(uri) == files_of(tmp_path / "fresh")
 
 
+def test_what_a_killed_sample_has_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    write(SMALL, tmp_path)
+    folder = tmp_path / FOLDERS[0]
+    file = next(path for path in folder.iterdir() if not path.name.startswith("_"))
+    left = folder / f"{file.name}#1"
+    left.write_bytes(b"half a li")
+
+    write(SMALL, tmp_path)
+
+    assert not left.exists()
+    assert len(RawFolder(str(tmp_path)).deliveries(FRIDAY)) == len(FOLDERS)
+
+
 @pytest.mark.parametrize(
     ("first", "reason"),
     [
