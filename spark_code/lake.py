@@ -12,8 +12,8 @@ them in ``glue``.
 import json
 import logging
 import re
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from typing import Protocol
 
@@ -133,7 +133,9 @@ class Lake:
 
     def manifest(self, table: Table, day: date) -> Manifest | None:
         """The manifest of the published version, or None."""
-        return self._named(table, day, self.storage.read(pointer(table, day)))
+        content = self.storage.read(pointer(table, day))
+        with self._naming_pointer(table, day):
+            return Manifest.of_pointer(content)
 
     def require(self, table: Table, day: date) -> Manifest:
         """The manifest of the published version, or an error."""
@@ -221,10 +223,8 @@ class Lake:
         """
 
         def revise(current: bytes | None) -> bytes:
-            try:
+            with self._naming_pointer(table, day):
                 return giving_up(attempt, current, day)
-            except (ValueError, TypeError) as error:
-                raise LakeError(f"{self.storage.uri(pointer(table, day))} is no manifest: {error}") from error
 
         self.storage.replace(pointer(table, day), revise)
 
@@ -259,10 +259,11 @@ class Lake:
                 f"version {version} is not published"
             )
 
-    def _named(self, table: Table, day: date, content: bytes | None) -> Manifest | None:
-        """The manifest in a pointer, or None."""
+    @contextmanager
+    def _naming_pointer(self, table: Table, day: date) -> Iterator[None]:
+        """Name the pointer in the error if what it holds is no manifest."""
         try:
-            return Manifest.of_pointer(content)
+            yield
         except (ValueError, TypeError) as error:
             raise LakeError(f"{self.storage.uri(pointer(table, day))} is no manifest: {error}") from error
 
@@ -272,7 +273,8 @@ class Lake:
         def revise(current: bytes | None) -> bytes:
             nonlocal published
             self._require_right()
-            before, given_up = self._named(table, day, current), given_up_in(current)
+            with self._naming_pointer(table, day):
+                before, given_up = Manifest.of_pointer(current), given_up_in(current)
             if Attempt(manifest.run_id, manifest.attempt, manifest.token).name in given_up:
                 raise StaleAttemptError(f"{table.path} of {day}: this attempt was given up, its rows are not published")
             if before and before.token > manifest.token:

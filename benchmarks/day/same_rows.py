@@ -14,7 +14,7 @@ Files = Mapping[str, Sequence[str]]
 
 
 def published(lake: str, day: date, copies: Path | None = None) -> Files:
-    """What is published in a lake; another release may lack a table. From S3 it is copied into a folder."""
+    """What is published in a lake; another release may lack a table. With a folder for copies, also on S3."""
     found = Lake(lake)
     manifests = {name: found.manifest(table, day) for name, table in TABLES.items()}
     if copies:

@@ -15,10 +15,22 @@ class RunEndedError(dg.DagsterExecutionInterruptedError):
 
 def require_in_progress(instance: dg.DagsterInstance, run_id: str) -> None:
     """Refuse to go on with a run that was recorded as ended or deleted."""
+    _in_progress(instance, run_id)
+
+
+def require_wanted(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Also refuse to publish for a run that is to stop: the interruption is lost if Python ignores errors just then."""
+    run = _in_progress(instance, run_id)
+    if run and run.status == dg.DagsterRunStatus.CANCELING:
+        raise RunEndedError("the run is to stop; what it has computed is not published")
+
+
+def _in_progress(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun | None:
+    """The run, if this instance knows it."""
     record = instance.get_run_record_by_id(run_id)
     if record is None:
         if instance.is_ephemeral:  # on a cluster: its host knows the run, and gives up the attempt in the lake
-            return
+            return None
         raise RunEndedError(f"run {run_id} was deleted while its process went on; its rows are not published")
     if record.dagster_run.is_finished:
         ended = f" at {datetime.fromtimestamp(record.end_time, UTC):%Y-%m-%d %H:%M:%S} UTC" if record.end_time else ""
@@ -26,11 +38,4 @@ def require_in_progress(instance: dg.DagsterInstance, run_id: str) -> None:
             f"the run was recorded as {record.dagster_run.status.value}{ended}; "
             "what it has computed since is not published"
         )
-
-
-def require_wanted(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Also refuse to publish for a run that is to stop: the interruption is lost if Python ignores errors just then."""
-    require_in_progress(instance, run_id)
-    run = instance.get_run_by_id(run_id)
-    if run and run.status == dg.DagsterRunStatus.CANCELING:
-        raise RunEndedError("the run is to stop; what it has computed is not published")
+    return record.dagster_run

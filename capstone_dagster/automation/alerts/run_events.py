@@ -112,7 +112,7 @@ class _Post:
         known = self._known(alert, record.run_id)
         return known.is_settled or self._send(alert, record.run_id, known)
 
-    def _known(self, alert: Alert, run_id: str) -> "_Known":
+    def _known(self, alert: Alert, run_id: str) -> _Known:
         """Read from the log of the run what has become of the alert."""
         known = _Known()
         for entry in self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
@@ -124,7 +124,7 @@ class _Post:
                 known.since = known.since or record.get("since", entry.timestamp)  # an earlier release has not noted it
         return known
 
-    def _send(self, alert: Alert, run_id: str, known: "_Known") -> bool:
+    def _send(self, alert: Alert, run_id: str, known: _Known) -> bool:
         now = self.clock()
         missing = [channel for channel in channels(self.settings) if channel not in known.taken_by]
         asked = [channel for channel in missing if self.failures[channel] < _FAILURES_PER_TICK]
